@@ -1,0 +1,1 @@
+"""Speaking to an EVM chain; knows nothing of the business."""

@@ -1,0 +1,1 @@
+"""Settings, registry, units, errors, clock and logs: what every other package stands on."""

@@ -1,0 +1,48 @@
+"""Decimal text to integers and back, exactly.
+
+The grammar is the API's: ASCII digits, up to 18 before and 6 after the point,
+no sign, no exponent. Fiat sums are held in *micros* (10**-6 of a unit).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from config.units import Amount
+
+FIAT_DECIMALS: Final = 6
+_GRAMMAR: Final = re.compile(r"(0|[1-9][0-9]{0,17})(?:\.([0-9]{1,6}))?", re.ASCII)
+
+
+def parse_amount(text: str, decimals: int) -> Amount:
+    """Whole units as text to base units.
+
+    :param text: e.g. ``"12.5"``.
+    :param decimals: of the token, or :data:`FIAT_DECIMALS`.
+    :raises ValueError: outside the grammar, or finer than ``decimals``.
+    """
+    match = _GRAMMAR.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f'{text[:40]!r} is not an amount: digits with up to 6 decimals, like "12.50"'
+        )
+    whole, fraction = match.group(1), match.group(2) or ""
+    if len(fraction) > decimals:
+        if fraction[decimals:].strip("0"):
+            raise ValueError(f"{text!r} is finer than {decimals} decimals")
+        fraction = fraction[:decimals]
+    return Amount(int(whole) * 10**decimals + int((fraction or "0").ljust(decimals, "0") or "0"))
+
+
+def format_amount(amount: int, decimals: int) -> str:
+    """Base units to canonical text: no trailing zeros, but at least two decimals.
+
+    Amounts below a cent keep every digit: ``1`` at 6 decimals is ``"0.000001"``.
+    """
+    sign, amount = ("-", -amount) if amount < 0 else ("", amount)
+    whole, fraction = divmod(amount, 10**decimals)
+    if decimals == 0:
+        return f"{sign}{whole}.00"
+    digits = str(fraction).rjust(decimals, "0").rstrip("0").ljust(2, "0")
+    return f"{sign}{whole}.{digits}"

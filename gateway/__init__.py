@@ -1,0 +1,1 @@
+"""The merchant's door: API, checkout page, webhook delivery, admin."""

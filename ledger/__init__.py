@@ -1,0 +1,1 @@
+"""The truth: tables, state machines, double-entry postings, the transactional store."""

@@ -1,0 +1,1 @@
+"""Money out: from balances to payouts."""

@@ -1,0 +1,1 @@
+"""The keys: derivation, keystore, signers; knows nothing of who is paid, and why."""

@@ -1,0 +1,1 @@
+"""Money in: from blocks to payments."""
