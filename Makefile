@@ -1,0 +1,59 @@
+# What a newcomer types. Needs Python 3.11 or newer (with venv) and Node with npm; the rest is
+# fetched from the lock files into .venv and node_modules.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+# Python to build .venv with; empty: scripts/setup.sh looks for a fitting one.
+PYTHON ?=
+# Parallel test processes, and further arguments for pytest: make test PYTEST_ARGS="-k reorg".
+WORKERS ?= 2
+PYTEST_ARGS ?=
+SHELL_SCRIPTS := scripts/setup.sh scripts/lock.sh .ci/run
+
+export PYTHON
+
+.PHONY: help setup setup-tests demo test bench lint format lock clean distclean
+
+help:  ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup:  ## .venv and node_modules, as the lock files say (does nothing when they are current)
+	@scripts/setup.sh
+
+setup-tests: setup
+	@scripts/setup.sh --browser
+
+demo: setup  ## the whole product on this machine, once round
+	@$(BIN)/bursar demo --once
+
+test: setup-tests  ## every test
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+bench: setup  ## benchmarks: a table, and benchmarks/results.json
+	@$(BIN)/python -m benchmarks
+
+lint: setup  ## style, types, Dockerfile, shell scripts; changes nothing
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile && echo "hadolint: Dockerfile is clean"; \
+	  else echo "hadolint: skipped, no build of it for this platform"; fi
+	@if [ -x $(BIN)/shellcheck ]; then $(BIN)/shellcheck $(SHELL_SCRIPTS) && echo "shellcheck: scripts are clean"; \
+	  else echo "shellcheck: skipped, no build of it for this platform"; fi
+
+format: setup  ## put the sources into the common form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: setup  ## requirements.lock and package-lock.json anew (UPGRADE=1: newest versions)
+	@scripts/lock.sh
+
+clean:  ## caches and build products
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	@find . \( -name node_modules -o -name .venv -o -name .git \) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+distclean: clean  ## .venv and node_modules too
+	@rm -rf .venv node_modules
