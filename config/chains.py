@@ -1,0 +1,147 @@
+"""A chain as it is configured: endpoints, finality, fee cap, tokens.
+
+The registry's files and ``[[chains]]`` in ``bursar.toml`` have the same keys;
+the file's override the registry's (see :mod:`config.registry`).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+
+from config.fields import (
+    AddressField,
+    BasisPoints,
+    ChainNameField,
+    Currency,
+    Micros,
+    PositiveDuration,
+    RpcUrl,
+    StartBlock,
+    Symbol,
+    Wei,
+    YesNoAuto,
+)
+
+GWEI: Final = 10**9
+TEST_CHAIN_IDS: Final = frozenset({1337, 31337, 84532, 11155111})
+"""Anvil, Hardhat, Ganache, and the public test networks of the registry."""
+Tag = Literal["safe", "finalized"]
+
+
+class Model(BaseModel):
+    """Frozen; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Finality(Model):
+    """When a block counts: at a depth, or below a tag of the node; exactly one is set.
+
+    ``confirmations`` = head - block + 1, so 1 is the head block itself.
+    """
+
+    confirmations: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
+    tag: Tag | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_tag(cls, value: object) -> object:
+        return {"tag": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one(self) -> Finality:
+        if (self.confirmations is None) == (self.tag is None):
+            raise ValueError('must be { confirmations = N }, "safe" or "finalized"')
+        return self
+
+    @property
+    def strictness(self) -> tuple[int, int]:
+        """Orders depths before ``safe`` before ``finalized``."""
+        rank = {None: 0, "safe": 1, "finalized": 2}[self.tag]
+        return (rank, self.confirmations or 0)
+
+
+class FinalityTier(Model):
+    """A stricter finality for what is worth more than ``above`` micros of its currency."""
+
+    above: Micros
+    finality: Finality
+
+
+class FeeCap(Model):
+    """Never pay more than the lowest of these for one transaction."""
+
+    gwei: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 200
+    batch_native: Annotated[Wei, Field(ge=1)] = 5 * 10**17
+    """Wei for one batch; ``"0.5"`` coins in the file."""
+    batch_bps: BasisPoints = 50
+    """Basis points of the batch's value."""
+
+    @property
+    def max_fee_per_gas(self) -> int:
+        """Wei per gas."""
+        return self.gwei * GWEI
+
+
+class TokenSettings(Model):
+    """An ERC-20 contract; its identity is chain and address, never the symbol."""
+
+    symbol: Symbol
+    address: AddressField
+    decimals: Annotated[StrictInt, Field(ge=0, le=36)]
+    currency: Currency
+    """What one unit is worth, such as ``USD``."""
+    flagged: StrictBool = False
+    """Watched so that a payment in it is seen and labelled ``wrong_token``, but never offered."""
+
+
+class ChainSettings(Model):
+    """One EVM chain, the registry's defaults filled in."""
+
+    name: ChainNameField
+    chain_id: Annotated[StrictInt, Field(ge=1, lt=2**63)]
+    rpc_urls: Annotated[tuple[RpcUrl, ...], Field(min_length=1, max_length=32, repr=False)]
+    """Not shown in ``repr``: providers put their API keys in the path."""
+    poll_interval: PositiveDuration = timedelta(seconds=2)
+    fee_cap: FeeCap = FeeCap()
+    finality: Finality
+    finality_tiers: Annotated[tuple[FinalityTier, ...], Field(max_length=16)] = ()
+    start_block: StartBlock = "latest"
+    tokens: Annotated[tuple[TokenSettings, ...], Field(max_length=1_000)] = ()
+    block_time: PositiveDuration = timedelta(seconds=2)
+    native_symbol: Symbol = "ETH"
+    supports_7702: YesNoAuto = "auto"
+    """``auto``: found out by asking the chain."""
+    is_test: StrictBool = False
+
+    @model_validator(mode="after")
+    def _tiers_rise(self) -> ChainSettings:
+        tiers = tuple(sorted(self.finality_tiers, key=lambda tier: tier.above))
+        object.__setattr__(self, "finality_tiers", tiers)
+        for lower, higher in pairwise(tiers):
+            if lower.above == higher.above:
+                raise ValueError("finality_tiers has two tiers above the same amount")
+        steps = [self.finality, *(tier.finality for tier in tiers)]
+        for weaker, stronger in pairwise(steps):
+            if weaker.strictness > stronger.strictness:
+                raise ValueError("finality_tiers must not get weaker as amounts rise")
+        return self
+
+    @property
+    def caip2(self) -> str:
+        """``eip155:8453`` (CAIP-2)."""
+        return f"eip155:{self.chain_id}"
+
+    @property
+    def hard_finality(self) -> Finality:
+        """The strictest of all tiers: below it nothing may ever change."""
+        return self.finality_tiers[-1].finality if self.finality_tiers else self.finality
+
+    def finality_for(self, micros: int) -> Finality:
+        """What an amount (cumulative, not final yet; micros of its currency) has to wait for."""
+        passed = [tier.finality for tier in self.finality_tiers if micros > tier.above]
+        return passed[-1] if passed else self.finality

@@ -1,0 +1,111 @@
+"""Checks across keys: duplicates, secrets in the file, limits on tokens that exist nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from config.chains import TEST_CHAIN_IDS, ChainSettings
+from config.credentials import SECRET_NAMES
+from config.errors import ConfigError
+from config.models import Settings
+from config.problems import InvalidConfigError, nearest
+from config.registry import registered_by_id
+from config.units import checksum
+
+T = TypeVar("T")
+
+
+def check_document(document: Mapping[str, Any], source: str) -> None:
+    """Refuse secrets in the file.
+
+    :raises InvalidConfigError: naming the key, never the value.
+    """
+    errors = [
+        ConfigError(
+            "is a secret and must not stand in the file",
+            where=f"{source}: {key}",
+            remedy=f"set BURSAR_{name.upper()} or BURSAR_{name.upper()}_FILE",
+        )
+        for key, name in _secret_keys(document)
+    ]
+    if errors:
+        raise InvalidConfigError(errors)
+
+
+def _secret_keys(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for key, value in document.items():
+        if key in SECRET_NAMES:
+            yield key, key
+        elif isinstance(value, dict):
+            yield from ((f"{key}.{inner}", inner) for inner in value if inner in SECRET_NAMES)
+
+
+def check_settings(settings: Settings, source: str) -> list[ConfigError]:
+    """What no single key can tell; empty if all is well."""
+    errors: list[ConfigError] = []
+    if not settings.chains:
+        errors.append(
+            ConfigError(
+                "no chain is configured",
+                where=f"{source}: chains",
+                remedy='add [[chains]] with chain = "base" and rpc_urls',
+            )
+        )
+    errors += _duplicates(settings.chains, lambda chain: chain.name, "chain", f"{source}: chains")
+    errors += _duplicates(
+        settings.chains, lambda chain: chain.chain_id, "chain_id", f"{source}: chains"
+    )
+    for index, chain in enumerate(settings.chains):
+        errors += _chain_errors(chain, f"{source}: chains[{index}]")
+    errors += _limit_errors(settings, source)
+    return errors
+
+
+def _chain_errors(chain: ChainSettings, where: str) -> list[ConfigError]:
+    errors = _duplicates(chain.tokens, lambda token: token.symbol, "token", f"{where}.tokens")
+    errors += _duplicates(
+        chain.tokens, lambda token: checksum(token.address), "token address", f"{where}.tokens"
+    )
+    errors += _duplicates(chain.rpc_urls, lambda url: url, None, f"{where}.rpc_urls")
+    entry = registered_by_id(chain.chain_id)
+    known_test = chain.chain_id in TEST_CHAIN_IDS
+    if chain.is_test and not known_test and entry is not None and not entry.get("is_test", False):
+        errors.append(
+            ConfigError(
+                f"chain {chain.chain_id} holds real money and is not a test chain",
+                where=f"{where}.is_test",
+                remedy="remove is_test",
+            )
+        )
+    return errors
+
+
+def _limit_errors(settings: Settings, source: str) -> list[ConfigError]:
+    symbols = {token.symbol for chain in settings.chains for token in chain.tokens}
+    return [
+        ConfigError(
+            f"no configured chain has a token {symbol!r}",
+            where=f"{source}: settlement.daily_limit",
+            remedy=nearest(symbol, symbols),
+        )
+        for symbol in settings.settlement.daily_limit
+        if symbol not in symbols
+    ]
+
+
+def _duplicates(
+    items: Sequence[T], key: Callable[[T], object], what: str | None, where: str
+) -> list[ConfigError]:
+    """:param what: how to name the value; ``None`` if it must not be shown."""
+    first: dict[object, int] = {}
+    errors: list[ConfigError] = []
+    for index, item in enumerate(items):
+        value = key(item)
+        earlier = first.setdefault(value, index)
+        if earlier != index:
+            named = f"{what} {value}" if what else "the same value"
+            errors.append(
+                ConfigError(f"{named} stands twice, at {earlier} and {index}", where=where)
+            )
+    return errors

@@ -1,0 +1,122 @@
+"""The sections of ``bursar.toml`` with their defaults."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictBool, StrictInt, model_validator
+
+from config.chains import ChainSettings, Model
+from config.fields import (
+    AddressField,
+    AmountText,
+    BasisPoints,
+    DatabaseUrl,
+    Duration,
+    Micros,
+    NonEmpty,
+    PositiveDuration,
+    PublicUrl,
+    ScheduleText,
+    Xpub,
+)
+
+
+class DatabaseSettings(Model):
+    """Where the books are."""
+
+    url: Annotated[DatabaseUrl, Field(repr=False)] = "sqlite+aiosqlite:///bursar.db"
+    """Not shown in ``repr``: it may hold a password."""
+
+
+class RateLimit(Model):
+    """Token bucket, per API key."""
+
+    requests_per_second: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 100
+    burst: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 200
+
+
+class HttpSettings(Model):
+    """The merchant's door."""
+
+    host: NonEmpty = "127.0.0.1"
+    port: Annotated[StrictInt, Field(ge=0, le=65535)] = 8080
+    public_url: PublicUrl = ""
+    """Without a slash at the end; built from host and port where it is not given."""
+    rate_limit: RateLimit = RateLimit()
+
+    @model_validator(mode="after")
+    def _public_url_default(self) -> HttpSettings:
+        if not self.public_url:
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            object.__setattr__(self, "public_url", f"http://{host}:{self.port}")
+        return self
+
+
+class WalletSettings(Model):
+    """Where keys come from; never the keys themselves."""
+
+    signer: Literal["keystore", "mnemonic", "kms"] = "keystore"
+    keystore: Path = Path("keystore.json")
+    deposit_xpub: Xpub | None = None
+    """m/44'/60'/0'/0; all that the roles gateway and watcher need."""
+    owner: AddressField | None = None
+    """Cold owner of the treasury contract; on test chains the treasury signer by default."""
+
+
+class Tolerance(Model):
+    """Shortfall that still counts as paid: the larger of the two."""
+
+    absolute: Micros = 0
+    bps: BasisPoints = 0
+
+
+class InvoiceSettings(Model):
+    """Defaults of new invoices."""
+
+    expires_in: PositiveDuration = timedelta(minutes=30)
+    monitor_for: Duration = timedelta(hours=24)
+    tolerance: Tolerance = Tolerance()
+    dust: Micros = 0
+
+
+class SettlementSettings(Model):
+    """Defaults of payouts; amounts are texts in token units, parsed per token."""
+
+    schedule: ScheduleText = "0 2 * * *"
+    minimum_payout: AmountText = "1.00"
+    sweep_minimum: AmountText = "0"
+    fee_bps: BasisPoints = 0
+    max_batch: Annotated[StrictInt, Field(ge=1, le=400)] = 400
+    daily_limit: dict[str, AmountText] = Field(default_factory=dict)
+    """Token symbol to whole units a day."""
+
+
+class SecuritySettings(Model):
+    """What protects destinations and the inside network."""
+
+    destination_cooling_off: Duration = timedelta(hours=24)
+    allow_private_webhooks: StrictBool = False
+
+
+class LogSettings(Model):
+    """Logs go to stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+    """``auto``: console on a terminal, JSON elsewhere."""
+
+
+class Settings(Model):
+    """The whole configuration, checked; no secrets (see :mod:`config.credentials`)."""
+
+    database: DatabaseSettings = DatabaseSettings()
+    http: HttpSettings = HttpSettings()
+    wallets: WalletSettings = WalletSettings()
+    chains: Annotated[tuple[ChainSettings, ...], Field(max_length=100)] = ()
+    invoices: InvoiceSettings = InvoiceSettings()
+    settlement: SettlementSettings = SettlementSettings()
+    security: SecuritySettings = SecuritySettings()
+    log: LogSettings = LogSettings()
