@@ -1,0 +1,27 @@
+"""Fixtures that every test may ask for."""
+
+from __future__ import annotations
+
+from tests.support.anvil import anvil, anvil_options, dev_rpc
+from tests.support.database import (
+    database_backend,
+    database_url,
+    migrated_url,
+    new_migrated_url,
+    postgres,
+    postgres_template,
+    sqlite_template,
+)
+
+__all__ = [
+    "anvil",
+    "anvil_options",
+    "database_backend",
+    "database_url",
+    "dev_rpc",
+    "migrated_url",
+    "new_migrated_url",
+    "postgres",
+    "postgres_template",
+    "sqlite_template",
+]
