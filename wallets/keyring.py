@@ -1,0 +1,218 @@
+"""Which key does what: the three branches, and how a configuration opens them.
+
+=========  =====================  =========================================
+branch     path                   key
+=========  =====================  =========================================
+deposit    m/44'/60'/0'/0/i       deposit address i; signs 7702 authorizations
+sponsor    m/44'/60'/1'/0/0, 1    pay gas: sweeps, payouts; hold nothing else
+treasury   m/44'/60'/2'/0/0       signs batches; holds nothing
+=========  =====================  =========================================
+
+From a keystore each branch has a seed of its own, so that the gas key's seed
+tells nothing of the treasury's; from a test mnemonic all share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal
+
+from eth_account.hdaccount.mnemonic import Mnemonic
+
+from config.chains import ChainSettings
+from config.clock import Entropy
+from config.credentials import Secrets
+from config.errors import ConfigError, WalletError
+from config.models import Settings
+from config.units import Address, checksum
+from wallets.derivation import HARDENED, DepositDeriver
+from wallets.keystore import (
+    COST,
+    ClearPart,
+    SeedEntropies,
+    create_keystore,
+    draw_entropies,
+    open_keystore,
+    read_clear,
+)
+from wallets.private import PrivateNode
+from wallets.signer import LocalSigner, Signer
+
+Lane = Literal["sweeps", "payouts"]
+_LANES: Final[dict[Lane, int]] = {"sweeps": 0, "payouts": 1}
+DEPOSIT_PATH: Final = "44'/60'/0'/0"
+SPONSOR_PATH: Final = "44'/60'/1'/0"
+TREASURY_PATH: Final = "44'/60'/2'/0"
+
+
+class KeyRing:
+    """All signers of one installation; only settlement and the command line hold one."""
+
+    def __init__(self, deposit: bytes, sponsor: bytes, treasury: bytes) -> None:
+        """:param deposit: BIP-39 seed (64 bytes), as the other two."""
+        self._deposit = PrivateNode.from_seed(deposit).derive(DEPOSIT_PATH)
+        self._sponsor = PrivateNode.from_seed(sponsor).derive(SPONSOR_PATH)
+        self._treasury = PrivateNode.from_seed(treasury).derive(TREASURY_PATH)
+        self.deposit_xpub = self._deposit.xpub()
+
+    def __repr__(self) -> str:
+        return f"KeyRing(treasury signer {checksum(self.treasury_signer().address)})"
+
+    def treasury_signer(self) -> Signer:
+        """Signs batches (EIP-712); its address is the treasury contract's signer."""
+        return LocalSigner(self._treasury.child_node(0).secret())
+
+    def sponsor(self, lane: Lane) -> Signer:
+        """Sends and pays for the transactions of one lane."""
+        return LocalSigner(self._sponsor.child_node(_LANES[lane]).secret())
+
+    def deposit_signer(self, index: int) -> Signer:
+        """Signs for deposit address ``index``.
+
+        :raises WalletError: the index is outside 0 … 2**31 - 1.
+        """
+        if not 0 <= index < HARDENED:
+            raise WalletError(f"deposit index {index} is outside 0 … 2147483647")
+        return LocalSigner(self._deposit.child_node(index).secret())
+
+    def clear_part(self) -> ClearPart:
+        """What a keystore of this ring shows without its passphrase."""
+        addresses: dict[str, Address] = {
+            "sweeps": self.sponsor("sweeps").address,
+            "payouts": self.sponsor("payouts").address,
+            "treasury": self.treasury_signer().address,
+        }
+        return ClearPart(
+            self.deposit_xpub, {role: checksum(address) for role, address in addresses.items()}
+        )
+
+
+def keyring_from_mnemonic(words: str) -> KeyRing:
+    """All branches from one English BIP-39 phrase, without a BIP-39 passphrase.
+
+    :raises WalletError: not a valid phrase; its words are not repeated.
+    """
+    phrase = " ".join(words.split())
+    if not Mnemonic().is_mnemonic_valid(phrase):
+        raise WalletError(
+            "is not a BIP-39 phrase: a word is unknown, missing, or the checksum is wrong",
+            where="BURSAR_MNEMONIC",
+            remedy="12 to 24 English words",
+        )
+    seed = Mnemonic.to_seed(phrase)
+    return KeyRing(seed, seed, seed)
+
+
+def keyring_from_entropies(seeds: SeedEntropies) -> KeyRing:
+    """Each branch from its own entropy, through BIP-39."""
+    return KeyRing(
+        *(
+            Mnemonic.to_seed(mnemonic_of(part))
+            for part in (seeds.deposit, seeds.sponsor, seeds.treasury)
+        )
+    )
+
+
+def mnemonic_of(entropy: bytes) -> str:
+    """The words of a BIP-39 entropy, for a backup on paper."""
+    return str(Mnemonic().to_mnemonic(entropy))
+
+
+def new_keystore(
+    settings: Settings, secrets: Secrets, entropy: Entropy, *, cost: int = COST
+) -> KeyRing:
+    """Draw seeds and write ``wallets.keystore``; gives the ring it opens to.
+
+    :raises WalletError: no passphrase, or as :func:`wallets.keystore.create_keystore`.
+    """
+    seeds = draw_entropies(entropy)
+    ring = keyring_from_entropies(seeds)
+    create_keystore(
+        settings.wallets.keystore,
+        seeds,
+        ring.clear_part(),
+        _passphrase(secrets),
+        entropy,
+        cost=cost,
+    )
+    return ring
+
+
+def open_keyring(settings: Settings, secrets: Secrets) -> KeyRing:
+    """The ring that ``wallets.signer`` names; a keystore takes about half a second.
+
+    :raises ConfigError: a secret is missing, the mnemonic is used with a chain that holds
+        real money, or ``kms``, which does not exist yet.
+    :raises WalletError: the keystore cannot be opened, or disagrees with ``deposit_xpub``.
+    """
+    wallets = settings.wallets
+    if wallets.signer == "kms":
+        raise ConfigError(
+            "kms is not available yet", where="wallets.signer", remedy='use "keystore"'
+        )
+    if wallets.signer == "mnemonic":
+        ring = _from_test_mnemonic(settings.chains, secrets)
+    else:
+        seeds, clear = open_keystore(wallets.keystore, _passphrase(secrets))
+        ring = keyring_from_entropies(seeds)
+        if ring.clear_part() != clear:
+            raise WalletError(
+                "the keystore's addresses are not those of its seeds", where=str(wallets.keystore)
+            )
+    if wallets.deposit_xpub is not None and wallets.deposit_xpub != ring.deposit_xpub:
+        raise WalletError(
+            "is not the signer's: what arrives at its addresses could not be swept",
+            where="wallets.deposit_xpub",
+            remedy="remove it, or open the signer that it belongs to",
+        )
+    return ring
+
+
+def deposit_xpub(settings: Settings, secrets: Secrets | None = None) -> str:
+    """The xpub that deposit addresses come from.
+
+    Without ``secrets`` no private material is touched: it is the configured
+    one, or the keystore's clear part. Only with them a test mnemonic is used.
+
+    :raises ConfigError: it is not known here.
+    :raises WalletError: it is malformed, or the keystore cannot be read.
+    """
+    wallets = settings.wallets
+    if wallets.deposit_xpub is not None:
+        xpub = wallets.deposit_xpub
+    elif wallets.signer == "keystore":
+        xpub = read_clear(wallets.keystore).deposit_xpub
+    elif wallets.signer == "mnemonic" and secrets is not None and secrets.mnemonic is not None:
+        xpub = _from_test_mnemonic(settings.chains, secrets).deposit_xpub
+    else:
+        raise ConfigError(
+            "is needed by a role that holds no signer",
+            where="wallets.deposit_xpub",
+            remedy='copy it from "bursar wallets show"',
+        )
+    return DepositDeriver(xpub).xpub
+
+
+def _from_test_mnemonic(chains: Iterable[ChainSettings], secrets: Secrets) -> KeyRing:
+    real = [chain.name for chain in chains if not chain.is_test]
+    if real:
+        raise ConfigError(
+            f"a mnemonic is for test chains only, and {', '.join(real)} may hold real money",
+            where="wallets.signer",
+            remedy='use "keystore"',
+        )
+    if secrets.mnemonic is None:
+        raise ConfigError(
+            "is not set", where="BURSAR_MNEMONIC", remedy='wallets.signer is "mnemonic"'
+        )
+    return keyring_from_mnemonic(secrets.mnemonic.get_secret_value())
+
+
+def _passphrase(secrets: Secrets) -> str:
+    if secrets.keystore_passphrase is None:
+        raise ConfigError(
+            "is not set",
+            where="BURSAR_KEYSTORE_PASSPHRASE",
+            remedy="set it, or BURSAR_KEYSTORE_PASSPHRASE_FILE, to open the keystore",
+        )
+    return secrets.keystore_passphrase.get_secret_value()
