@@ -107,7 +107,7 @@ class PostgresCluster:
         self._process: subprocess.Popen[bytes] | None = None
         self._names = itertools.count(1)
         self._own(self._root)
-        self._bin = self._choose_binaries()
+        self._bin = Path()
 
     def __enter__(self) -> Self:
         try:
@@ -242,6 +242,7 @@ class PostgresCluster:
         )
 
     def _initialise(self) -> None:
+        self._bin = self._choose_binaries()
         command = [str(self._bin / "initdb"), "--pgdata", str(self._data), "--no-sync"]
         command += ["--username", SUPERUSER, "--auth", "trust", "--encoding", "UTF8"]
         result = self._call([*command, "--locale", "C"])
