@@ -36,29 +36,8 @@ OUTSIDE_THE_CLOCK: Final = re.compile(
     r"|os\.(urandom|getrandom)|uuid\.uuid[147]|asyncio\.sleep"
 )
 BROAD: Final = frozenset({"Exception", "BaseException"})
-MONEY: Final = frozenset(
-    [
-        "amount",
-        "amounts",
-        "balance",
-        "balances",
-        "fee",
-        "fees",
-        "wei",
-        "gwei",
-        "micros",
-        "price",
-        "prices",
-        "credit",
-        "debit",
-        "total",
-        "totals",
-        "payout",
-        "payouts",
-        "minimum",
-        "tolerance",
-        "dust",
-    ]
+MONEY: Final = re.compile(
+    r"amounts?|balances?|fees?|g?wei|micros|prices?|credit|debit|minimum|tolerance|dust"
 )
 
 
@@ -205,7 +184,7 @@ def money_floats(module: Module) -> list[str]:
     for statement in ast.walk(module.tree):
         if not isinstance(statement, ast.stmt) or hasattr(statement, "body"):
             continue
-        if not _identifiers(statement) & MONEY:
+        if not _names_money(statement):
             continue
         for node in ast.walk(statement):
             literal = isinstance(node, ast.Constant) and isinstance(node.value, float)
@@ -290,23 +269,16 @@ def _names(node: ast.AST | None) -> set[str]:
     return {_dotted(element).rsplit(".", 1)[-1] for element in elements}
 
 
-def _identifiers(tree: ast.AST) -> set[str]:
-    """Words of every name in a tree: ``fee_total`` gives ``fee`` and ``total``."""
-    words: set[str] = set()
-    for node in ast.walk(tree):
-        for name in (
-            getattr(node, "id", None),
-            getattr(node, "attr", None),
-            getattr(node, "arg", None),
-        ):
-            if isinstance(name, str):
-                words.update(name.lower().split("_"))
-    return words
+def _names_money(tree: ast.AST) -> bool:
+    """Whether a word of any name in the tree is about money: ``fee`` in ``fee_cap``."""
+    names = (getattr(node, key, None) for node in ast.walk(tree) for key in ("id", "attr", "arg"))
+    return any(
+        MONEY.fullmatch(word)
+        for name in names
+        if isinstance(name, str)
+        for word in name.lower().split("_")
+    )
 
 
 def _divides_money(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.BinOp)
-        and isinstance(node.op, ast.Div)
-        and bool(_identifiers(node) & MONEY)
-    )
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and _names_money(node)
