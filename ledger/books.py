@@ -1,0 +1,263 @@
+"""Double entry, the acting part: postings into tables, exactly once per key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import sqlalchemy as sa
+
+from ledger.postings import (
+    AccountKind,
+    AccountRef,
+    Posting,
+    Resolution,
+    Totals,
+    Transfer,
+    TransferKind,
+    check_guard,
+    credited,
+    debited,
+)
+from ledger.schema import accounts, transfers
+from ledger.sql import chunked, insert_ignore
+from ledger.store import Tx
+
+_ZERO: Final = {
+    "debits_pending": 0,
+    "debits_posted": 0,
+    "credits_pending": 0,
+    "credits_posted": 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A transfer about to be written."""
+
+    key: str
+    kind: TransferKind
+    pending_id: int | None
+    debit: AccountRef
+    credit: AccountRef
+    amount: int
+    reason: str
+    object_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    id: int
+    debit: AccountRef
+    credit: AccountRef
+    amount: int
+
+
+async def post(tx: Tx, postings: Sequence[Posting]) -> int:
+    """Write postings and the totals that follow from them; returns how many were new.
+
+    A posting whose key exists is left out: running a transaction again changes
+    nothing. Zero amounts are left out too. A resolution's pending transfer must
+    have been written by an earlier call.
+
+    :raises InsufficientFundsError: a guarded account would be drawn below zero;
+        the caller's transaction must not be committed.
+    """
+    wanted = [p for p in postings if isinstance(p, Resolution) or p.amount > 0]
+    if not wanted:
+        return 0
+    known = await _known_keys(tx, [p.key for p in wanted])
+    fresh = [p for p in wanted if p.key not in known]
+    if not fresh:
+        return 0
+    rows = await _resolved(tx, fresh)
+    refs = {ref for row in rows for ref in (row.debit, row.credit)}
+    ids, totals = await _locked_accounts(tx, refs)
+    for row in rows:
+        totals[row.debit] = debited(totals[row.debit], row.kind, row.amount)
+        totals[row.credit] = credited(totals[row.credit], row.kind, row.amount)
+    for ref in refs:
+        check_guard(ref, totals[ref])
+    await _write(tx, rows, ids, totals)
+    return len(rows)
+
+
+async def _known_keys(tx: Tx, keys: Sequence[str]) -> set[str]:
+    assert len(set(keys)) == len(keys), "two postings of one call share a key"
+    found: set[str] = set()
+    for part in chunked(keys):
+        query = sa.select(transfers.c.key).where(transfers.c.key.in_(part))
+        found.update((await tx.conn.execute(query)).scalars())
+    return found
+
+
+async def _resolved(tx: Tx, postings: Sequence[Posting]) -> list[_Row]:
+    pendings = await _pendings(tx, [p.pending_key for p in postings if isinstance(p, Resolution)])
+    rows = []
+    for p in postings:
+        if isinstance(p, Transfer):
+            rows.append(
+                _Row(p.key, p.kind, None, p.debit, p.credit, p.amount, p.reason, p.object_id)
+            )
+            continue
+        pending = pendings.get(p.pending_key)
+        if pending is None:
+            continue  # its amount was zero, so nothing was reserved
+        rows.append(
+            _Row(
+                p.key,
+                p.kind,
+                pending.id,
+                pending.debit,
+                pending.credit,
+                pending.amount,
+                p.reason,
+                p.object_id,
+            )
+        )
+    return rows
+
+
+async def _pendings(tx: Tx, keys: Sequence[str]) -> dict[str, _Pending]:
+    debit, credit = accounts.alias("debit"), accounts.alias("credit")
+    found: dict[str, _Pending] = {}
+    for part in chunked(keys):
+        query = (
+            sa.select(
+                transfers.c.id,
+                transfers.c.key,
+                transfers.c.amount,
+                *(debit.c[n] for n in ("kind", "chain", "token", "merchant_id")),
+                *(credit.c[n] for n in ("kind", "chain", "token", "merchant_id")),
+            )
+            .join(debit, debit.c.id == transfers.c.debit_account_id)
+            .join(credit, credit.c.id == transfers.c.credit_account_id)
+            .where(transfers.c.key.in_(part), transfers.c.kind == "pending")
+        )
+        for row in (await tx.conn.execute(query)).tuples():
+            found[row[1]] = _Pending(row[0], _ref(*row[3:7]), _ref(*row[7:11]), row[2])
+    return found
+
+
+def _ref(kind: str, chain: str, token: str, merchant_id: str) -> AccountRef:
+    return AccountRef(AccountKind(kind), chain, token, merchant_id)
+
+
+def _matching(refs: Iterable[AccountRef]) -> sa.ColumnElement[bool]:
+    return sa.tuple_(
+        accounts.c.kind, accounts.c.chain, accounts.c.token, accounts.c.merchant_id
+    ).in_([(ref.kind.value, ref.chain, ref.token, ref.merchant_id) for ref in refs])
+
+
+async def _locked_accounts(
+    tx: Tx, refs: set[AccountRef]
+) -> tuple[dict[AccountRef, int], dict[AccountRef, Totals]]:
+    """Ids and totals; rows are made where missing and locked in id order (no deadlock)."""
+    rows = await _select_accounts(tx, refs)
+    if len(rows) < len(refs):
+        missing = sorted(refs - rows.keys(), key=str)
+        await insert_ignore(
+            tx,
+            accounts,
+            [
+                {
+                    "kind": ref.kind.value,
+                    "chain": ref.chain,
+                    "token": ref.token,
+                    "merchant_id": ref.merchant_id,
+                    **_ZERO,
+                }
+                for ref in missing
+            ],
+        )
+        rows = await _select_accounts(tx, refs)
+    return {r: row[0] for r, row in rows.items()}, {r: row[1] for r, row in rows.items()}
+
+
+async def _select_accounts(tx: Tx, refs: set[AccountRef]) -> dict[AccountRef, tuple[int, Totals]]:
+    found: dict[AccountRef, tuple[int, Totals]] = {}
+    ordered = sorted(refs, key=lambda ref: (ref.kind, ref.chain, ref.token, ref.merchant_id))
+    for part in chunked(ordered, 200):
+        query = (
+            sa.select(accounts)
+            .where(_matching(part))
+            .order_by(accounts.c.kind, accounts.c.chain, accounts.c.token, accounts.c.merchant_id)
+            .with_for_update()
+        )
+        for row in await tx.conn.execute(query):
+            ref = _ref(row.kind, row.chain, row.token, row.merchant_id)
+            totals = Totals(
+                row.debits_pending, row.debits_posted, row.credits_pending, row.credits_posted
+            )
+            found[ref] = (row.id, totals)
+    return found
+
+
+async def _write(
+    tx: Tx, rows: Sequence[_Row], ids: dict[AccountRef, int], totals: dict[AccountRef, Totals]
+) -> None:
+    await tx.conn.execute(
+        transfers.insert(),
+        [
+            {
+                "key": row.key,
+                "kind": row.kind,
+                "pending_id": row.pending_id,
+                "debit_account_id": ids[row.debit],
+                "credit_account_id": ids[row.credit],
+                "amount": row.amount,
+                "reason": row.reason,
+                "object_id": row.object_id,
+                "created_at": tx.now,
+            }
+            for row in rows
+        ],
+    )
+    await tx.conn.execute(
+        accounts.update()
+        .where(accounts.c.id == sa.bindparam("account_id"))
+        .values({name: sa.bindparam(f"new_{name}") for name in _ZERO}),
+        [
+            {"account_id": ids[ref], **{f"new_{n}": getattr(totals[ref], n) for n in _ZERO}}
+            for ref in ids
+        ],
+    )
+
+
+async def totals_of(tx: Tx, refs: Iterable[AccountRef]) -> dict[AccountRef, Totals]:
+    """Totals by account; an account never posted to has all zeros."""
+    wanted = set(refs)
+    if not wanted:
+        return {}
+    result = {ref: Totals() for ref in wanted}
+    for part in chunked(sorted(wanted, key=str), 200):
+        for row in await tx.conn.execute(sa.select(accounts).where(_matching(part))):
+            result[_ref(row.kind, row.chain, row.token, row.merchant_id)] = Totals(
+                row.debits_pending, row.debits_posted, row.credits_pending, row.credits_posted
+            )
+    return result
+
+
+async def all_totals(
+    tx: Tx, *, chain: str | None = None, merchant_id: str | None = None
+) -> dict[AccountRef, Totals]:
+    """Totals of every account, of one chain or one merchant only where asked."""
+    query = sa.select(accounts)
+    if chain is not None:
+        query = query.where(accounts.c.chain == chain)
+    if merchant_id is not None:
+        query = query.where(accounts.c.merchant_id == merchant_id)
+    return {
+        _ref(row.kind, row.chain, row.token, row.merchant_id): Totals(
+            row.debits_pending, row.debits_posted, row.credits_pending, row.credits_posted
+        )
+        for row in await tx.conn.execute(query)
+    }
+
+
+def second_step(
+    pending_key: str, kind: Literal["post", "void"], *, reason: str, object_id: str
+) -> Resolution:
+    """The resolution of a pending transfer, under the key that belongs to it."""
+    return Resolution(f"{pending_key}:{kind}", pending_key, kind, reason, object_id)

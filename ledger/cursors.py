@@ -1,0 +1,236 @@
+"""The cursor of a chain and the blocks behind it: what has been seen, provably in one piece.
+
+``cursor_block`` moves up with the effects of the blocks it passes, in one
+transaction, by compare-and-set on (number, hash); only :func:`rewind` lowers
+it. Blocks are orphaned, never deleted while they may matter as evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from config.errors import ConflictError
+from config.units import BlockNumber, Hash32
+from ledger.invoices import Touched
+from ledger.payment_moves import PaymentMove, move_payments, payments_above
+from ledger.payment_rows import PaymentPolicy
+from ledger.schema import blocks, chain_cursors
+from ledger.sql import chunked, upsert
+from ledger.states import PaymentStatus
+from ledger.store import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class BlockMark:
+    """A block by number and hash."""
+
+    number: BlockNumber
+    hash: Hash32
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRow:
+    """A linked block, as stored."""
+
+    number: BlockNumber
+    hash: Hash32
+    parent_hash: Hash32
+    timestamp: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a chain's scan stands."""
+
+    chain: str
+    chain_id: int
+    start_block: BlockNumber
+    cursor: BlockMark
+    cursor_time: datetime
+    final: BlockMark
+    halted_reason: str | None
+
+
+async def get_cursor(tx: Tx, chain: str, *, lock: bool = False) -> Cursor | None:
+    """The chain's cursor, or ``None`` before its first block."""
+    query = sa.select(chain_cursors).where(chain_cursors.c.chain == chain)
+    row = (await tx.conn.execute(query.with_for_update() if lock else query)).one_or_none()
+    if row is None:
+        return None
+    return Cursor(
+        chain=row.chain,
+        chain_id=row.chain_id,
+        start_block=row.start_block,
+        cursor=BlockMark(row.cursor_block, row.cursor_hash),
+        cursor_time=row.cursor_time,
+        final=BlockMark(row.final_block, row.final_hash),
+        halted_reason=row.halted_reason,
+    )
+
+
+async def start_cursor(tx: Tx, chain: str, chain_id: int, block: BlockRow) -> None:
+    """Begin a chain: ``block`` is taken as seen and final, scanning starts above it.
+
+    :raises ConflictError: the chain has a cursor already.
+    """
+    if await get_cursor(tx, chain) is not None:
+        raise ConflictError(f"chain {chain} has a cursor already")
+    await tx.conn.execute(
+        chain_cursors.insert().values(
+            chain=chain,
+            chain_id=chain_id,
+            start_block=block.number + 1,
+            cursor_block=block.number,
+            cursor_hash=block.hash,
+            cursor_time=block.timestamp,
+            final_block=block.number,
+            final_hash=block.hash,
+            updated_at=tx.now,
+        )
+    )
+    await _store_blocks(tx, chain, [block])
+
+
+async def advance_cursor(
+    tx: Tx,
+    chain: str,
+    *,
+    expected: BlockMark,
+    new_blocks: Sequence[BlockRow],
+    top: BlockRow,
+    final: BlockMark,
+) -> None:
+    """Move the cursor from ``expected`` to ``top``, in the transaction of the effects.
+
+    :param new_blocks: to be stored: every block above finality, and the last one of each
+        range below it; ascending.
+    :param final: highest block now held as final; never lower than before.
+    :raises ConflictError: somebody else moved the cursor, or the chain is halted.
+    """
+    await _store_blocks(tx, chain, new_blocks)
+    result = await tx.conn.execute(
+        chain_cursors.update()
+        .where(
+            chain_cursors.c.chain == chain,
+            chain_cursors.c.cursor_block == expected.number,
+            chain_cursors.c.cursor_hash == expected.hash,
+            chain_cursors.c.final_block <= final.number,
+            chain_cursors.c.halted_reason.is_(None),
+        )
+        .values(
+            cursor_block=top.number,
+            cursor_hash=top.hash,
+            cursor_time=top.timestamp,
+            final_block=final.number,
+            final_hash=final.hash,
+            updated_at=tx.now,
+        )
+    )
+    if result.rowcount != 1:
+        raise ConflictError(f"the cursor of {chain} is no longer at block {expected.number}")
+
+
+async def _store_blocks(tx: Tx, chain: str, rows: Sequence[BlockRow]) -> None:
+    values: list[dict[str, Any]] = [
+        {
+            "chain": chain,
+            "number": row.number,
+            "hash": row.hash,
+            "parent_hash": row.parent_hash,
+            "timestamp": row.timestamp,
+            "canonical": True,
+        }
+        for row in rows
+    ]
+    # A block that was orphaned and comes back is the same row, canonical again.
+    await upsert(tx, blocks, values, key=("chain", "number", "hash"))
+
+
+async def stored_blocks(tx: Tx, chain: str, lowest: int, highest: int) -> list[BlockRow]:
+    """Canonical blocks held between two numbers, both included, ascending."""
+    query = (
+        sa.select(blocks)
+        .where(
+            blocks.c.chain == chain,
+            blocks.c.canonical.is_(True),
+            blocks.c.number.between(lowest, highest),
+        )
+        .order_by(blocks.c.number)
+    )
+    return [
+        BlockRow(row.number, row.hash, row.parent_hash, row.timestamp)
+        for row in await tx.conn.execute(query)
+    ]
+
+
+async def rewind(
+    tx: Tx,
+    chain: str,
+    *,
+    expected: BlockMark,
+    ancestor: BlockRow,
+    policy: PaymentPolicy,
+    touched: Touched,
+) -> int:
+    """Undo everything above the last common ancestor; returns how many blocks went.
+
+    Unconfirmed payments become ``orphaned``, confirmed ones ``reversed``; both
+    take their postings back. The blocks stay, no longer canonical.
+
+    :raises ConflictError: the ancestor lies below the final block, or the cursor moved.
+    """
+    current = await get_cursor(tx, chain, lock=True)
+    if current is None or current.cursor != expected:
+        raise ConflictError(f"the cursor of {chain} is no longer at block {expected.number}")
+    if ancestor.number < current.final.number:
+        raise ConflictError(f"{chain}: block {ancestor.number} lies below the final block")
+    moves = [
+        PaymentMove(
+            row,
+            PaymentStatus.REVERSED
+            if row["status"] == PaymentStatus.CONFIRMED
+            else PaymentStatus.ORPHANED,
+        )
+        for row in await payments_above(tx, chain, ancestor.number)
+    ]
+    for part in chunked(moves):
+        await move_payments(tx, part, policy, touched)
+    await tx.conn.execute(
+        blocks.update()
+        .where(blocks.c.chain == chain, blocks.c.number > ancestor.number)
+        .values(canonical=False)
+    )
+    await tx.conn.execute(
+        chain_cursors.update()
+        .where(chain_cursors.c.chain == chain)
+        .values(
+            cursor_block=ancestor.number,
+            cursor_hash=ancestor.hash,
+            cursor_time=ancestor.timestamp,
+            updated_at=tx.now,
+        )
+    )
+    return expected.number - ancestor.number
+
+
+async def halt_chain(tx: Tx, chain: str, reason: str) -> None:
+    """Finality violation: crediting and paying stop until an operator clears it."""
+    await tx.conn.execute(
+        chain_cursors.update()
+        .where(chain_cursors.c.chain == chain, chain_cursors.c.halted_reason.is_(None))
+        .values(halted_reason=reason, halted_at=tx.now)
+    )
+
+
+async def clear_halt(tx: Tx, chain: str) -> None:
+    """An operator's decision: go on."""
+    await tx.conn.execute(
+        chain_cursors.update()
+        .where(chain_cursors.c.chain == chain)
+        .values(halted_reason=None, halted_at=None)
+    )

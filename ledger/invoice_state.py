@@ -1,0 +1,117 @@
+"""What an invoice is, as a pure function of its payments and the time.
+
+::
+
+    created            expires_at             monitor_until
+       |------ new -------|------ expired ---------|---- (unmatched: held) ---
+           payment seen     late payment: credited,
+                            labelled ``late``
+
+The status is recomputed from scratch each time and never counted up, so that
+no order of payments, reorgs and deadlines can leave it wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from ledger.states import InvoiceStatus, PaymentStatus
+
+SEEN: Final = frozenset({PaymentStatus.DETECTED, PaymentStatus.CONFIRMING, PaymentStatus.CONFIRMED})
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceFacts:
+    """``amount`` and ``tolerance`` in micros of the invoice's currency."""
+
+    amount: int
+    tolerance: int
+    expires_at: datetime
+    canceled: bool
+    invalid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFacts:
+    """One payment; ``value`` in micros of the invoice's currency."""
+
+    value: int
+    status: PaymentStatus
+    held: bool
+    reason: str | None
+    block_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceVerdict:
+    """Status and the labels that explain it, in the order of the contract."""
+
+    status: InvoiceStatus
+    exceptions: tuple[str, ...]
+
+
+def tolerance_micros(amount: int, absolute: int, bps: int) -> int:
+    """Shortfall still counted as paid: the larger of the two limits, in micros."""
+    return max(absolute, amount * bps // 10_000)
+
+
+def evaluate(
+    invoice: InvoiceFacts, payments: Sequence[PaymentFacts], now: datetime
+) -> InvoiceVerdict:
+    """Status and exceptions at ``now``.
+
+    A payment counts when it is on the chain and not held. Lateness is decided
+    by block time, never by when it was noticed.
+    """
+    counted = [p for p in payments if p.status in SEEN and not p.held]
+    seen = sum(p.value for p in counted)
+    final = sum(p.value for p in counted if p.status is PaymentStatus.CONFIRMED)
+    required = max(invoice.amount - invoice.tolerance, 1)
+    past = now > invoice.expires_at
+    return InvoiceVerdict(
+        status=_status(invoice, seen=seen, final=final, required=required, past=past),
+        exceptions=_exceptions(invoice, payments, counted, seen=seen, required=required, past=past),
+    )
+
+
+def _status(
+    invoice: InvoiceFacts, *, seen: int, final: int, required: int, past: bool
+) -> InvoiceStatus:
+    if invoice.invalid:
+        return InvoiceStatus.INVALID
+    if final >= required:
+        return InvoiceStatus.PAID
+    if seen >= required:
+        return InvoiceStatus.PROCESSING
+    if seen > 0:
+        return InvoiceStatus.PARTIALLY_PAID
+    if invoice.canceled:
+        return InvoiceStatus.CANCELED
+    return InvoiceStatus.EXPIRED if past else InvoiceStatus.NEW
+
+
+def _exceptions(
+    invoice: InvoiceFacts,
+    payments: Sequence[PaymentFacts],
+    counted: Sequence[PaymentFacts],
+    *,
+    seen: int,
+    required: int,
+    past: bool,
+) -> tuple[str, ...]:
+    on_chain = [p for p in payments if p.status in SEEN or p.status is PaymentStatus.IGNORED]
+    reasons = {p.reason for p in on_chain}
+    labels = {
+        "underpaid": past and 0 < seen < required,
+        "overpaid": seen > invoice.amount + invoice.tolerance,
+        "late": any(p.block_time > invoice.expires_at for p in counted),
+        "wrong_token": bool(reasons & {"wrong_token", "unsupported_token"}),
+        "wrong_chain": "wrong_chain" in reasons,
+        "native_coin": "native_coin" in reasons,
+        "reversed": any(p.status is PaymentStatus.REVERSED for p in payments),
+        "held": any(p.held and p.status in SEEN for p in payments),
+    }
+    return tuple(name for name, applies in labels.items() if applies)

@@ -1,0 +1,305 @@
+"""Invoices in the store: opening them with an address each, and keeping their status true."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from config.catalogue import Token
+from config.units import Address
+from ledger.invoice_state import (
+    InvoiceFacts,
+    InvoiceVerdict,
+    PaymentFacts,
+    evaluate,
+    tolerance_micros,
+)
+from ledger.outbox import NewEvent, emit
+from ledger.schema import (
+    address_counter,
+    chain_cursors,
+    deposit_addresses,
+    invoice_options,
+    invoices,
+    payments,
+    payouts,
+)
+from ledger.sql import as_row, chunked, insert_ignore
+from ledger.states import PaymentStatus, check_transition
+from ledger.store import Tx
+from ledger.views import Row, view_invoice
+
+Derive = Callable[[int, int], Sequence[Address]]
+"""(first index, count) → deposit addresses; from the xpub alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """Shortfall still counted as paid: micros, and basis points of the amount."""
+
+    absolute: int = 0
+    bps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceSpec:
+    """An invoice to open; ``amount`` in micros of ``currency``."""
+
+    amount: int
+    currency: str
+    options: tuple[Token, ...]
+    expires_at: datetime
+    monitor_until: datetime
+    reference: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    redirect_url: str | None = None
+
+
+@dataclass(slots=True)
+class Touched:
+    """Invoices that a transaction has changed, to be brought up to date at its end."""
+
+    ids: set[str] = field(default_factory=set)
+
+    def add(self, invoice_ids: Collection[str]) -> None:
+        """Remember these."""
+        self.ids.update(invoice_ids)
+
+
+async def create_invoices(
+    tx: Tx, merchant_id: str, specs: Sequence[InvoiceSpec], derive: Derive
+) -> list[str]:
+    """Open invoices, each with a fresh deposit address; returns their ids in order.
+
+    The counter's row lock is held until commit, so that addresses become
+    visible in the order of their indexes: a watcher that has loaded up to *n*
+    has missed none below. A rolled-back transaction returns its indexes; a
+    committed one never does.
+    """
+    if not specs:
+        return []
+    first = await _take_indexes(tx, len(specs))
+    addresses = derive(first, len(specs))
+    assert len(addresses) == len(specs)
+    watch_from = await _watch_from(tx)
+    ids = [tx.new_id("inv") for _ in specs]
+    await tx.conn.execute(
+        invoices.insert(),
+        [
+            _invoice_row(tx, merchant_id, i, spec, a)
+            for i, spec, a in zip(ids, specs, addresses, strict=True)
+        ],
+    )
+    await tx.conn.execute(
+        deposit_addresses.insert(),
+        [
+            {
+                "derivation_index": first + offset,
+                "address": deposit,
+                "invoice_id": invoice_id,
+                "watch_from": watch_from,
+                "created_at": tx.now,
+            }
+            for offset, (invoice_id, deposit) in enumerate(zip(ids, addresses, strict=True))
+        ],
+    )
+    await tx.conn.execute(
+        invoice_options.insert(),
+        [
+            {
+                "invoice_id": invoice_id,
+                "chain": token.chain,
+                "token": token.symbol,
+                "amount": token.from_micros(spec.amount),
+                "position": position,
+            }
+            for invoice_id, spec in zip(ids, specs, strict=True)
+            for position, token in enumerate(spec.options)
+        ],
+    )
+    views = await load_views(tx, ids)
+    await emit(tx, [NewEvent(merchant_id, "invoice.created", i, views[i]) for i in ids])
+    return ids
+
+
+def _invoice_row(
+    tx: Tx, merchant_id: str, invoice_id: str, spec: InvoiceSpec, deposit: Address
+) -> dict[str, Any]:
+    return {
+        "id": invoice_id,
+        "merchant_id": merchant_id,
+        "status": "new",
+        "exceptions": [],
+        "amount": spec.amount,
+        "currency": spec.currency,
+        "address": deposit,
+        "reference": spec.reference,
+        "metadata": None if spec.metadata is None else dict(spec.metadata),
+        "redirect_url": spec.redirect_url,
+        "created_at": tx.now,
+        "expires_at": spec.expires_at,
+        "monitor_until": spec.monitor_until,
+        "updated_at": tx.now,
+    }
+
+
+async def _take_indexes(tx: Tx, count: int) -> int:
+    await insert_ignore(tx, address_counter, [{"id": 1, "next_index": 0}])
+    after = await tx.conn.scalar(
+        address_counter.update()
+        .where(address_counter.c.id == 1)
+        .values(next_index=address_counter.c.next_index + count)
+        .returning(address_counter.c.next_index)
+    )
+    assert after is not None
+    return int(after) - count
+
+
+async def _watch_from(tx: Tx) -> dict[str, int]:
+    query = sa.select(chain_cursors.c.chain, chain_cursors.c.cursor_block)
+    return {row.chain: row.cursor_block + 1 for row in await tx.conn.execute(query)}
+
+
+async def cancel_invoice(tx: Tx, invoice_id: str, tolerance: Tolerance) -> None:
+    """Mark as canceled; what has been or will be paid is credited all the same."""
+    await tx.conn.execute(
+        invoices.update()
+        .where(invoices.c.id == invoice_id, invoices.c.canceled_at.is_(None))
+        .values(canceled_at=tx.now)
+    )
+    await refresh_invoices(tx, [invoice_id], tolerance)
+
+
+async def expire_due(tx: Tx, tolerance: Tolerance, limit: int = 1000) -> int:
+    """Bring invoices whose deadline has passed up to date; returns how many were due."""
+    query = (
+        sa.select(invoices.c.id)
+        .where(
+            invoices.c.status.in_(("new", "partially_paid")),
+            invoices.c.expires_at < tx.now,
+            # A partial payment stays counted; refreshed once, its label keeps it from coming back.
+            invoices.c.updated_at <= invoices.c.expires_at,
+        )
+        .order_by(invoices.c.expires_at)
+        .limit(limit)
+    )
+    due = list((await tx.conn.execute(query)).scalars())
+    await refresh_invoices(tx, due, tolerance)
+    return len(due)
+
+
+async def refresh_invoices(tx: Tx, ids: Collection[str], tolerance: Tolerance) -> None:
+    """Recompute status and exceptions of these invoices; tell of what changed."""
+    for part in chunked(sorted(ids)):
+        await _refresh(tx, part, tolerance)
+
+
+async def _refresh(tx: Tx, ids: Sequence[str], tolerance: Tolerance) -> None:
+    query = sa.select(invoices).where(invoices.c.id.in_(ids)).order_by(invoices.c.id)
+    rows = [as_row(row) for row in await tx.conn.execute(query.with_for_update())]
+    paid = await _payments_of(tx, ids)
+    changed: list[tuple[Row, InvoiceVerdict]] = []
+    for row in rows:
+        verdict = evaluate(_facts(row, tolerance), [_fact(p) for p in paid[row["id"]]], tx.now)
+        if (verdict.status, list(verdict.exceptions)) != (row["status"], row["exceptions"]):
+            check_transition("invoices", row["status"], verdict.status)
+            changed.append((row, verdict))
+    await tx.conn.execute(invoices.update().where(invoices.c.id.in_(ids)).values(updated_at=tx.now))
+    if not changed:
+        return
+    await tx.conn.execute(
+        invoices.update()
+        .where(invoices.c.id == sa.bindparam("invoice_id"))
+        .values(status=sa.bindparam("new_status"), exceptions=sa.bindparam("new_exceptions")),
+        [
+            {
+                "invoice_id": row["id"],
+                "new_status": verdict.status.value,
+                "new_exceptions": list(verdict.exceptions),
+            }
+            for row, verdict in changed
+        ],
+    )
+    views = await load_views(tx, [row["id"] for row, _ in changed])
+    await emit(tx, [e for row, v in changed for e in _events(row, v, views[row["id"]])])
+
+
+def _events(row: Row, verdict: InvoiceVerdict, view: dict[str, Any]) -> list[NewEvent]:
+    types = []
+    if verdict.status != row["status"] and verdict.status not in ("new", "invalid"):
+        types.append(f"invoice.{verdict.status}")
+    if set(verdict.exceptions) - set(row["exceptions"]):
+        types.append("invoice.exception")
+    return [NewEvent(row["merchant_id"], type_, row["id"], view) for type_ in types]
+
+
+def _facts(row: Row, tolerance: Tolerance) -> InvoiceFacts:
+    return InvoiceFacts(
+        amount=row["amount"],
+        tolerance=tolerance_micros(row["amount"], tolerance.absolute, tolerance.bps),
+        expires_at=row["expires_at"],
+        canceled=row["canceled_at"] is not None,
+        invalid=row["invalid"],
+    )
+
+
+def _fact(row: Row) -> PaymentFacts:
+    return PaymentFacts(
+        value=row["value"],
+        status=PaymentStatus(row["status"]),
+        held=row["held"],
+        reason=row["reason"],
+        block_time=row["block_time"],
+    )
+
+
+async def _payments_of(tx: Tx, ids: Sequence[str]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    query = sa.select(payments).where(payments.c.invoice_id.in_(ids)).order_by(payments.c.id)
+    for row in await tx.conn.execute(query):
+        found[row.invoice_id].append(as_row(row))
+    return found
+
+
+async def load_views(tx: Tx, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Invoices as their GET gives them, by id; unknown ids are left out."""
+    views: dict[str, dict[str, Any]] = {}
+    cursors = await cursor_blocks(tx)
+    for part in chunked(ids):
+        rows = await tx.conn.execute(sa.select(invoices).where(invoices.c.id.in_(part)))
+        paid = await _payments_of(tx, part)
+        offered: dict[str, list[Row]] = defaultdict(list)
+        query = sa.select(invoice_options).where(invoice_options.c.invoice_id.in_(part))
+        for option in await tx.conn.execute(query):
+            offered[option.invoice_id].append(as_row(option))
+        statuses = await _payout_statuses(tx, [p for ps in paid.values() for p in ps])
+        for row in rows:
+            views[row.id] = view_invoice(
+                as_row(row),
+                options=offered[row.id],
+                payments=paid[row.id],
+                payout_statuses=statuses,
+                cursors=cursors,
+                catalogue=tx.catalogue,
+                public_url=tx.public_url,
+            )
+    return views
+
+
+async def _payout_statuses(tx: Tx, rows: Sequence[Row]) -> dict[str, str]:
+    statuses: dict[str, str] = {}
+    for part in chunked(sorted({p["payout_id"] for p in rows if p["payout_id"] is not None})):
+        query = sa.select(payouts.c.id, payouts.c.status).where(payouts.c.id.in_(part))
+        statuses.update((row.id, row.status) for row in await tx.conn.execute(query))
+    return statuses
+
+
+async def cursor_blocks(tx: Tx) -> dict[str, int]:
+    """Newest processed block by chain."""
+    query = sa.select(chain_cursors.c.chain, chain_cursors.c.cursor_block)
+    return {row.chain: row.cursor_block for row in await tx.conn.execute(query)}

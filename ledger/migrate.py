@@ -1,0 +1,96 @@
+"""Bringing a database to the current schema, from Python, without an ``alembic.ini``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from config.errors import DatabaseError
+from ledger.store import make_engine
+
+_SCRIPTS: Final = Path(__file__).parent / "migrations"
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    return config
+
+
+def head_revision() -> str:
+    """Revision that this program was written for."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+async def current_revision(engine: AsyncEngine) -> str | None:
+    """Revision of a database; ``None`` when it is empty.
+
+    :raises DatabaseError: it cannot be reached.
+    """
+
+    def read(connection: sa.Connection) -> str | None:
+        return MigrationContext.configure(connection).get_current_revision()
+
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(read)
+    except (DBAPIError, OSError) as error:
+        raise DatabaseError(
+            f"database cannot be reached: {str(error).splitlines()[0]}",
+            remedy="check database.url and that the server runs",
+        ) from error
+
+
+async def upgrade(url: str) -> None:
+    """Run the missing migrations, in one transaction: a crash leaves the old schema.
+
+    :raises DatabaseError: it cannot be reached, or a migration failed.
+    """
+    engine = make_engine(url)
+    try:
+        await upgrade_engine(engine)
+    finally:
+        await engine.dispose()
+
+
+async def upgrade_engine(engine: AsyncEngine) -> None:
+    """As :func:`upgrade`, over an open engine."""
+
+    def run(connection: sa.Connection) -> None:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+    try:
+        async with engine.connect() as connection:
+            await connection.execution_options(bursar_write=True)
+            async with connection.begin():
+                await connection.run_sync(run)
+    except (DBAPIError, OSError) as error:
+        raise DatabaseError(
+            f"migration failed, nothing was changed: {str(error).splitlines()[0]}",
+            remedy="check database.url, the server and its permissions",
+        ) from error
+
+
+async def require_current(engine: AsyncEngine) -> None:
+    """Refuse to work on a schema that this program does not know.
+
+    :raises DatabaseError: the database is empty, older or newer.
+    """
+    current, head = await current_revision(engine), head_revision()
+    if current != head:
+        raise DatabaseError(
+            f"database is at schema {current or 'none'}, this program needs {head}",
+            remedy="run: bursar migrate",
+        )

@@ -1,0 +1,125 @@
+"""The outbox: events written in the transaction of the change that they tell of.
+
+Each event is fanned out to the merchant's enabled endpoints in the same
+commit, so that delivery needs no cursor over events, and no event can be
+overtaken by one that committed later with a lower number.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from ledger.schema import events, webhook_deliveries, webhook_endpoints
+from ledger.sql import chunked
+from ledger.store import Tx
+
+EVENT_TYPES: Final = (
+    "invoice.created",
+    "invoice.partially_paid",
+    "invoice.processing",
+    "invoice.paid",
+    "invoice.expired",
+    "invoice.canceled",
+    "invoice.exception",
+    "payment.detected",
+    "payment.confirmed",
+    "payment.orphaned",
+    "payment.reversed",
+    "payment.ignored",
+    "payout.queued",
+    "payout.submitted",
+    "payout.paid",
+    "payout.on_hold",
+    "payout.failed",
+    "refund.paid",
+    "refund.failed",
+    "statement.ready",
+    "destination.created",
+    "destination.revoked",
+)
+BY_REQUEST_ONLY: Final = frozenset({"payment.ignored"})
+"""Types that an endpoint gets only if it names them: dust must not become a flood."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """``data`` is the object as its GET gives it at this moment."""
+
+    merchant_id: str
+    type: str
+    object_id: str
+    data: dict[str, Any]
+
+
+async def emit(tx: Tx, new: Sequence[NewEvent]) -> None:
+    """Append events, in this order, and a delivery for each endpoint that wants one."""
+    if not new:
+        return
+    assert all(event.type in EVENT_TYPES for event in new)
+    endpoints = await _endpoints(tx, sorted({event.merchant_id for event in new}))
+    rows = [
+        {
+            "id": tx.new_id("evt"),
+            "merchant_id": event.merchant_id,
+            "type": event.type,
+            "object_id": event.object_id,
+            "data": event.data,
+            "created_at": tx.now,
+        }
+        for event in new
+    ]
+    await tx.conn.execute(events.insert(), rows)
+    if not endpoints:
+        return
+    wanted = [row for row in rows if row["merchant_id"] in endpoints]
+    numbers = await _numbers(tx, [str(row["id"]) for row in wanted])
+    deliveries = [
+        {
+            "endpoint_id": endpoint_id,
+            "event_seq": numbers[str(row["id"])],
+            "object_id": row["object_id"],
+            "status": "pending",
+            "attempts": 0,
+            "next_attempt_at": tx.now,
+            "created_at": tx.now,
+        }
+        for row in wanted
+        for endpoint_id, types in endpoints[str(row["merchant_id"])]
+        if _wants(types, str(row["type"]))
+    ]
+    if deliveries:
+        await tx.conn.execute(webhook_deliveries.insert(), deliveries)
+
+
+def _wants(types: frozenset[str] | None, event_type: str) -> bool:
+    if types is None:
+        return event_type not in BY_REQUEST_ONLY
+    return event_type in types
+
+
+async def _endpoints(
+    tx: Tx, merchant_ids: Sequence[str]
+) -> dict[str, list[tuple[str, frozenset[str] | None]]]:
+    table = webhook_endpoints
+    found: dict[str, list[tuple[str, frozenset[str] | None]]] = defaultdict(list)
+    for part in chunked(merchant_ids):
+        query = sa.select(table.c.id, table.c.merchant_id, table.c.events).where(
+            table.c.merchant_id.in_(part), table.c.status == "enabled", table.c.deleted_at.is_(None)
+        )
+        for row in await tx.conn.execute(query):
+            types = None if row.events is None else frozenset(row.events)
+            found[row.merchant_id].append((row.id, types))
+    return dict(found)
+
+
+async def _numbers(tx: Tx, ids: Sequence[str]) -> dict[str, int]:
+    numbers: dict[str, int] = {}
+    for part in chunked(ids):
+        query = sa.select(events.c.id, events.c.seq).where(events.c.id.in_(part))
+        numbers.update((row.id, row.seq) for row in await tx.conn.execute(query))
+    return numbers

@@ -1,0 +1,148 @@
+"""Payments that change: confirmed, orphaned, reversed, with the postings of each step."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ledger.books import post, second_step, totals_of
+from ledger.invoices import Touched
+from ledger.payment_rows import (
+    PaymentPolicy,
+    accounts_of,
+    posting_key,
+    tell_payments,
+    update_payments,
+)
+from ledger.payment_rules import fee_of
+from ledger.postings import AccountKind, AccountRef, Posting, Totals, Transfer, available
+from ledger.schema import merchants, payments
+from ledger.sql import as_row, chunked
+from ledger.states import PaymentStatus, check_transition
+from ledger.store import Tx
+from ledger.views import Row
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentMove:
+    """A payment as stored, and the status that the chain now gives it."""
+
+    payment: Row
+    status: PaymentStatus
+
+
+async def open_payments(tx: Tx, chain: str) -> list[Row]:
+    """Payments that are on the chain but not confirmed yet, oldest block first."""
+    query = (
+        sa.select(payments)
+        .where(payments.c.chain == chain, payments.c.status.in_(("detected", "confirming")))
+        .order_by(payments.c.block_number, payments.c.log_index)
+    )
+    return [as_row(row) for row in await tx.conn.execute(query.with_for_update())]
+
+
+async def payments_above(tx: Tx, chain: str, block: int) -> list[Row]:
+    """Payments credited from blocks above ``block``: what a reorg to it takes back."""
+    query = (
+        sa.select(payments)
+        .where(
+            payments.c.chain == chain,
+            payments.c.block_number > block,
+            payments.c.status.in_(("detected", "confirming", "confirmed")),
+        )
+        .order_by(payments.c.block_number, payments.c.log_index)
+    )
+    return [as_row(row) for row in await tx.conn.execute(query.with_for_update())]
+
+
+async def move_payments(
+    tx: Tx, moves: Sequence[PaymentMove], policy: PaymentPolicy, touched: Touched
+) -> None:
+    """Carry out status changes: postings, rows, events; invoices are left to ``touched``.
+
+    :raises ConflictError: a step that the payment's state machine does not have.
+    """
+    steps = [m for m in moves if m.payment["status"] != m.status]
+    if not steps:
+        return
+    for step in steps:
+        check_transition("payments", step.payment["status"], step.status)
+    bps = await _fee_rates(tx, {s.payment["merchant_id"] for s in steps}, policy.fee_bps)
+    rows = [_moved(tx, s, bps[s.payment["merchant_id"]]) for s in steps]
+    await update_payments(tx, rows, ("status", "fee", "confirmed_at"))
+    confirmed = [r for r in rows if r["status"] == PaymentStatus.CONFIRMED]
+    orphaned = [r for r in rows if r["status"] == PaymentStatus.ORPHANED]
+    await post(
+        tx,
+        [
+            *(second_step(f"{posting_key(r)}:credit", "post", reason="payment", object_id=r["id"])
+              for r in confirmed),
+            *(second_step(f"{posting_key(r)}:credit", "void", reason="orphaned", object_id=r["id"])
+              for r in orphaned),
+        ],
+    )  # fmt: skip
+    await post(tx, [_fee(r) for r in confirmed])
+    for row in rows:
+        if row["status"] == PaymentStatus.REVERSED:
+            await _reverse(tx, row)
+    touched.add({row["invoice_id"] for row in rows})
+    await tell_payments(tx, [r for r in rows if r["status"] != PaymentStatus.DETECTED])
+
+
+def _moved(tx: Tx, step: PaymentMove, fee_bps: int) -> dict[str, Any]:
+    row = {**step.payment, "status": step.status.value}
+    if step.status is PaymentStatus.CONFIRMED:
+        row["confirmed_at"] = tx.now
+        row["fee"] = 0 if row["held"] else fee_of(row["amount"], fee_bps)
+    return row
+
+
+async def _fee_rates(tx: Tx, merchant_ids: Collection[str], default: int) -> dict[str, int]:
+    rates: dict[str, int] = {}
+    for part in chunked(sorted(merchant_ids)):
+        query = sa.select(merchants.c.id, merchants.c.fee_bps).where(merchants.c.id.in_(part))
+        for row in await tx.conn.execute(query):
+            rates[row.id] = default if row.fee_bps is None else row.fee_bps
+    return rates
+
+
+def _fee(row: Row) -> Transfer:
+    _, owner = accounts_of(row)
+    fees = AccountRef(AccountKind.FEES, row["chain"], row["token"])
+    return Transfer(f"{posting_key(row)}:fee", owner, fees, row["fee"], "fee", row["id"])
+
+
+async def _reverse(tx: Tx, row: Row) -> None:
+    """Take a confirmed payment back, whatever the balances: what is missing becomes a debt."""
+    deposits, owner = accounts_of(row)
+    fees = AccountRef(AccountKind.FEES, row["chain"], row["token"])
+    await post(
+        tx, [Transfer(f"{posting_key(row)}:unfee", fees, owner, row["fee"], "reversal", row["id"])]
+    )
+    left = available(owner.kind, (await totals_of(tx, [owner])).get(owner, Totals()))
+    taken = min(max(left, 0), row["amount"])
+    debt = AccountRef(AccountKind.RECEIVABLE, row["chain"], row["token"], row["merchant_id"])
+    postings: list[Posting] = [
+        Transfer(f"{posting_key(row)}:reverse", owner, deposits, taken, "reversal", row["id"]),
+        Transfer(
+            f"{posting_key(row)}:debt", debt, deposits, row["amount"] - taken, "reversal", row["id"]
+        ),
+    ]
+    await post(tx, postings)
+
+
+async def mark_final(tx: Tx, chain: str, final_block: int) -> None:
+    """Payments at or below the final block can no longer be taken back by the chain."""
+    await tx.conn.execute(
+        payments.update()
+        .where(
+            payments.c.chain == chain,
+            payments.c.status == "confirmed",
+            payments.c.is_final.is_(False),
+            payments.c.block_number <= final_block,
+        )
+        .values(is_final=True)
+    )

@@ -1,0 +1,90 @@
+"""What recording and moving payments share: rows, posting keys, accounts, events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from ledger.invoices import cursor_blocks
+from ledger.outbox import NewEvent, emit
+from ledger.postings import AccountKind, AccountRef, Transfer
+from ledger.schema import payments
+from ledger.states import PaymentStatus
+from ledger.store import Tx
+from ledger.views import Row, view_payment
+
+_EVENT: Final = {
+    PaymentStatus.CONFIRMED: "payment.confirmed",
+    PaymentStatus.ORPHANED: "payment.orphaned",
+    PaymentStatus.REVERSED: "payment.reversed",
+    PaymentStatus.DETECTED: "payment.detected",
+    PaymentStatus.IGNORED: "payment.ignored",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPolicy:
+    """Configured numbers that decide about payments; ``dust`` in micros."""
+
+    dust: int = 0
+    fee_bps: int = 0
+
+
+async def update_payments(tx: Tx, rows: Sequence[Row], columns: Sequence[str]) -> None:
+    """Write these columns of these rows, by payment id."""
+    await tx.conn.execute(
+        payments.update()
+        .where(payments.c.id == sa.bindparam("payment_id"))
+        .values({name: sa.bindparam(f"new_{name}") for name in columns}),
+        [{"payment_id": r["id"], **{f"new_{n}": r[n] for n in columns}} for r in rows],
+    )
+
+
+async def tell_payments(tx: Tx, rows: Sequence[Row]) -> None:
+    """Append the event that belongs to each row's status."""
+    cursors = await cursor_blocks(tx)
+    await emit(
+        tx,
+        [
+            NewEvent(
+                row["merchant_id"],
+                _EVENT[PaymentStatus(row["status"])],
+                row["id"],
+                view_payment(row, tx.catalogue, cursors.get(row["chain"])),
+            )
+            for row in rows
+            if PaymentStatus(row["status"]) in _EVENT
+        ],
+    )
+
+
+def posting_key(row: Row) -> str:
+    """Stem of the keys of a payment's postings: a new one each time it is credited."""
+    return f"{row['id']}:{row['credits']}"
+
+
+def accounts_of(row: Row) -> tuple[AccountRef, AccountRef]:
+    """Where the money is, and whose it is."""
+    kind = AccountKind.HELD if row["held"] else AccountKind.MERCHANT
+    chain, token = row["chain"], row["token"]
+    return (
+        AccountRef(AccountKind.DEPOSITS, chain, token),
+        AccountRef(kind, chain, token, row["merchant_id"]),
+    )
+
+
+def credit_of(row: Row) -> Transfer:
+    """The pending transfer with which a payment enters the books."""
+    deposits, owner = accounts_of(row)
+    return Transfer(
+        f"{posting_key(row)}:credit",
+        deposits,
+        owner,
+        row["amount"],
+        "payment",
+        row["id"],
+        kind="pending",
+    )

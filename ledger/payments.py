@@ -1,0 +1,297 @@
+"""Where a deposit becomes money: sightings recorded, payments moved, postings made.
+
+Every finder (scan, rescan, backup scan, balance audit) comes through
+:func:`record_sightings`; every change of a payment's status goes through
+:func:`ledger.payment_moves.move_payments`. Both are idempotent: running a block again changes
+nothing. Postings of one payment, each under a key of its own::
+
+    detected            pending   deposits → merchant          (held: → held)
+    confirmed           post      that pending transfer
+                        posted    merchant → fees              (fee, rounded down)
+    orphaned            void      that pending transfer
+    reversed            posted    merchant → deposits          (what is missing: a receivable)
+                        posted    fees → merchant
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from ledger.books import post
+from ledger.invoices import Touched
+from ledger.payment_rows import PaymentPolicy, credit_of, tell_payments, update_payments
+from ledger.payment_rules import Classified, InvoiceTerms, Sighting, classify
+from ledger.schema import (
+    deposit_addresses,
+    ignored_logs,
+    invoice_options,
+    invoices,
+    payments,
+    sightings,
+)
+from ledger.sql import as_row, chunked, insert_ignore, upsert
+from ledger.states import PaymentStatus
+from ledger.store import Tx
+from ledger.views import Row
+
+IGNORED_CAP: Final = 100
+"""Ignored logs kept one by one per address and reason; beyond it only counted (f23)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    invoice_id: str
+    merchant_id: str
+    terms: InvoiceTerms
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What came of a group of sightings: new by outcome; duplicates are not counted."""
+
+    credited: int = 0
+    held: int = 0
+    ignored: int = 0
+    resumed: int = 0
+    duplicates: int = 0
+    strangers: int = 0
+    """To addresses that are not ours."""
+
+
+async def record_sightings(
+    tx: Tx, found: Sequence[Sighting], policy: PaymentPolicy, touched: Touched
+) -> Recorded:
+    """Record Transfer logs of canonical blocks to our addresses, once each.
+
+    A new payment enters as ``detected`` with its pending posting (or as
+    ``ignored``, without one). A payment that was orphaned or reversed and is
+    seen again, in any block, goes on if token, sender, recipient and amount are
+    the same; otherwise it is another payment (``variant``).
+    """
+    owners = await _owners(tx, {s.recipient for s in found}, policy)
+    known = await _known(tx, found)
+    fresh: list[tuple[Sighting, _Owner, Classified, int]] = []
+    resumed: list[tuple[Row, Sighting]] = []
+    duplicates = strangers = 0
+    for sighting in found:
+        owner = owners.get(sighting.recipient)
+        if owner is None:
+            strangers += 1
+            continue
+        same_place = known[(sighting.chain, sighting.tx_hash, sighting.ordinal)]
+        same = next((row for row in same_place if _continues(row, sighting)), None)
+        if same is None:
+            token = tx.catalogue.token_by_address(sighting.chain, sighting.token_address)
+            verdict = classify(sighting, token, owner.terms)
+            fresh.append((sighting, owner, verdict, len(same_place)))
+            same_place.append(_as_row(sighting))
+        elif same["status"] in (PaymentStatus.ORPHANED, PaymentStatus.REVERSED):
+            resumed.append((same, sighting))
+        else:
+            duplicates += 1
+    kept, capped = await _within_cap(tx, fresh)
+    await _insert(tx, kept, touched)
+    await _resume(tx, resumed, touched)
+    return Recorded(
+        credited=sum(not v.ignored and not v.held for _, _, v, _ in kept),
+        held=sum(v.held for _, _, v, _ in kept),
+        ignored=sum(v.ignored for _, _, v, _ in kept) + capped,
+        resumed=len(resumed),
+        duplicates=duplicates,
+        strangers=strangers,
+    )
+
+
+def _continues(row: Row, sighting: Sighting) -> bool:
+    return (row["token_address"], row["sender"], row["recipient"], row["amount"]) == (
+        sighting.token_address,
+        sighting.sender,
+        sighting.recipient,
+        sighting.amount,
+    )
+
+
+def _as_row(sighting: Sighting) -> Row:
+    return {
+        "token_address": sighting.token_address,
+        "sender": sighting.sender,
+        "recipient": sighting.recipient,
+        "amount": sighting.amount,
+        "status": PaymentStatus.DETECTED,
+    }
+
+
+async def _owners(
+    tx: Tx, recipients: Collection[bytes], policy: PaymentPolicy
+) -> dict[bytes, _Owner]:
+    rows: list[Row] = []
+    for part in chunked(sorted(recipients)):
+        query = (
+            sa.select(
+                deposit_addresses.c.address,
+                invoices.c.id,
+                invoices.c.merchant_id,
+                invoices.c.currency,
+                invoices.c.monitor_until,
+            )
+            .join(invoices, invoices.c.id == deposit_addresses.c.invoice_id)
+            .where(deposit_addresses.c.address.in_(part))
+        )
+        rows.extend(as_row(row) for row in await tx.conn.execute(query))
+    offered: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for ids in chunked([row["id"] for row in rows]):
+        query = sa.select(
+            invoice_options.c.invoice_id, invoice_options.c.chain, invoice_options.c.token
+        ).where(invoice_options.c.invoice_id.in_(ids))
+        for option in await tx.conn.execute(query):
+            offered[option.invoice_id].add((option.chain, option.token))
+    return {
+        row["address"]: _Owner(
+            row["id"],
+            row["merchant_id"],
+            InvoiceTerms(
+                row["currency"], frozenset(offered[row["id"]]), row["monitor_until"], policy.dust
+            ),
+        )
+        for row in rows
+    }
+
+
+async def _known(tx: Tx, found: Sequence[Sighting]) -> dict[tuple[str, bytes, int], list[Row]]:
+    known: dict[tuple[str, bytes, int], list[Row]] = defaultdict(list)
+    for part in chunked(sorted({s.tx_hash for s in found})):
+        query = (
+            sa.select(payments)
+            .where(payments.c.tx_hash.in_(part))
+            .order_by(payments.c.variant)
+            .with_for_update()
+        )
+        for row in await tx.conn.execute(query):
+            known[(row.chain, row.tx_hash, row.ordinal)].append(as_row(row))
+    return known
+
+
+async def _within_cap(
+    tx: Tx, fresh: Sequence[tuple[Sighting, _Owner, Classified, int]]
+) -> tuple[list[tuple[Sighting, _Owner, Classified, int]], int]:
+    """Count what is ignored per (address, token, reason); drop rows beyond the cap."""
+    counts: dict[tuple[str, bytes, bytes, str], int] = {}
+    ignored = [(s, v) for s, _, v, _ in fresh if v.ignored]
+    if not ignored:
+        return list(fresh), 0
+    for part in chunked(sorted({s.recipient for s, _ in ignored})):
+        query = sa.select(ignored_logs).where(ignored_logs.c.recipient.in_(part))
+        for row in await tx.conn.execute(query):
+            counts[(row.chain, row.recipient, row.token_address, row.reason)] = as_row(row)["count"]
+    kept, capped, moved = [], 0, set()
+    for sighting, owner, verdict, variant in fresh:
+        if verdict.ignored:
+            assert verdict.reason is not None
+            key = (sighting.chain, sighting.recipient, sighting.token_address, verdict.reason)
+            counts[key] = counts.get(key, 0) + 1
+            moved.add(key)
+            if counts[key] > IGNORED_CAP:
+                capped += 1
+                continue
+        kept.append((sighting, owner, verdict, variant))
+    names = ("chain", "recipient", "token_address", "reason")
+    rows = [{**dict(zip(names, key, strict=True)), "count": counts[key]} for key in sorted(moved)]
+    await upsert(tx, ignored_logs, rows, key=names)
+    return kept, capped
+
+
+async def _insert(
+    tx: Tx, fresh: Sequence[tuple[Sighting, _Owner, Classified, int]], touched: Touched
+) -> None:
+    if not fresh:
+        return
+    rows = [_payment_row(tx, s, o, v, variant) for s, o, v, variant in fresh]
+    await tx.conn.execute(payments.insert(), rows)
+    await _sight(tx, [(row["id"], s) for row, (s, _, _, _) in zip(rows, fresh, strict=True)])
+    await post(tx, [credit_of(row) for row in rows if row["status"] != PaymentStatus.IGNORED])
+    touched.add({row["invoice_id"] for row in rows})
+    await tell_payments(tx, rows)
+
+
+def _payment_row(
+    tx: Tx, s: Sighting, owner: _Owner, verdict: Classified, variant: int
+) -> dict[str, Any]:
+    return {
+        "id": tx.new_id("pay"),
+        "invoice_id": owner.invoice_id,
+        "merchant_id": owner.merchant_id,
+        "chain": s.chain,
+        "tx_hash": s.tx_hash,
+        "ordinal": s.ordinal,
+        "variant": variant,
+        "token": verdict.token,
+        "token_address": s.token_address,
+        "sender": s.sender,
+        "recipient": s.recipient,
+        "amount": s.amount,
+        "value": verdict.value,
+        "fee": 0,
+        "status": (PaymentStatus.IGNORED if verdict.ignored else PaymentStatus.DETECTED).value,
+        "reason": verdict.reason,
+        "held": verdict.held,
+        "is_final": False,
+        "credits": 1,
+        "block_number": s.block_number,
+        "block_hash": s.block_hash,
+        "block_time": s.block_time,
+        "log_index": s.log_index,
+        "detected_at": tx.now,
+        "confirmed_at": None,
+        "payout_id": None,
+        "sweep_item_id": None,
+    }
+
+
+async def _sight(tx: Tx, seen: Sequence[tuple[str, Sighting]]) -> None:
+    rows = [
+        {
+            "chain": s.chain,
+            "block_hash": s.block_hash,
+            "log_index": s.log_index,
+            "payment_id": payment_id,
+            "block_number": s.block_number,
+            "seen_at": tx.now,
+        }
+        for payment_id, s in seen
+    ]
+    await insert_ignore(tx, sightings, rows)
+
+
+async def _resume(tx: Tx, resumed: Sequence[tuple[Row, Sighting]], touched: Touched) -> None:
+    """Re-included: the payment goes on from ``detected`` in its new block, credited anew."""
+    if not resumed:
+        return
+    rows = [
+        {
+            **row,
+            "status": PaymentStatus.DETECTED.value,
+            "credits": row["credits"] + 1,
+            "is_final": False,
+            "fee": 0,
+            "confirmed_at": None,
+            "block_number": s.block_number,
+            "block_hash": s.block_hash,
+            "block_time": s.block_time,
+            "log_index": s.log_index,
+        }
+        for row, s in resumed
+    ]
+    changed = (
+        "status", "credits", "is_final", "fee", "confirmed_at", "block_number", "block_hash",
+        "block_time", "log_index",
+    )  # fmt: skip
+    await update_payments(tx, rows, changed)
+    await _sight(tx, [(row["id"], s) for row, s in resumed])
+    await post(tx, [credit_of(row) for row in rows])
+    touched.add({row["invoice_id"] for row in rows})
+    await tell_payments(tx, rows)

@@ -1,0 +1,63 @@
+"""Every table of Bursar, in one metadata."""
+
+from ledger.schema.base import metadata
+from ledger.schema.books import accounts, transfers
+from ledger.schema.chain import blocks, chain_cursors, ignored_logs, payments, sightings
+from ledger.schema.invoices import (
+    address_counter,
+    deposit_addresses,
+    invoice_options,
+    invoices,
+)
+from ledger.schema.merchants import api_keys, idempotency_keys, merchants, payout_destinations
+from ledger.schema.operations import (
+    audit_log,
+    events,
+    holds,
+    leases,
+    pauses,
+    rescans,
+    webhook_deliveries,
+    webhook_endpoints,
+)
+from ledger.schema.settlement import (
+    batches,
+    lanes,
+    payout_runs,
+    payouts,
+    sweep_items,
+    transactions,
+)
+
+__all__ = [
+    "accounts",
+    "address_counter",
+    "api_keys",
+    "audit_log",
+    "batches",
+    "blocks",
+    "chain_cursors",
+    "deposit_addresses",
+    "events",
+    "holds",
+    "idempotency_keys",
+    "ignored_logs",
+    "invoice_options",
+    "invoices",
+    "lanes",
+    "leases",
+    "merchants",
+    "metadata",
+    "pauses",
+    "payments",
+    "payout_destinations",
+    "payout_runs",
+    "payouts",
+    "rescans",
+    "sightings",
+    "sweep_items",
+    "transactions",
+    "transfers",
+    "webhook_deliveries",
+    "webhook_endpoints",
+]

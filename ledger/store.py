@@ -1,0 +1,168 @@
+"""Transactions over SQLite or PostgreSQL: whole or nothing, stamped with one time.
+
+What it guarantees: a writing transaction sees all that was committed before
+it began to write. SQLite: one writer at a time, from ``BEGIN IMMEDIATE`` on,
+with ``synchronous=FULL``, so that a commit survives a power cut. PostgreSQL:
+read committed plus row locks taken by the functions that need them.
+
+What it does not: retry. A transaction whose commit failed may have happened;
+whoever runs it must be able to run it again (keys, compare-and-set).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from config.catalogue import Catalogue
+from config.clock import Clock, Entropy
+from config.errors import DatabaseError
+from config.ids import new_id
+
+SQLITE_BUSY_SECONDS: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Tx:
+    """One open transaction and what its functions may know of the world."""
+
+    conn: AsyncConnection
+    now: datetime
+    entropy: Entropy
+    catalogue: Catalogue
+    public_url: str
+
+    def new_id(self, prefix: str) -> str:
+        """A fresh prefixed id, stamped with the transaction's time."""
+        return new_id(prefix, self.now, self.entropy)
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self.conn.dialect.name
+
+
+def make_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
+    """Engine for an asyncio database URL; nothing is connected yet."""
+    if url.startswith("sqlite"):
+        engine = create_async_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+        _prepare_sqlite(engine)
+        return engine
+    return create_async_engine(
+        url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, pool_timeout=20
+    )
+
+
+def _prepare_sqlite(engine: AsyncEngine) -> None:
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        # The driver must not open transactions by itself: ours begin as IMMEDIATE.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_SECONDS * 1000}")
+        cursor.close()
+
+    @sa.event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        writing = connection.get_execution_options().get("bursar_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+class Ledger:
+    """Opens transactions; the only holder of the engine.
+
+    :param engine: from :func:`make_engine`.
+    :param catalogue: chains and tokens, to render what the outbox tells.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        catalogue: Catalogue,
+        public_url: str,
+    ) -> None:
+        self.engine = engine
+        self.clock = clock
+        self.entropy = entropy
+        self.catalogue = catalogue
+        self.public_url = public_url.rstrip("/")
+        # In one process writers queue here, fairly, instead of polling SQLite's lock.
+        self._writer = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """A writing transaction: commits when the block ends, rolls back when it raises.
+
+        :raises DatabaseError: the database cannot be reached or refused.
+        """
+        if self._writer is None:
+            async with self._open(write=True) as tx:
+                yield tx
+            return
+        async with self._writer, self._open(write=True) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Tx]:
+        """A read-only snapshot; nothing written in it is kept."""
+        async with self._open(write=False) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def _open(self, *, write: bool) -> AsyncIterator[Tx]:
+        try:
+            async with self.engine.connect() as conn:
+                if write:
+                    await conn.execution_options(bursar_write=True)
+                async with conn.begin() as transaction:
+                    yield Tx(conn, self.clock.now(), self.entropy, self.catalogue, self.public_url)
+                    if not write:
+                        await transaction.rollback()
+        except (DBAPIError, OSError, TimeoutError) as error:
+            raise _translated(error) from error
+
+    async def dispose(self) -> None:
+        """Close every pooled connection."""
+        await self.engine.dispose()
+
+
+def _translated(error: Exception) -> Exception:
+    """Trouble with the database becomes one line; a broken constraint stays what it is."""
+    if isinstance(error, sa.exc.IntegrityError):
+        return error
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return DatabaseError(
+        f"database: {str(cause).splitlines()[0] if str(cause) else type(cause).__name__}",
+        remedy="see that it runs, is reachable and has been migrated (bursar migrate)",
+    )
+
+
+async def ping(ledger: Ledger) -> None:
+    """One round trip.
+
+    :raises DatabaseError: when there is no answer.
+    """
+    async with ledger.reading() as tx:
+        await tx.conn.execute(sa.text("SELECT 1"))
+
+
+def sqlite_path(url: str) -> str | None:
+    """File path of a SQLite URL, ``None`` for another database or memory."""
+    parsed = sa.make_url(url)
+    if not parsed.drivername.startswith("sqlite"):
+        return None
+    return parsed.database if parsed.database not in (None, "", ":memory:") else None

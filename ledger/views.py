@@ -1,0 +1,170 @@
+"""Objects as merchants see them: rows in, JSON-ready dictionaries out; pure.
+
+The API's GET and the outbox's events use the same functions, so that a webhook
+carries exactly what a GET would have answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from config.catalogue import Catalogue, Token
+from config.money import FIAT_DECIMALS, format_amount
+from config.units import checksum, to_hex
+
+Row = Mapping[str, Any]
+SEEN: Final = ("detected", "confirming", "confirmed")
+
+
+def view_time(value: datetime | None) -> str | None:
+    """RFC 3339, UTC, microseconds."""
+    return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def confirmations(payment: Row, cursor_block: int | None) -> int:
+    """Blocks from the payment's own to the newest one processed, both included."""
+    if payment["status"] not in (*SEEN, "ignored") or cursor_block is None:
+        return 0
+    return max(cursor_block - int(payment["block_number"]) + 1, 0)
+
+
+def view_payment(payment: Row, catalogue: Catalogue, cursor_block: int | None) -> dict[str, Any]:
+    """A payment; an unregistered token's amount is given in base units, its token is null."""
+    token = catalogue.token_by_address(payment["chain"], payment["token_address"])
+    decimals = token.decimals if token is not None else 0
+    amount = int(payment["amount"])
+    return {
+        "id": payment["id"],
+        "invoice": payment["invoice_id"],
+        "status": payment["status"],
+        "reason": payment["reason"],
+        "held": payment["held"],
+        "chain": payment["chain"],
+        "token": payment["token"],
+        "token_address": checksum(payment["token_address"]),
+        "amount": format_amount(amount, decimals) if token is not None else str(amount),
+        "fee": format_amount(int(payment["fee"]), decimals),
+        "from": checksum(payment["sender"]),
+        "tx_hash": to_hex(payment["tx_hash"]),
+        "log_index": payment["log_index"],
+        "block_number": payment["block_number"],
+        "confirmations": confirmations(payment, cursor_block),
+        "payout": payment["payout_id"],
+        "detected_at": view_time(payment["detected_at"]),
+        "confirmed_at": view_time(payment["confirmed_at"]),
+    }
+
+
+def view_payout(payout: Row, catalogue: Catalogue) -> dict[str, Any]:
+    """A payout; ``batch`` is the number of the batch that carries it."""
+    token = catalogue.token(payout["chain"], payout["token"])
+    batch = payout["batch_id"]
+    return {
+        "id": payout["id"],
+        "kind": payout["kind"],
+        "status": payout["status"],
+        "reason": payout["reason"],
+        "chain": payout["chain"],
+        "token": payout["token"],
+        "caip19": token.caip19,
+        "amount": format_amount(int(payout["amount"]), token.decimals),
+        "fee": format_amount(int(payout["fee"]), token.decimals),
+        "address": checksum(payout["address"]),
+        "batch": None if batch is None else f"batch_{batch}",
+        "tx_hash": None if payout["tx_hash"] is None else to_hex(payout["tx_hash"]),
+        "created_at": view_time(payout["created_at"]),
+        "paid_at": view_time(payout["paid_at"]),
+    }
+
+
+def view_invoice(
+    invoice: Row,
+    *,
+    options: Sequence[Row],
+    payments: Sequence[Row],
+    payout_statuses: Mapping[str, str],
+    cursors: Mapping[str, int],
+    catalogue: Catalogue,
+    public_url: str,
+) -> dict[str, Any]:
+    """An invoice with its options, every sighting (oldest first) and its settlement.
+
+    :param payout_statuses: of the payouts that its payments went into.
+    :param cursors: newest processed block by chain.
+    """
+    counted = [p for p in payments if p["status"] in SEEN and not p["held"]]
+    due = max(int(invoice["amount"]) - sum(int(p["value"]) for p in counted), 0)
+    return {
+        "id": invoice["id"],
+        "status": invoice["status"],
+        "exceptions": list(invoice["exceptions"]),
+        "amount": format_amount(int(invoice["amount"]), FIAT_DECIMALS),
+        "currency": invoice["currency"],
+        "address": checksum(invoice["address"]),
+        "options": [
+            _view_option(option, invoice, counted, due, catalogue)
+            for option in sorted(options, key=lambda o: int(o["position"]))
+        ],
+        "payments": [
+            view_payment(p, catalogue, cursors.get(p["chain"]))
+            for p in sorted(payments, key=lambda p: str(p["id"]))
+        ],
+        "reference": invoice["reference"],
+        "metadata": invoice["metadata"],
+        "redirect_url": invoice["redirect_url"],
+        "created_at": view_time(invoice["created_at"]),
+        "expires_at": view_time(invoice["expires_at"]),
+        "monitor_until": view_time(invoice["monitor_until"]),
+        "checkout_url": f"{public_url}/i/{invoice['id']}",
+        "settlement": view_settlement(payments, payout_statuses),
+    }
+
+
+def _view_option(
+    option: Row, invoice: Row, counted: Sequence[Row], due: int, catalogue: Catalogue
+) -> dict[str, Any]:
+    token = catalogue.token(option["chain"], option["token"])
+    received = sum(
+        int(p["amount"])
+        for p in counted
+        if (p["chain"], p["token"]) == (option["chain"], option["token"])
+    )
+    due_units = token.from_micros(due)
+    return {
+        "chain": token.chain,
+        "chain_id": token.chain_id,
+        "caip2": f"eip155:{token.chain_id}",
+        "caip19": token.caip19,
+        "token": token.symbol,
+        "token_address": checksum(token.address),
+        "decimals": token.decimals,
+        "amount": format_amount(int(option["amount"]), token.decimals),
+        "amount_received": format_amount(received, token.decimals),
+        "amount_due": format_amount(due_units, token.decimals),
+        "uri": payment_uri(token, invoice["address"], due_units or int(option["amount"])),
+    }
+
+
+def payment_uri(token: Token, recipient: bytes, amount: int) -> str:
+    """EIP-681 request for an ERC-20 transfer: what the QR code holds."""
+    return (
+        f"ethereum:{checksum(token.address)}@{token.chain_id}/transfer"
+        f"?address={checksum(recipient)}&uint256={amount}"
+    )
+
+
+def view_settlement(payments: Sequence[Row], payout_statuses: Mapping[str, str]) -> dict[str, Any]:
+    """``none`` → ``due`` → ``scheduled`` → ``paid``: the least advanced part decides."""
+    settled = [p for p in payments if p["status"] == "confirmed" and not p["held"]]
+    ids = sorted({p["payout_id"] for p in settled if p["payout_id"] is not None})
+    if not settled:
+        status = "none"
+    elif any(p["payout_id"] is None for p in settled):
+        status = "due"
+    elif all(payout_statuses.get(i) == "paid" for i in ids):
+        status = "paid"
+    else:
+        status = "scheduled"
+    return {"status": status, "payouts": ids}
