@@ -1,0 +1,342 @@
+"""One chain, as the rest of Bursar sees it: values in, values out, every reply checked.
+
+Guarantees: a block has the height or hash asked for, logs lie in the range and
+match the filter, receipts are of the transaction asked for; a reply that fails
+this counts against its provider and another is asked.
+
+Not guaranteed: completeness. An empty list of logs is believed here; blooms,
+second providers and later reads are the watcher's (see :mod:`chain.bloom`,
+:meth:`ChainClient.second`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, Literal, TypeVar
+
+from chain import calls
+from chain.codec import LogRow, block_param, tx_param
+from chain.fees import LEAST_TIP, from_gas_price
+from chain.model import (
+    TRANSFER_TOPIC,
+    BlockHeader,
+    BlockRef,
+    FeeQuote,
+    Log,
+    Receipt,
+    TxRequest,
+)
+from chain.rpc.errors import BadReply, CallReverted, MethodNotSupported, NodeBehind, RpcError
+from chain.rpc.health import ProviderState
+from chain.rpc.pool import ANY, Route, RpcPool
+from chain.rpc.wire import Call
+from chain.send import SendResult
+from config.units import Address, ChainName, Hash32, to_hex
+
+R = TypeVar("R")
+
+TOPIC_VALUES: Final = 1000
+"""Values per topic position that geth takes; more are asked in several requests."""
+_DECIMALS: Final = bytes.fromhex("313ce567")
+_SYMBOL: Final = bytes.fromhex("95d89b41")
+
+Keep = Callable[[LogRow], bool]
+
+
+class ChainClient:
+    """A chain over its :class:`RpcPool`, or over the providers that ``route`` allows."""
+
+    def __init__(self, pool: RpcPool, *, route: Route = ANY, least_tip: int = LEAST_TIP) -> None:
+        self.name = ChainName(pool.chain)
+        self.chain_id = pool.chain_id
+        self._pool = pool
+        self._route = route
+        self._least_tip = least_tip
+
+    # --- who answers -------------------------------------------------------------------
+
+    @property
+    def provider(self) -> str | None:
+        """Label of the provider this view is pinned to; ``None`` when it is not."""
+        return self._route.only
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Labels of all configured providers."""
+        return self._pool.providers
+
+    @property
+    def provider_count(self) -> int:
+        return len(self._pool.providers)
+
+    def provider_states(self) -> dict[str, ProviderState]:
+        """State of each provider now."""
+        return self._pool.states()
+
+    def pinned(self) -> ChainClient:
+        """A view that asks one provider only: the best one now. For one scan pass."""
+        return self._view(Route(only=self._pool.best(self._route)))
+
+    def excluding(self, provider: str) -> ChainClient:
+        """A view that asks anybody but ``provider``."""
+        return self._view(Route(excluding=self._route.excluding | {provider}))
+
+    def second(self) -> ChainClient | None:
+        """A view pinned to another provider than this one's; ``None`` if there is none alive."""
+        mine = self._route.only or self._pool.best(self._route)
+        route = Route(excluding=frozenset({mine} if mine else ()))
+        other = self._pool.best(route)
+        if other is None or self._pool.states()[other] is ProviderState.unreachable:
+            return None
+        return self._view(Route(only=other))
+
+    def doubt(self, provider: str) -> None:
+        """Tell the pool that what ``provider`` answered was refuted."""
+        self._pool.doubt(provider)
+
+    def _view(self, route: Route) -> ChainClient:
+        return ChainClient(self._pool, route=route, least_tip=self._least_tip)
+
+    async def remote_chain_id(self) -> int:
+        """The chain id a provider reports, even when it is not the configured one.
+
+        :raises RpcError: nobody answered.
+        """
+        answers = list((await self._pool.chain_ids()).values())
+        ids = [answer for answer in answers if isinstance(answer, int)]
+        if not ids:
+            raise next(answer for answer in answers if isinstance(answer, RpcError))
+        return next((found for found in ids if found != self.chain_id), self.chain_id)
+
+    # --- blocks ------------------------------------------------------------------------
+
+    async def block(
+        self, which: int | Literal["latest", "safe", "finalized"]
+    ) -> BlockHeader | None:
+        """A header; ``None`` if the chain has no such block or tag (yet)."""
+        try:
+            header, provider = await self._pool.request_from(calls.block(which), self._route)
+        except NodeBehind:
+            # How nodes say that a tag has no block yet, and some that a height has none.
+            return None
+        if which == "latest" and header is not None:
+            self._pool.saw_head(provider, header.number)
+        return header
+
+    async def block_by_hash(self, block_hash: Hash32) -> BlockHeader | None:
+        """A header, canonical or not; ``None`` if no provider has it."""
+        try:
+            return await self._request(calls.block_by_hash(block_hash))
+        except NodeBehind:
+            return None
+
+    async def headers(self, first: int, last: int) -> list[BlockHeader]:
+        """Headers ``first … last``, by height. Whether they link is the caller's to check.
+
+        :raises NodeBehind: the chain ends before ``last``.
+        """
+        return await self._all([calls.required_block(n) for n in range(first, last + 1)])
+
+    # --- logs --------------------------------------------------------------------------
+
+    async def transfer_logs(
+        self,
+        first: int,
+        last: int,
+        *,
+        tokens: Collection[Address] | None,
+        recipients: Collection[Address] | None,
+        keep: Keep | None = None,
+    ) -> list[Log]:
+        """ERC-20 Transfer logs of blocks ``first … last`` in chain order.
+
+        :param tokens: contracts, ``None`` for all.
+        :param recipients: filter at the node on topic 2, ``None`` for all.
+        :param keep: rows worth building, judged on the JSON text; ``None`` for all.
+        :raises TooLarge: ask for a smaller range.
+        """
+        found: list[Log] = []
+        for topics in _transfer_topics(recipients):
+            page: list[Log] = await self._request(
+                calls.logs_in_range(first, last, tokens, topics, keep)
+            )
+            found += page
+        found.sort(key=lambda log: (log.block_number, log.log_index))
+        return found
+
+    async def transfer_logs_of_block(
+        self,
+        block_hash: Hash32,
+        *,
+        tokens: Collection[Address] | None,
+        recipients: Collection[Address] | None,
+        keep: Keep | None = None,
+    ) -> list[Log]:
+        """ERC-20 Transfer logs of exactly this block (EIP-234).
+
+        :raises NodeBehind: the node does not have the block.
+        """
+        found: list[Log] = []
+        for topics in _transfer_topics(recipients):
+            page: list[Log] = await self._request(
+                calls.logs_of_block(block_hash, tokens, topics, keep)
+            )
+            found += page
+        found.sort(key=lambda log: log.log_index)
+        return found
+
+    async def logs(
+        self,
+        first: int,
+        last: int,
+        addresses: Collection[Address] | None,
+        topics: calls.Topics,
+    ) -> list[Log]:
+        """Logs of any event in blocks ``first … last``, in chain order."""
+        return await self._request(calls.logs_in_range(first, last, addresses, topics))
+
+    # --- transactions ------------------------------------------------------------------
+
+    async def receipt(self, tx_hash: Hash32) -> Receipt | None:
+        """``None`` while this provider sees the transaction in no block; proves nothing."""
+        try:
+            return await self._request(calls.receipt(tx_hash))
+        except NodeBehind:
+            return None
+
+    async def receipts(self, tx_hashes: Sequence[Hash32]) -> list[Receipt | None]:
+        """One batch; order as asked."""
+        return await self._all([calls.receipt(tx_hash) for tx_hash in tx_hashes])
+
+    async def transaction_block(self, tx_hash: Hash32) -> tuple[bool, int | None]:
+        """(the node knows it, the block that holds it). Unknown here is not unknown everywhere."""
+        try:
+            return await self._request(calls.transaction_block(tx_hash))
+        except NodeBehind:
+            return False, None
+
+    async def send_raw(self, raw: bytes) -> SendResult:
+        """Broadcast signed bytes; every answer of a node is a verdict, never an exception."""
+        return await self._pool.send_raw(raw, self._route)
+
+    # --- accounts ----------------------------------------------------------------------
+
+    async def nonce(self, address: Address, block: BlockRef = "latest") -> int:
+        """Transactions that ``address`` has sent, as of ``block``."""
+        return await self._request(_nonce(address, block))
+
+    async def nonces(self, addresses: Sequence[Address], block: BlockRef = "latest") -> list[int]:
+        """One batch; order as asked."""
+        return await self._all([_nonce(address, block) for address in addresses])
+
+    async def balance(self, address: Address, block: BlockRef = "latest") -> int:
+        """Native coin in wei."""
+        params = (to_hex(address), block_param(block))
+        return await self._request(calls.number_of("eth_getBalance", *params))
+
+    async def code(self, address: Address, block: BlockRef = "latest") -> bytes:
+        """Runtime code; empty for a plain account, ``0xef0100…`` for a delegated one (EIP-7702)."""
+        return await self._request(_code(address, block))
+
+    async def codes(self, addresses: Sequence[Address], block: BlockRef = "latest") -> list[bytes]:
+        """One batch; order as asked."""
+        return await self._all([_code(address, block) for address in addresses])
+
+    async def token_balances(
+        self, token: Address, owners: Sequence[Address], block: BlockRef = "latest"
+    ) -> list[int]:
+        """``balanceOf`` per owner in base units; one batch, order as asked."""
+        return await self._all([calls.balance_of(token, owner, block) for owner in owners])
+
+    async def erc20_decimals(self, token: Address) -> int:
+        """:raises BadReply: the contract has no ``decimals()`` that fits 0 … 255."""
+        word = await self.call(TxRequest(None, token, _DECIMALS))
+        number = int.from_bytes(word, "big")
+        if len(word) != 32 or number > 255:
+            raise BadReply(f"decimals() of {to_hex(token)} is not a small number", where=self.name)
+        return number
+
+    async def erc20_symbol(self, token: Address) -> str:
+        """Text of ``symbol()``; ``bytes32`` of old tokens is understood, nonsense is ``""``."""
+        return _symbol(await self.call(TxRequest(None, token, _SYMBOL)))
+
+    # --- calls and fees ----------------------------------------------------------------
+
+    async def call(self, tx: TxRequest, block: BlockRef = "latest") -> bytes:
+        """Simulate at ``block`` and return the call's data.
+
+        :raises CallReverted: with the revert data.
+        """
+        return await self._request(calls.call(tx, block))
+
+    async def calls(
+        self, txs: Sequence[TxRequest], block: BlockRef = "latest"
+    ) -> list[bytes | CallReverted]:
+        """Simulate each by itself in one batch; a revert is an item, other failures raise."""
+        answers = await self._pool.batch([calls.call(tx, block) for tx in txs], self._route)
+        found: list[bytes | CallReverted] = []
+        for answer in answers:
+            if isinstance(answer, RpcError) and not isinstance(answer, CallReverted):
+                raise answer
+            found.append(answer)
+        return found
+
+    async def estimate_gas(self, tx: TxRequest) -> int:
+        """Gas that the node thinks is needed, without margin.
+
+        :raises CallReverted: it would revert.
+        """
+        return await self._request(calls.number_of("eth_estimateGas", tx_param(tx)))
+
+    async def fees(self) -> FeeQuote:
+        """Base fee of the next block and a usual tip, wei per gas."""
+        try:
+            return await self._request(calls.fee_history(self._least_tip))
+        except MethodNotSupported:
+            price = await self._request(calls.number_of("eth_gasPrice"))
+            return from_gas_price(price, least_tip=self._least_tip)
+
+    async def request(self, call: Call[R]) -> R:
+        """Any other call with its own checks (see :class:`~chain.rpc.wire.Call`)."""
+        return await self._request(call)
+
+    async def _request(self, call: Call[R]) -> R:
+        return await self._pool.request(call, self._route)
+
+    async def _all(self, questions: Sequence[Call[R]]) -> list[R]:
+        """Every answer of a batch, or the first error."""
+        if not questions:
+            return []
+        found: list[R] = []
+        for answer in await self._pool.batch(questions, self._route):
+            if isinstance(answer, RpcError):
+                raise answer
+            found.append(answer)
+        return found
+
+
+def _nonce(address: Address, block: BlockRef) -> Call[int]:
+    return calls.number_of("eth_getTransactionCount", to_hex(address), block_param(block))
+
+
+def _code(address: Address, block: BlockRef) -> Call[bytes]:
+    return calls.bytes_of("eth_getCode", to_hex(address), block_param(block))
+
+
+def _transfer_topics(recipients: Collection[Address] | None) -> list[calls.Topics]:
+    if recipients is None:
+        return [(TRANSFER_TOPIC,)]
+    padded = [recipient.rjust(32, b"\0") for recipient in recipients]
+    return [
+        (TRANSFER_TOPIC, None, padded[i : i + TOPIC_VALUES])
+        for i in range(0, len(padded), TOPIC_VALUES)
+    ]
+
+
+def _symbol(data: bytes) -> str:
+    """ABI ``string``, or the ``bytes32`` that tokens before the standard return."""
+    if len(data) >= 64 and int.from_bytes(data[:32], "big") == 32:
+        length = int.from_bytes(data[32:64], "big")
+        data = data[64 : 64 + length] if length <= 256 else b""
+    text = data.rstrip(b"\0").decode("utf-8", "replace")
+    return text if text.isprintable() else ""

@@ -1,0 +1,1 @@
+"""Several providers of one chain behind one door: limits, failover, typed errors."""

@@ -1,0 +1,29 @@
+"""Where the pool reports what it did; metrics are made of it elsewhere."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class RpcObserver(Protocol):
+    """Called once per HTTP request and once per change of a provider's state."""
+
+    def on_request(
+        self, chain: str, provider: str, method: str, outcome: str, seconds: float
+    ) -> None:
+        """``outcome``: ``ok`` or the ``outcome`` of an :class:`~chain.rpc.errors.RpcError`."""
+        ...
+
+    def on_provider_state(self, chain: str, provider: str, state: str) -> None:
+        """``state``: a :class:`~chain.rpc.health.ProviderState`."""
+        ...
+
+
+class SilentObserver:
+    """Reports to nobody."""
+
+    def on_request(
+        self, chain: str, provider: str, method: str, outcome: str, seconds: float
+    ) -> None: ...
+
+    def on_provider_state(self, chain: str, provider: str, state: str) -> None: ...
