@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Final
 
+from eth_abi.abi import encode
+
 from config.units import from_hex
 
 _WORD: Final = 32
@@ -42,6 +44,11 @@ class Artifact:
             assert length == _WORD, "an immutable is always one word"
             code[offset : offset + length] = immutable.rjust(_WORD, b"\0")
         return bytes(code)
+
+    def creation(self, *arguments: object) -> bytes:
+        """Data of the transaction that creates it: the bytecode and its encoded arguments."""
+        inputs = next((item["inputs"] for item in self.abi if item["type"] == "constructor"), ())
+        return self.bytecode + bytes(encode([entry["type"] for entry in inputs], arguments))
 
 
 def load_artifact(contract: str) -> Artifact:
