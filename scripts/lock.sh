@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Writes requirements.lock and package-lock.json anew: hashes, and no address of any registry, so
-# that the files are the same wherever they were made and installs go wherever the reader's own
-# pip and npm are told to go.
+# Writes the lock files anew: hashes, and no address of any registry, so that the files are the
+# same wherever they were made, and installs go where the reader's own pip and npm are told to go.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,10 +10,17 @@ upgrade=()
 if [ "${UPGRADE:-}" = 1 ]; then
   upgrade=(--upgrade)
 fi
-.venv/bin/uv pip compile pyproject.toml --extra dev "${upgrade[@]}" \
-  --generate-hashes --universal --python-version 3.11 \
-  --no-config --no-emit-index-url --no-emit-find-links \
-  --custom-compile-command "make lock" --quiet -o requirements.lock
+compile() {
+  .venv/bin/uv pip compile --generate-hashes --universal --python-version 3.11 \
+    --no-config --no-emit-index-url --no-emit-find-links \
+    --custom-compile-command "make lock" --no-annotate --quiet "$@"
+}
+# Everything, for work on Bursar; then, at the same versions and for the container image, what the
+# daemon needs and what builds its wheel.
+compile --extra dev "${upgrade[@]}" -o requirements.lock pyproject.toml
+rm -f requirements-run.lock requirements-build.lock
+compile --constraint requirements.lock -o requirements-run.lock pyproject.toml
+compile --constraint requirements.lock -o requirements-build.lock - <<<"hatchling"
 
 if [ "${UPGRADE:-}" = 1 ]; then
   npm update --package-lock-only --ignore-scripts --no-audit --no-fund --loglevel=error

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 FLOORS: Final = {
     "config": 1,
@@ -186,7 +186,7 @@ def money_floats(module: Module) -> list[str]:
             continue
         if not _names_money(statement):
             continue
-        for node in ast.walk(statement):
+        for node in filter(_is_expression, ast.walk(statement)):
             literal = isinstance(node, ast.Constant) and isinstance(node.value, float)
             conversion = isinstance(node, ast.Name) and node.id == "float"
             if literal or conversion or _divides_money(node):
@@ -267,6 +267,10 @@ def _called(node: ast.Call) -> str:
 def _names(node: ast.AST | None) -> set[str]:
     elements = node.elts if isinstance(node, ast.Tuple) else [node] if node else []
     return {_dotted(element).rsplit(".", 1)[-1] for element in elements}
+
+
+def _is_expression(node: ast.AST) -> TypeGuard[ast.expr]:
+    return isinstance(node, ast.expr)
 
 
 def _names_money(tree: ast.AST) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -21,7 +22,8 @@ PER_MODULE: list[Callable[[Module], list[str]]] = [
     house.money_floats,
     house.docstrings,
 ]
-LOCKS = ("requirements.lock", "package-lock.json")
+PYTHON_LOCKS = ("requirements.lock", "requirements-run.lock", "requirements-build.lock")
+LOCKS = (*PYTHON_LOCKS, "package-lock.json")
 TEXTS = {".py", ".md", ".toml", ".sh", ".yml", ".yaml", ".sol", ".mjs", ".html", ".css", ".service"}
 
 
@@ -59,6 +61,16 @@ def test_product__imports__have_no_cycle() -> None:
 def test_lock_files__names_no_registry(name: str) -> None:
     broken = house.registry_addresses(name, (ROOT / name).read_text())
     assert not broken, "\n" + "\n".join(broken)
+
+
+@pytest.mark.parametrize("name", PYTHON_LOCKS[1:])
+def test_image_locks__every_version__is_the_tested_one(name: str) -> None:
+    tested, used = (
+        set(re.findall(r"^\S+==\S+", (ROOT / lock).read_text(), re.MULTILINE))
+        for lock in (PYTHON_LOCKS[0], name)
+    )
+    assert used
+    assert used <= tested
 
 
 def test_committed_files__hold_no_forbidden_words() -> None:
