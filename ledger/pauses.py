@@ -1,0 +1,89 @@
+"""The stop switch: what is paused, kept over restarts and read in every tick.
+
+A scope is ``all``, ``payouts`` or ``sweeps``, optionally of one chain:
+``payouts:base``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+import sqlalchemy as sa
+
+from config.errors import InvalidInputError
+from ledger.schema import pauses
+from ledger.sql import insert_ignore
+from ledger.store import Tx
+
+What = Literal["all", "payouts", "sweeps"]
+SCOPES: Final[tuple[What, ...]] = ("all", "payouts", "sweeps")
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A scope that is stopped, since when and why."""
+
+    scope: str
+    since: datetime
+    reason: str | None
+
+
+def scope_of(what: What = "all", chain: str | None = None) -> str:
+    """The scope's text."""
+    return what if chain is None else f"{what}:{chain}"
+
+
+def covers(scope: str, what: What, chain: str) -> bool:
+    """Whether a paused scope stops ``what`` (payouts or sweeps) on a chain. Pure."""
+    kind, _, only = scope.partition(":")
+    return kind in {"all", what} and only in {"", chain}
+
+
+async def pause(tx: Tx, scope: str, reason: str | None = None) -> None:
+    """Stop a scope; stopping it again keeps the first time and reason.
+
+    :raises InvalidInputError: no such scope.
+    """
+    _check(scope)
+    await insert_ignore(tx, pauses, [{"scope": scope, "since": tx.now, "reason": reason}])
+
+
+async def resume(tx: Tx, scope: str) -> list[str]:
+    """Let a scope go on, with all narrower ones inside it; returns those that were stopped.
+
+    A wider pause stays: resuming ``payouts`` changes nothing while ``all`` is paused.
+
+    :raises InvalidInputError: no such scope.
+    """
+    _check(scope)
+    inside = [p.scope for p in await active_pauses(tx) if _within(p.scope, scope)]
+    if inside:
+        await tx.conn.execute(pauses.delete().where(pauses.c.scope.in_(inside)))
+    return inside
+
+
+async def active_pauses(tx: Tx) -> list[Pause]:
+    """Everything that is stopped now."""
+    rows = await tx.conn.execute(sa.select(pauses).order_by(pauses.c.scope))
+    return [Pause(row.scope, row.since, row.reason) for row in rows]
+
+
+async def is_paused(tx: Tx, what: What, chain: str) -> bool:
+    """Whether payouts or sweeps of a chain are stopped, by any scope."""
+    return any(covers(p.scope, what, chain) for p in await active_pauses(tx))
+
+
+def _within(inner: str, outer: str) -> bool:
+    kind, _, chain = inner.partition(":")
+    outer_kind, _, outer_chain = outer.partition(":")
+    return outer_kind in {"all", kind} and outer_chain in {"", chain}
+
+
+def _check(scope: str) -> None:
+    kind, colon, chain = scope.partition(":")
+    if kind not in SCOPES or (colon and not chain):
+        raise InvalidInputError(
+            f"{scope[:60]!r} is not a scope", remedy="all, payouts or sweeps, or with :chain"
+        )
