@@ -23,7 +23,8 @@ class InvalidConfigError(ConfigError):
 def nearest(word: str, known: Iterable[str]) -> str:
     """Remedy for an unknown word: the nearest known one, or all of them."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)
+    folded = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.5)
     if close:
-        return f"did you mean {close[0]!r}?"
+        return f"did you mean {folded[close[0]]!r}?"
     return "known: " + ", ".join(names) if names else ""

@@ -20,6 +20,7 @@ from config.durations import parse_duration
 
 _DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_INSTANT: Final = timedelta(microseconds=1)
 _SHORTEST: Final = timedelta(seconds=1)
 _EXAMPLES: Final = 'five cron fields, like "0 2 * * *", or an interval, like "every 10s"'
 
@@ -38,13 +39,24 @@ class Schedule:
         """First due time strictly after ``moment`` (aware), in UTC.
 
         Intervals are counted from the epoch, so that a restart does not move
-        them. ``None``: never again (such as the 31st of February).
+        them. A wall time that daylight saving repeats is due the first time
+        only; one that it leaves out is due an hour later by the clock.
+        ``None``: never again (such as the 31st of February).
         """
         if self.every is not None:
             return _EPOCH + ((moment - _EPOCH) // self.every + 1) * self.every
-        trigger = _trigger(self.cron, self.zone)
-        due = trigger.get_next_fire_time(None, moment + timedelta(microseconds=1))
-        return None if due is None else due.astimezone(UTC)
+        # The fields are matched against wall time as if it were UTC, then given their zone: left
+        # to itself the trigger fires in both of the two equal hours of an autumn night.
+        zone, trigger = ZoneInfo(self.zone), _trigger(self.cron)
+        wall = moment.astimezone(zone).replace(tzinfo=UTC, fold=0)
+        while True:
+            matched = trigger.get_next_fire_time(None, wall + _INSTANT)
+            if matched is None:
+                return None
+            wall = matched.replace(tzinfo=UTC)
+            due: datetime = wall.replace(tzinfo=zone).astimezone(UTC)
+            if due > moment:
+                return due
 
 
 def parse_schedule(text: str) -> Schedule:
@@ -66,7 +78,7 @@ def parse_schedule(text: str) -> Schedule:
     _check_zone(zone)
     schedule = Schedule(text, None, tuple(words[:5]), zone)
     try:
-        _trigger(schedule.cron, zone)
+        _trigger(schedule.cron)
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{text!r} is not a schedule: {error}; use {_EXAMPLES}") from None
     return schedule
@@ -80,7 +92,7 @@ def _check_zone(zone: str) -> None:
         raise ValueError(f'{zone!r} is not a time zone, like "Europe/Berlin"') from None
 
 
-def _trigger(cron: tuple[str, ...], zone: str) -> CronTrigger:
+def _trigger(cron: tuple[str, ...]) -> CronTrigger:
     minute, hour, day, month, weekday = cron
     return CronTrigger(
         minute=minute,
@@ -88,7 +100,7 @@ def _trigger(cron: tuple[str, ...], zone: str) -> CronTrigger:
         day=day,
         month=month.lower(),
         day_of_week=_weekday_names(weekday.lower()),
-        timezone=ZoneInfo(zone),
+        timezone=UTC,
     )
 
 
