@@ -17,10 +17,11 @@ from eth_account.typed_transactions.set_code_transaction import (
     Authorization as UnsignedAuthorization,
 )
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from rlp.exceptions import RLPException
 from sha3 import keccak_256
 
 from config.errors import WalletError
-from config.units import Address, Hash32, checksum, to_hex
+from config.units import Address, Hash32, checksum, parse_address, to_hex
 from wallets.derivation import public_address
 from wallets.signature import Signature, canonical
 
@@ -120,10 +121,10 @@ class CheckedSigner:
         return (await self._sign(digest)).to_bytes()
 
     async def sign_transaction(self, tx: Mapping[str, Any]) -> SignedTransaction:
-        unsigned = _typed(tx, self._where())
-        signature = await self._sign(Hash32(bytes(unsigned.hash())))
-        fields = {"v": signature.y_parity, "r": signature.r, "s": signature.s}
-        raw = bytes(TypedTransaction.from_dict({**_plain(tx), **fields}).encode())
+        fields = _fields(tx, self._address, self._where())
+        signature = await self._sign(_signing_hash(fields, self._where()))
+        signed = {**fields, "v": signature.y_parity, "r": signature.r, "s": signature.s}
+        raw = bytes(TypedTransaction.from_dict(signed).encode())
         return SignedTransaction(raw, Hash32(keccak_256(raw).digest()))
 
     async def sign_authorization(
@@ -193,22 +194,8 @@ class _MemoryKey:
         return self._key.sign_recoverable(digest, hasher=None)
 
 
-def _plain(tx: Mapping[str, Any]) -> dict[str, Any]:
-    fields = dict(tx)
-    for key in ("to", "data", "input"):
-        if isinstance(fields.get(key), bytes):
-            fields[key] = to_hex(fields[key])
-    if isinstance(fields.get("to"), str) and len(fields["to"]) == 42:
-        fields["to"] = checksum(bytes.fromhex(fields["to"][2:]))
-    if "authorizationList" in fields:
-        fields["authorizationList"] = [
-            item.as_item() if isinstance(item, Authorization) else item
-            for item in fields["authorizationList"]
-        ]
-    return fields
-
-
-def _typed(tx: Mapping[str, Any], where: str) -> TypedTransaction:
+def _fields(tx: Mapping[str, Any], sender: Address, where: str) -> dict[str, Any]:
+    """The transaction as eth-account takes it; ``from`` must be the signer, and is left out."""
     missing = [name for name in _REQUIRED if tx.get(name) is None]
     if missing:
         raise WalletError(f"the transaction lacks {', '.join(missing)}", where=where)
@@ -218,7 +205,26 @@ def _typed(tx: Mapping[str, Any], where: str) -> TypedTransaction:
         raise WalletError("chain id 0 is not signed", where=where)
     if {"v", "r", "s"} & tx.keys():
         raise WalletError("the transaction is signed already", where=where)
+    fields = {
+        key: to_hex(value) if isinstance(value, bytes) else value for key, value in tx.items()
+    }
+    if str(fields.pop("from", to_hex(sender))).lower() != to_hex(sender):
+        raise WalletError("the transaction is from another account", where=where)
     try:
-        return TypedTransaction.from_dict(_plain(tx))
+        # eth-account wants EIP-55; a wrong checksum is a wrong digit, not a matter of spelling.
+        fields["to"] = checksum(parse_address(fields["to"]))
     except (TypeError, ValueError) as error:
+        raise WalletError(f"the transaction is malformed: {error}", where=where) from None
+    if "authorizationList" in fields:
+        fields["authorizationList"] = [
+            item.as_item() if isinstance(item, Authorization) else item
+            for item in fields["authorizationList"]
+        ]
+    return fields
+
+
+def _signing_hash(fields: dict[str, Any], where: str) -> Hash32:
+    try:
+        return Hash32(bytes(TypedTransaction.from_dict(fields).hash()))
+    except (TypeError, ValueError, RLPException) as error:
         raise WalletError(f"the transaction is malformed: {error}", where=where) from None
