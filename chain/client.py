@@ -300,6 +300,10 @@ class ChainClient:
         """Any other call with its own checks (see :class:`~chain.rpc.wire.Call`)."""
         return await self._request(call)
 
+    async def batch(self, questions: Sequence[Call[R]]) -> list[R | RpcError]:
+        """Any calls of one shape in one batch; each item has its answer or its error."""
+        return await self._pool.batch(questions, self._route) if questions else []
+
     async def _request(self, call: Call[R]) -> R:
         return await self._pool.request(call, self._route)
 

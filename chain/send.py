@@ -123,10 +123,10 @@ _TABLE: Final[tuple[tuple[SendOutcome, re.Pattern[str]], ...]] = (
         SendOutcome.rejected,
         _words(
             r"""
-              rlp:\ | ^invalid\ rlp | failed\ to\ decode | could\ not\ decode
+              rlp:\ | ^invalid\ rlp | failed\ to\ decode\ (?:signed\ )?transaction
             | typed\ transaction\ too\ short | invalid\ transaction\ type
             | transaction\ type\ not\ supported
-            | invalid\ (?:transaction\ )?signature | invalid\ sender\b | failedtoresolvesender
+            | ^invalid\ (?:transaction\ )?signature | invalid\ sender\b | failedtoresolvesender
             | invalid\ transaction\ v,\ r,\ s
             | (?:invalid|wrong|incorrect|mismatch\w*)\ chain\ ?-?id | signed\ for\ another\ chain
             | incompatible\ eip-155 | invalidtxchainid
@@ -136,11 +136,10 @@ _TABLE: Final[tuple[tuple[SendOutcome, re.Pattern[str]], ...]] = (
             | intrinsic\ gas\ (?:too\ (?:low|high)|exceeds)
             | insufficient\ gas\ for\ floor | floor\ data\ gas
             | requires\ at\ least\ \d+\ gas                        # Hardhat
-            | gas\ uint64\ overflow | int256overflow | negative\ value | oversized\ data
+            | gas\ uint64\ overflow | int256overflow | negative\ value
             | max\ initcode\ size | nonce\ has\ max\ value
             | max\ ?priority\ ?fee\ ?per\ ?gas\ (?:is\ )?(?:higher|greater|bigger|exceeds)
             | empty\ auth(?:orization)?\ list
-            | only\ replay-protected | chainid\ is\ required
             """
         ),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from chain.client import ChainClient
 from chain.model import TRANSFER_TOPIC, TxRequest
 from chain.rpc.errors import CallReverted, NodeBehind
 from chain.send import SendOutcome
-from config.units import Address, Hash32, from_hex, to_hex
+from config.units import Address, Hash32, from_hex
 
 Account.enable_unaudited_hdwallet_features()
 MNEMONIC = "test test test test test test test test test test test junk"
@@ -84,7 +85,7 @@ async def test_blocks__by_number_tag_and_hash__agree(client: ChainClient, dev_rp
     assert await client.block(6) is None
     headers = await client.headers(0, 5)
     assert [header.number for header in headers] == [0, 1, 2, 3, 4, 5]
-    for parent, child in zip(headers, headers[1:], strict=False):
+    for parent, child in pairwise(headers):
         assert child.parent_hash == parent.hash
     with pytest.raises(NodeBehind):
         await client.headers(4, 7)
@@ -151,7 +152,7 @@ async def test_send_raw__again_and_stale__said_so(
     await dev_rpc.call("evm_setAutomine", False)
     fields = {
         "chainId": 31337, "nonce": 0, "gas": 21_000, "maxFeePerGas": 3 * 10**9,
-        "maxPriorityFeePerGas": 10**9, "value": 1, "to": to_hex(ALICE),
+        "maxPriorityFeePerGas": 10**9, "value": 1, "to": ALICE,
     }  # fmt: skip
 
     async def outcome(**changes: Any) -> SendOutcome:
