@@ -135,7 +135,7 @@ async def _pendings(tx: Tx, keys: Sequence[str]) -> dict[str, _Pending]:
             .join(credit, credit.c.id == transfers.c.credit_account_id)
             .where(transfers.c.key.in_(part), transfers.c.kind == "pending")
         )
-        for row in (await tx.conn.execute(query)).tuples():
+        for row in await tx.conn.execute(query):
             found[row[1]] = _Pending(row[0], _ref(*row[3:7]), _ref(*row[7:11]), row[2])
     return found
 

@@ -124,14 +124,22 @@ class Ledger:
 
     @asynccontextmanager
     async def _open(self, *, write: bool) -> AsyncIterator[Tx]:
+        conn = await self._connected()
         try:
-            async with self.engine.connect() as conn:
-                if write:
-                    await conn.execution_options(bursar_write=True)
-                async with conn.begin() as transaction:
-                    yield Tx(conn, self.clock.now(), self.entropy, self.catalogue, self.public_url)
-                    if not write:
-                        await transaction.rollback()
+            if write:
+                await conn.execution_options(bursar_write=True)
+            async with conn.begin() as transaction:
+                yield Tx(conn, self.clock.now(), self.entropy, self.catalogue, self.public_url)
+                if not write:
+                    await transaction.rollback()
+        except DBAPIError as error:
+            raise _translated(error) from error
+        finally:
+            await conn.close()
+
+    async def _connected(self) -> AsyncConnection:
+        try:
+            return await self.engine.connect()
         except (DBAPIError, OSError, TimeoutError) as error:
             raise _translated(error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.support.anvil import anvil, anvil_options, dev_rpc
+from tests.support.books import books
 from tests.support.database import (
     database_backend,
     database_url,
@@ -16,6 +17,7 @@ from tests.support.database import (
 __all__ = [
     "anvil",
     "anvil_options",
+    "books",
     "database_backend",
     "database_url",
     "dev_rpc",

@@ -1,0 +1,60 @@
+"""Opening invoices: an address each, never twice, whatever runs at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from ledger.invoices import cancel_invoice, expire_due
+from ledger.schema import deposit_addresses, events
+from tests.support.books import Books
+
+
+async def test_create__many_at_once__every_address_once_and_no_index_skipped(books: Books) -> None:
+    await asyncio.gather(*(books.invoice() for _ in range(20)))
+    async with books.ledger.reading() as tx:
+        rows = (await tx.conn.execute(sa.select(deposit_addresses))).all()
+    assert sorted(row.derivation_index for row in rows) == list(range(20))
+    assert len({row.address for row in rows}) == 20
+    assert all(row.watch_from == {"anvil": 1} for row in rows)
+
+
+async def test_create__after_the_cursor_moved__watched_from_the_next_block(books: Books) -> None:
+    await books.advance(books.block(1), books.block(2))
+    await books.invoice()
+    async with books.ledger.reading() as tx:
+        assert await tx.conn.scalar(sa.select(deposit_addresses.c.watch_from)) == {"anvil": 3}
+
+
+async def test_expire_due__past_deadline__expired_once(books: Books) -> None:
+    invoice, _ = await books.invoice(expires_in=timedelta(minutes=1))
+    for seconds, expected in ((59, 0), (2, 1), (10, 0)):
+        books.clock.advance(seconds)
+        async with books.ledger.transaction() as tx:
+            assert await expire_due(tx, books.tolerance) == expected
+    assert (await books.view(invoice))["status"] == "expired"
+    async with books.ledger.reading() as tx:
+        types = list((await tx.conn.execute(sa.select(events.c.type))).scalars())
+    assert types == ["invoice.created", "invoice.expired"]
+
+
+async def test_expire_due__partly_paid__underpaid_and_told_once(books: Books) -> None:
+    invoice, address = await books.invoice(expires_in=timedelta(minutes=1))
+    await books.record(books.sighting(address, 4_000000))
+    books.clock.advance(61)
+    for expected in (1, 0):
+        async with books.ledger.transaction() as tx:
+            assert await expire_due(tx, books.tolerance) == expected
+    view = await books.view(invoice)
+    assert (view["status"], view["exceptions"]) == ("partially_paid", ["underpaid"])
+
+
+async def test_cancel__then_paid__credited_all_the_same(books: Books) -> None:
+    invoice, address = await books.invoice()
+    async with books.ledger.transaction() as tx:
+        await cancel_invoice(tx, invoice, books.tolerance)
+    assert (await books.view(invoice))["status"] == "canceled"
+    await books.record(books.sighting(address, 10_000000))
+    assert (await books.view(invoice))["status"] == "processing"

@@ -1,0 +1,62 @@
+"""Migrations: from empty to current, twice, refused when unknown, whole or not at all."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from config.errors import DatabaseError
+from ledger.migrate import current_revision, head_revision, require_current, upgrade
+from ledger.schema import metadata
+from ledger.store import make_engine
+
+
+async def test_upgrade__twice__current_and_like_the_schema_in_code(database_url: str) -> None:
+    await upgrade(database_url)
+    await upgrade(database_url)
+    engine = make_engine(database_url)
+    await require_current(engine)
+    async with engine.connect() as conn:
+        differences = await conn.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+        )
+    await engine.dispose()
+    assert differences == []
+
+
+async def test_require_current__empty_or_unknown__says_what_to_run(database_url: str) -> None:
+    engine = make_engine(database_url)
+    assert await current_revision(engine) is None
+    with pytest.raises(DatabaseError, match="bursar migrate"):
+        await require_current(engine)
+    await upgrade(database_url)
+    async with engine.begin() as conn:
+        await conn.execute(sa.text("UPDATE alembic_version SET version_num = 'zzz'"))
+    with pytest.raises(DatabaseError, match=f"zzz, this program needs {head_revision()}"):
+        await require_current(engine)
+    await engine.dispose()
+
+
+async def test_f29_upgrade__interrupted_half_way__nothing_is_left_and_the_next_run_succeeds(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> list[str]:
+        return ["CREATE TRIGGER nonsense"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ledger.constraints.all_ddl", broken)
+        with pytest.raises(DatabaseError, match="nothing was changed"):
+            await upgrade(database_url)
+    engine = make_engine(database_url)
+    async with engine.connect() as conn:
+        assert await conn.run_sync(lambda sync: sa.inspect(sync).get_table_names()) == []
+    await upgrade(database_url)
+    await require_current(engine)
+    await engine.dispose()
+
+
+async def test_upgrade__server_not_there__one_clear_line() -> None:
+    with pytest.raises(DatabaseError, match=r"check database\.url"):
+        await upgrade("postgresql+asyncpg://nobody@127.0.0.1:1/none")

@@ -1,0 +1,327 @@
+"""From sighting to money on both databases: credited once, taken back whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from config.units import MAX_AMOUNT
+from ledger.books import all_totals, totals_of
+from ledger.payments import IGNORED_CAP
+from ledger.postings import DEBIT_NORMAL, AccountKind, AccountRef, Totals, Transfer, balance
+from ledger.schema import events, ignored_logs, sightings
+from ledger.states import PaymentStatus
+from tests.support.books import BRIDGED, DAI, STRANGER_TOKEN, USDT, Books, digest
+
+MERCHANT = AccountRef(AccountKind.MERCHANT, "anvil", "USDC", "mer_1")
+HELD = AccountRef(AccountKind.HELD, "anvil", "USDC", "mer_1")
+
+
+async def totals(books: Books, ref: AccountRef = MERCHANT) -> Totals:
+    async with books.ledger.reading() as tx:
+        return (await totals_of(tx, [ref]))[ref]
+
+
+async def event_types(books: Books) -> list[str]:
+    async with books.ledger.reading() as tx:
+        query = sa.select(events.c.type).order_by(events.c.seq)
+        return list((await tx.conn.execute(query)).scalars())
+
+
+async def assert_balanced(books: Books) -> None:
+    async with books.ledger.reading() as tx:
+        found = await all_totals(tx)
+    owned = sum(balance(r.kind, t) for r, t in found.items() if r.kind in DEBIT_NORMAL)
+    owed = sum(balance(r.kind, t) for r, t in found.items() if r.kind not in DEBIT_NORMAL)
+    assert owned == owed
+
+
+async def test_record__exact_payment__pending_then_available_less_fee(books: Books) -> None:
+    books.policy = replace(books.policy, fee_bps=150)
+    invoice, address = await books.invoice(10_000001)
+    recorded = await books.record(books.sighting(address, 10_000001))
+    assert recorded.credited == 1
+    assert await totals(books) == Totals(credits_pending=10_000001)
+    assert (await books.view(invoice))["status"] == "processing"
+    await books.confirm_all()
+    view = await books.view(invoice)
+    assert (view["status"], view["exceptions"]) == ("paid", [])
+    assert view["payments"][0]["fee"] == "0.15"  # type: ignore[index]
+    assert await totals(books) == Totals(credits_posted=10_000001, debits_posted=150000)
+    assert await event_types(books) == [
+        "invoice.created",
+        "payment.detected",
+        "invoice.processing",
+        "payment.confirmed",
+        "invoice.paid",
+    ]
+    await assert_balanced(books)
+
+
+async def test_record__same_sighting_again__credited_once(books: Books) -> None:
+    _, address = await books.invoice()
+    seen = books.sighting(address, 10_000000)
+    await books.record(seen)
+    again = await books.record(seen, seen)
+    assert (again.credited, again.duplicates) == (0, 2)
+    assert await totals(books) == Totals(credits_pending=10_000000)
+
+
+async def test_f24_record__two_transfers_in_one_transaction__both_counted(books: Books) -> None:
+    invoice, address = await books.invoice(10_000000)
+    first = books.sighting(address, 5_000000, tx_hash=digest("one"))
+    await books.record(first, replace(first, ordinal=1, log_index=1))
+    view = await books.view(invoice)
+    assert view["status"] == "processing"
+    assert len(view["payments"]) == 2  # type: ignore[arg-type]
+
+
+async def test_f24_record__fifty_invoices_in_one_transaction__each_once(books: Books) -> None:
+    opened = [await books.invoice(1_000000) for _ in range(50)]
+    one = digest("one")
+    found = [
+        books.sighting(address, 1_000000, tx_hash=one, ordinal=i, log_index=i)
+        for i, (_, address) in enumerate(opened)
+    ]
+    assert (await books.record(*found)).credited == 50
+    assert {(await books.view(i))["status"] for i, _ in opened} == {"processing"}
+
+
+@pytest.mark.parametrize(
+    ("offset", "status", "exceptions"),
+    [(-1, "partially_paid", []), (0, "processing", []), (1, "processing", ["overpaid"])],
+)
+async def test_f25_record__one_unit_off__exact(
+    books: Books, offset: int, status: str, exceptions: list[str]
+) -> None:
+    invoice, address = await books.invoice(10_000000)
+    await books.record(books.sighting(address, 10_000000 + offset))
+    view = await books.view(invoice)
+    assert (view["status"], view["exceptions"]) == (status, exceptions)
+
+
+async def test_f25_record__largest_amount_there_is__exact(books: Books) -> None:
+    invoice, address = await books.invoice(1_000000)
+    await books.record(books.sighting(address, MAX_AMOUNT))
+    await books.confirm_all()
+    assert await totals(books) == Totals(credits_posted=MAX_AMOUNT)
+    view = await books.view(invoice)
+    assert view["payments"][0]["amount"].replace(".", "") == str(MAX_AMOUNT)  # type: ignore[index]
+
+
+async def test_record__several_tokens__add_up_in_the_currency(books: Books) -> None:
+    invoice, address = await books.invoice(10_000000)
+    await books.record(
+        books.sighting(address, 4_000000),
+        books.sighting(address, 3_500000, token_address=USDT, tx_hash=digest("b")),
+        books.sighting(address, 2_500000 * 10**12, token_address=DAI, tx_hash=digest("c")),
+    )
+    await books.confirm_all()
+    view = await books.view(invoice)
+    assert view["status"] == "paid"
+    assert {o["token"]: o["amount_received"] for o in view["options"]} == {  # type: ignore[attr-defined]
+        "USDC": "4.00",
+        "USDT": "3.50",
+        "DAI": "2.50",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "exceptions"),
+    [
+        ({"amount": 0}, "zero_value", []),
+        ({"token_address": STRANGER_TOKEN}, "unsupported_token", ["wrong_token"]),
+        ({"token_address": BRIDGED}, "unsupported_token", ["wrong_token"]),
+        ({"malformed": True}, "malformed", []),
+    ],
+)
+async def test_f23_record__not_money__ignored_with_its_reason_and_not_booked(
+    books: Books, changes: dict[str, object], reason: str, exceptions: list[str]
+) -> None:
+    invoice, address = await books.invoice()
+    recorded = await books.record(books.sighting(address, 10_000000, **changes))
+    view = await books.view(invoice)
+    assert recorded.ignored == 1
+    assert [(p["status"], p["reason"]) for p in view["payments"]] == [("ignored", reason)]  # type: ignore[attr-defined]
+    assert (view["status"], view["exceptions"]) == ("new", exceptions)
+    async with books.ledger.reading() as tx:
+        assert await all_totals(tx) == {}
+
+
+async def test_f23_record__dust_by_the_thousand__kept_to_a_cap_and_counted(books: Books) -> None:
+    invoice, address = await books.invoice()
+    found = [
+        books.sighting(address, 0, tx_hash=digest(i), log_index=i) for i in range(IGNORED_CAP + 50)
+    ]
+    await books.record(*found)
+    await books.record(books.sighting(address, 0, tx_hash=digest("more")))
+    assert len((await books.view(invoice))["payments"]) == IGNORED_CAP  # type: ignore[arg-type]
+    async with books.ledger.reading() as tx:
+        assert await tx.conn.scalar(sa.select(ignored_logs.c.count)) == IGNORED_CAP + 51
+
+
+@pytest.mark.parametrize(
+    ("tokens", "chain", "reason"),
+    [
+        ((("anvil", "USDT"),), "anvil", "wrong_token"),
+        ((("other", "USDC"),), "anvil", "wrong_chain"),
+    ],
+)
+async def test_f24_record__not_offered__held_for_the_merchant(
+    books: Books, tokens: tuple[tuple[str, str], ...], chain: str, reason: str
+) -> None:
+    invoice, address = await books.invoice(tokens=tokens)
+    await books.record(books.sighting(address, 10_000000, chain=chain))
+    await books.confirm_all()
+    view = await books.view(invoice)
+    assert view["status"] == "new"
+    assert view["exceptions"] == [reason, "held"]
+    assert await totals(books, HELD) == Totals(credits_posted=10_000000)
+    assert await totals(books) == Totals()
+
+
+async def test_record__after_expiry__credited_and_labelled_late(books: Books) -> None:
+    invoice, address = await books.invoice()
+    late = books.clock.now() + timedelta(minutes=31)
+    books.clock.advance(32 * 60)
+    await books.record(books.sighting(address, 10_000000, block_time=late))
+    view = await books.view(invoice)
+    assert (view["status"], view["exceptions"]) == ("processing", ["late"])
+    assert await totals(books) == Totals(credits_pending=10_000000)
+
+
+async def test_f26_record__two_in_the_second_of_expiry__decided_by_block_time(books: Books) -> None:
+    invoice, address = await books.invoice()
+    deadline = books.clock.now() + timedelta(minutes=30)
+    books.clock.advance(3600)
+    await books.record(books.sighting(address, 4_000000, block_time=deadline))
+    assert "late" not in (await books.view(invoice))["exceptions"]  # type: ignore[operator]
+    await books.record(
+        books.sighting(address, 6_000000, block_time=deadline + timedelta(microseconds=1))
+    )
+    assert "late" in (await books.view(invoice))["exceptions"]  # type: ignore[operator]
+
+
+async def test_record__after_monitoring_ended__held_as_unmatched(books: Books) -> None:
+    invoice, address = await books.invoice()
+    await books.record(
+        books.sighting(address, 10_000000, block_time=books.clock.now() + timedelta(hours=25))
+    )
+    view = await books.view(invoice)
+    assert view["payments"][0]["reason"] == "unmatched"  # type: ignore[index]
+    assert "held" in view["exceptions"]  # type: ignore[operator]
+    assert await totals(books, HELD) == Totals(credits_pending=10_000000)
+
+
+async def test_record__not_our_address__left_alone(books: Books) -> None:
+    recorded = await books.record(books.sighting(b"\x77" * 20, 5))  # type: ignore[arg-type]
+    assert (recorded.strangers, recorded.credited) == (1, 0)
+
+
+async def test_f01_rewind__unconfirmed__orphaned_then_credited_again(books: Books) -> None:
+    invoice, address = await books.invoice()
+    await books.advance(books.block(1))
+    seen = books.sighting(address, 10_000000)
+    await books.record(seen)
+    await books.rewind_to(books.block(0))
+    view = await books.view(invoice)
+    assert (view["status"], view["payments"][0]["status"]) == ("new", "orphaned")  # type: ignore[index]
+    assert await totals(books) == Totals()
+    other = books.block(1, "b")
+    await books.advance(other)
+    back = replace(seen, block_hash=other.hash, log_index=4)
+    assert (await books.record(back)).resumed == 1
+    await books.confirm_all()
+    view = await books.view(invoice)
+    assert view["status"] == "paid"
+    assert [p["log_index"] for p in view["payments"]] == [4]  # type: ignore[attr-defined]
+    assert await totals(books) == Totals(credits_posted=10_000000)
+    async with books.ledger.reading() as tx:
+        assert await tx.conn.scalar(sa.select(sa.func.count()).select_from(sightings)) == 2
+
+
+async def test_f01_rewind__back_to_the_first_branch__ledger_equals_chain(books: Books) -> None:
+    _, address = await books.invoice()
+    seen = books.sighting(address, 10_000000)
+    for _ in range(3):
+        await books.advance(books.block(1))
+        await books.record(seen)
+        await books.rewind_to(books.block(0))
+        await books.advance(books.block(1, "b"))
+        await books.rewind_to(books.block(0))
+    await books.advance(books.block(1))
+    await books.record(seen)
+    assert await totals(books) == Totals(credits_pending=10_000000)
+
+
+async def test_rewind__reincluded_with_another_amount__another_payment(books: Books) -> None:
+    invoice, address = await books.invoice()
+    await books.advance(books.block(1))
+    seen = books.sighting(address, 10_000000)
+    await books.record(seen)
+    await books.rewind_to(books.block(0))
+    await books.advance(books.block(1, "b"))
+    recorded = await books.record(
+        replace(seen, amount=7_000000, block_hash=books.block(1, "b").hash)
+    )  # type: ignore[arg-type]
+    assert (recorded.credited, recorded.resumed) == (1, 0)
+    assert await totals(books) == Totals(credits_pending=7_000000)
+    assert (await books.view(invoice))["status"] == "partially_paid"
+
+
+async def test_rewind__confirmed__reversed_with_its_fee(books: Books) -> None:
+    books.policy = replace(books.policy, fee_bps=100)
+    invoice, address = await books.invoice()
+    await books.advance(books.block(1))
+    await books.record(books.sighting(address, 10_000000))
+    await books.confirm_all()
+    await books.rewind_to(books.block(0))
+    view = await books.view(invoice)
+    assert (view["status"], view["exceptions"]) == ("new", ["reversed"])
+    after = await totals(books)
+    assert balance(MERCHANT.kind, after) == 0
+    fees = await totals(books, AccountRef(AccountKind.FEES, "anvil", "USDC"))
+    assert balance(AccountKind.FEES, fees) == 0
+    assert (await event_types(books))[-2:] == ["payment.reversed", "invoice.exception"]
+    await assert_balanced(books)
+
+
+async def test_rewind__money_already_reserved__becomes_a_debt(books: Books) -> None:
+    from ledger.books import post
+
+    _, address = await books.invoice()
+    await books.advance(books.block(1))
+    await books.record(books.sighting(address, 10_000000))
+    await books.confirm_all()
+    payouts = AccountRef(AccountKind.PAYOUTS, "anvil", "USDC", "mer_1")
+    async with books.ledger.transaction() as tx:
+        reserve = Transfer("po:reserve", MERCHANT, payouts, 8_000000, "payout", "po_1", "pending")
+        await post(tx, [reserve])
+    await books.rewind_to(books.block(0))
+    debt = await totals(books, AccountRef(AccountKind.RECEIVABLE, "anvil", "USDC", "mer_1"))
+    assert balance(AccountKind.RECEIVABLE, debt) == 8_000000
+    deposits = await totals(books, AccountRef(AccountKind.DEPOSITS, "anvil", "USDC"))
+    assert balance(AccountKind.DEPOSITS, deposits) == 0
+    await assert_balanced(books)
+
+
+async def test_rewind__below_the_final_block__refused(books: Books) -> None:
+    from config.errors import ConflictError
+
+    await books.advance(books.block(1), final=books.block(1))
+    with pytest.raises(ConflictError, match="below the final block"):
+        await books.rewind_to(books.block(0))
+
+
+async def test_move__confirming_then_confirmed__one_event_for_the_money(books: Books) -> None:
+    _, address = await books.invoice()
+    await books.record(books.sighting(address, 10_000000))
+    await books.confirm_all(PaymentStatus.CONFIRMING)
+    await books.confirm_all(PaymentStatus.CONFIRMED)
+    assert [e for e in await event_types(books) if e.startswith("payment")] == [
+        "payment.detected",
+        "payment.confirmed",
+    ]
