@@ -61,4 +61,7 @@ def from_hex(text: str) -> bytes:
     """
     if text[:2] != "0x":
         raise ValueError(f"{text[:20]!r} does not start with 0x")
-    return bytes.fromhex(text[2:])
+    data = bytes.fromhex(text[2:])
+    if len(text) != 2 + 2 * len(data):  # fromhex() skips white space
+        raise ValueError(f"{text[:20]!r} has white space between its digits")
+    return data
