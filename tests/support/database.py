@@ -10,12 +10,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from ledger.migrate import upgrade
 from tests.support.postgres import PostgresCluster, run_in_thread
 
 BACKENDS = ("sqlite", "postgresql")
@@ -43,9 +42,7 @@ def copy_sqlite(source: Path, target: Path) -> None:
 
 def migrate(url: str) -> None:
     """Bring the database to the current schema, through the product's own door."""
-    if find_spec("ledger.migrate") is None:
-        pytest.skip("ledger.migrate is not written yet")
-    run_in_thread(import_module("ledger.migrate").upgrade(url))
+    run_in_thread(upgrade(url))
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,6 @@ async def test_postgres__killed_and_started__keeps_port_and_committed_rows() -> 
 
 
 async def test_new_migrated_url__two_calls__two_databases_at_the_schema(new_migrated_url) -> None:
-    pytest.importorskip("ledger.migrate")
     first, second = new_migrated_url(), new_migrated_url()
     assert first != second
     for url in (first, second):
