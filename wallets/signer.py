@@ -17,7 +17,7 @@ from eth_account.typed_transactions.set_code_transaction import (
     Authorization as UnsignedAuthorization,
 )
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
-from rlp.exceptions import RLPException
+from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 from sha3 import keccak_256
 
 from config.errors import WalletError
