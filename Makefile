@@ -36,13 +36,17 @@ bench: setup  ## benchmarks: a table, and benchmarks/results.json
 	@$(BIN)/python -m benchmarks
 
 lint: setup  ## style, types, Dockerfile, shell scripts; changes nothing
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile && echo "hadolint: Dockerfile is clean"; \
-	  else echo "hadolint: skipped, no build of it for this platform"; fi
-	@if [ -x $(BIN)/shellcheck ]; then $(BIN)/shellcheck $(SHELL_SCRIPTS) && echo "shellcheck: scripts are clean"; \
-	  else echo "shellcheck: skipped, no build of it for this platform"; fi
+	@failed=; \
+	$(BIN)/ruff check . || failed+=" ruff-check"; \
+	$(BIN)/ruff format --check . || failed+=" ruff-format"; \
+	$(BIN)/mypy || failed+=" mypy"; \
+	for tool in "hadolint Dockerfile" "shellcheck $(SHELL_SCRIPTS)"; do \
+	  name=$${tool%% *}; \
+	  if ! [ -x $(BIN)/$$name ]; then echo "$$name: skipped, no build of it for this platform"; \
+	  elif $(BIN)/$$tool; then echo "$$name: clean"; \
+	  else failed+=" $$name"; fi; \
+	done; \
+	if [ -n "$$failed" ]; then echo "lint: failed:$$failed" >&2; exit 1; fi
 
 format: setup  ## put the sources into the common form
 	@$(BIN)/ruff check --fix .
