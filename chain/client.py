@@ -11,11 +11,11 @@ second providers and later reads are the watcher's (see :mod:`chain.bloom`,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Literal, TypeVar
 
 from chain import calls
-from chain.codec import LogRow, block_param, tx_param
+from chain.codec import block_param, tx_param
 from chain.fees import LEAST_TIP, from_gas_price
 from chain.model import (
     TRANSFER_TOPIC,
@@ -39,8 +39,6 @@ TOPIC_VALUES: Final = 1000
 """Values per topic position that geth takes; more are asked in several requests."""
 _DECIMALS: Final = bytes.fromhex("313ce567")
 _SYMBOL: Final = bytes.fromhex("95d89b41")
-
-Keep = Callable[[LogRow], bool]
 
 
 class ChainClient:
@@ -75,7 +73,8 @@ class ChainClient:
 
     def pinned(self) -> ChainClient:
         """A view that asks one provider only: the best one now. For one scan pass."""
-        return self._view(Route(only=self._pool.best(self._route)))
+        best = self._pool.best(self._route)
+        return self if best is None else self._view(Route(only=best))
 
     def excluding(self, provider: str) -> ChainClient:
         """A view that asks anybody but ``provider``."""
@@ -146,13 +145,13 @@ class ChainClient:
         *,
         tokens: Collection[Address] | None,
         recipients: Collection[Address] | None,
-        keep: Keep | None = None,
+        keep: calls.Keep | None = None,
     ) -> list[Log]:
         """ERC-20 Transfer logs of blocks ``first … last`` in chain order.
 
         :param tokens: contracts, ``None`` for all.
         :param recipients: filter at the node on topic 2, ``None`` for all.
-        :param keep: rows worth building, judged on the JSON text; ``None`` for all.
+        :param keep: picks the rows worth building, on the JSON text; ``None`` for all.
         :raises TooLarge: ask for a smaller range.
         """
         found: list[Log] = []
@@ -170,7 +169,7 @@ class ChainClient:
         *,
         tokens: Collection[Address] | None,
         recipients: Collection[Address] | None,
-        keep: Keep | None = None,
+        keep: calls.Keep | None = None,
     ) -> list[Log]:
         """ERC-20 Transfer logs of exactly this block (EIP-234).
 

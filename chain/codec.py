@@ -7,7 +7,6 @@ garbage collector out of a reply of a hundred thousand rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 import msgspec
@@ -131,16 +130,6 @@ def to_log(row: LogRow) -> Log:
         log_index=quantity(row.log_index),
         removed=row.removed,
     )
-
-
-def to_logs(rows: Iterable[LogRow], keep: Callable[[LogRow], bool] | None = None) -> list[Log]:
-    """Rows that ``keep`` wants, as logs, in the order given.
-
-    :raises ValueError: a field of a kept row is malformed.
-    """
-    if keep is None:
-        return [to_log(row) for row in rows]
-    return [to_log(row) for row in rows if keep(row)]
 
 
 def to_receipt(row: ReceiptRow) -> Receipt | None:

@@ -82,7 +82,7 @@ class Endpoint:
         self._throttle = Throttle()
         self._ids = count(1)
         self._secrets = secrets_of(url)
-        self._shown_state = ProviderState.alive
+        self._shown_state: ProviderState | None = None
 
     def _clean(self, message: str) -> str:
         return clean(message, self._secrets)
@@ -163,6 +163,10 @@ class Endpoint:
         return await self._exchange(
             calls[0].method, encode_batch(calls, first), timeout, len(calls), read
         )
+
+    def shrink_batches(self, most: int | None = None) -> None:
+        """Fewer items per batch from now on, at least one."""
+        self.batch_limit = max(1, min(most or self.batch_limit // 2, self.batch_limit - 1))
 
     async def chain_id(self) -> int:
         """The chain id that the provider reports, whatever is configured."""
@@ -264,8 +268,7 @@ class Endpoint:
         elif isinstance(error, Timeout | Unreachable | BadReply):
             self._become(healths.failed(self._health, now))
         elif isinstance(error, BatchRefused):
-            smaller = error.max_items or self.batch_limit // 2
-            self.batch_limit = max(1, min(smaller, self.batch_limit - 1))
+            self.shrink_batches(error.max_items)
 
     def _slow_down(self, retry_after: float | None) -> None:
         now = self._around.clock.monotonic()

@@ -24,6 +24,7 @@ from chain.rpc.errors import (
     NodeError,
     RpcError,
     Timeout,
+    TooLarge,
     Unreachable,
     WrongChain,
 )
@@ -207,13 +208,22 @@ class RpcPool:
                 # The endpoint has lowered its limit; one item is always a plain request.
                 continue
             except RpcError as error:
+                if isinstance(error, TooLarge) and len(chunk) > 1:
+                    endpoint.shrink_batches()
+                    continue
                 return left + todo, error
+            smaller = []
             for i, answer in zip(chunk, answers, strict=True):
                 results[i] = answer
-                if isinstance(answer, RpcError) and answer.elsewhere:
+                if isinstance(answer, TooLarge) and len(chunk) > 1:
+                    smaller.append(i)
+                elif isinstance(answer, RpcError) and answer.elsewhere:
                     left.append(i)
                     failure = answer
-            todo = rest
+            if smaller:
+                # geth: items past its limit for a whole batch reply say "response too large".
+                endpoint.shrink_batches()
+            todo = smaller + rest
         return left, failure
 
     async def send_raw(self, raw: bytes, route: Route = ANY) -> SendResult:
@@ -240,7 +250,7 @@ class RpcPool:
 
         call = Call("eth_sendRawTransaction", ("0x" + raw.hex(),), _HASH, build)
         try:
-            await endpoint.request(call)
+            await self._twice(endpoint, call)
         except NodeError as error:
             outcome = classify_send_error(error.code, error.message)
             return SendResult(outcome, error.message)
@@ -249,6 +259,13 @@ class RpcPool:
             # as a plain node error; the send table sees all of them.
             return SendResult(_verdict(error), error.what)
         return SendResult(SendOutcome.accepted)
+
+    async def _twice(self, endpoint: Endpoint, call: Call[str]) -> str:
+        """A connection that broke is tried once more: the answer may be "already known"."""
+        try:
+            return await endpoint.request(call)
+        except (Unreachable, BadReply):
+            return await endpoint.request(call)
 
     async def chain_ids(self) -> dict[str, int | RpcError]:
         """What each provider says its chain id is, whatever is configured."""

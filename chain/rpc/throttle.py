@@ -10,9 +10,12 @@ from typing import Final
 
 BACK_OFF: Final = 0.7
 """On 429 the rate becomes this share of what was being sent."""
-GROWTH: Final = 1.02
+GROWTH: Final = 1.05
 """Per success, so that a limit that was raised is found again."""
-SLOWEST: Final = 0.5
+SLOWEST: Final = 2.0
+"""Calls a second that are always tried: a daily quota must not look like a slow rate."""
+LONGEST_DEBT: Final = 10.0
+"""Seconds that one heavy batch can make the next caller wait."""
 UNLIMITED_AT: Final = 1000.0
 LONGEST_PAUSE: Final = 300.0
 _WINDOW: Final = 1.0
@@ -45,7 +48,8 @@ def reserve(throttle: Throttle, now: float, weight: int = 1) -> tuple[Throttle, 
     burst = max(1.0, throttle.rate)
     tokens = min(burst, throttle.tokens + (now - throttle.filled_at) * throttle.rate)
     wait = max(0.0, (min(weight, burst) - tokens) / throttle.rate)
-    return replace(throttle, tokens=tokens - weight, filled_at=now), max(pause, wait)
+    left = max(tokens - weight, -LONGEST_DEBT * throttle.rate)
+    return replace(throttle, tokens=left, filled_at=now), max(pause, wait)
 
 
 def limited(

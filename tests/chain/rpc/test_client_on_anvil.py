@@ -11,6 +11,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from chain.anvil import Anvil, DevRpc
+from chain.bloom import bloom_of
 from chain.client import ChainClient
 from chain.model import TRANSFER_TOPIC, TxRequest
 from chain.rpc.errors import CallReverted, NodeBehind
@@ -113,6 +114,9 @@ async def test_transfers__by_range_and_by_block_hash__same_logs(client: ChainCli
     assert receipts[0] is not None and receipts[0].logs == (everything[0],)
     assert receipts[1] is not None and receipts[1].sender == sender()
     assert receipts[2] is None
+    header = await client.block(everything[0].block_number)
+    assert header is not None
+    assert header.logs_bloom == bloom_of(everything[:1]).to_bytes(256, "big")
     assert await client.transaction_block(first) == (True, everything[0].block_number)
     assert await client.transaction_block(Hash32(bytes(32))) == (False, None)
 

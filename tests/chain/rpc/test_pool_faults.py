@@ -21,6 +21,7 @@ from chain.rpc.health import ProviderState
 from chain.rpc.labels import label_of
 from chain.rpc.methods import Timeouts
 from chain.send import SendOutcome
+from config.units import Hash32
 from tests.chain.rpc.conftest import MakeClient
 from tests.chain.rpc.test_client_on_anvil import ALICE, PAYER, deploy_logger, pay, send
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
@@ -304,6 +305,26 @@ async def test_batch__provider_takes_fewer__chunks_shrink_and_are_remembered(
     assert liar.posts - before == (50 if most == 0 else 9)
 
 
+async def test_batch__answer_too_large__smaller_chunks(
+    liar: FaultProxy, dev_rpc: DevRpc, make_client: MakeClient
+) -> None:
+    await dev_rpc.call("anvil_mine", "0x10")
+    client = make_client([liar.url])
+    await client.block("latest")
+    liar.add(Fault(Kind.status, value=413, times=2))
+    liar.add(Fault(Kind.error, value=(-32003, "response too large"), times=3))
+    assert [header.number for header in await client.headers(0, 16)] == list(range(17))
+
+
+async def test_f14_send__connection_broke_once__same_provider_tells(
+    liar: FaultProxy, dev_rpc: DevRpc, make_client: MakeClient
+) -> None:
+    await dev_rpc.call("evm_setAutomine", False)
+    liar.add(Fault(Kind.swallowed, methods={"eth_sendRawTransaction"}, times=1))
+    result = await make_client([liar.url]).send_raw(raw_transfer())
+    assert result.outcome is SendOutcome.already_known
+
+
 async def test_batch__of_a_hundred__is_one_http_request(
     honest: FaultProxy, dev_rpc: DevRpc, make_client: MakeClient
 ) -> None:
@@ -345,12 +366,20 @@ async def test_f14_send__refused_here_and_unknown_there__unknown(
     assert (await client.send_raw(raw_transfer())).outcome is SendOutcome.unknown
 
 
-async def test_f14_send__hash_of_another_transaction__unknown(
+async def test_f14_send__hash_of_another_transaction__unknown(make_client: MakeClient) -> None:
+    canned = {"eth_chainId": "0x7a69", "eth_sendRawTransaction": "0x" + "66" * 32}
+    async with FaultProxy(canned=canned) as proxy:
+        result = await make_client([proxy.url]).send_raw(raw_transfer())
+    assert result.outcome is SendOutcome.unknown
+
+
+async def test_logs_of_an_unknown_block__not_taken_for_no_logs(
     liar: FaultProxy, make_client: MakeClient
 ) -> None:
-    liar.add(Fault(Kind.other_hash, methods={"eth_sendRawTransaction"}))
-    result = await make_client([liar.url]).send_raw(raw_transfer())
-    assert result.outcome is SendOutcome.unknown
+    with pytest.raises(RpcError):
+        await make_client([liar.url]).transfer_logs_of_block(
+            Hash32(b"\x66" * 32), tokens=None, recipients=None
+        )
 
 
 @pytest.mark.parametrize("seed", range(3))
