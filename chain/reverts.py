@@ -102,7 +102,9 @@ def _custom(signature: str, body: bytes) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, bytes):
-        return describe_revert(value) if value else "no reason"
+        # One level only: a reason within a reason within … may be as deep as its author likes.
+        nested = value[:4] in _KNOWN
+        return _short(value) if nested else describe_revert(value)
     text = str(value)
     return checksum(bytes.fromhex(text[2:])) if text.startswith("0x") else text
 

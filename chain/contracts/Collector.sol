@@ -88,11 +88,11 @@ contract Collector is TwoStepOwner, PackedEntries {
         address to = sink;
         Failure[] memory failures = new Failure[](count);
         uint256 failed = 0;
-        for (uint256 i = 0; i < count; ++i) {
-            (address account, uint256 amount) = _entry(packed, i);
-            _requireGas();
-            if (_tryForward(account, token, to, amount)) continue;
-            failures[failed++] = Failure(i, _reason());
+        uint256 index = _forwardUntilFailure(token, to, packed, 0);
+        while (index < count) {
+            failures[failed++] = Failure(index, _reason());
+            _requireGasAfterFailure();
+            index = _forwardUntilFailure(token, to, packed, index + 1);
         }
         assembly ("memory-safe") {
             mstore(failures, failed)
@@ -135,21 +135,23 @@ contract Collector is TwoStepOwner, PackedEntries {
         uint256 count = _count(packed);
         if (token != address(0)) _requireCode(token);
         address to = sink;
-        for (uint256 i = 0; i < count; ++i) {
-            (address account, uint256 amount) = _entry(packed, i);
-            _requireGas();
-            if (_tryForward(account, token, to, amount)) continue;
+        uint256 index = _forwardUntilFailure(token, to, packed, 0);
+        while (index < count) {
+            bytes memory reason = _reason();
+            _requireGasAfterFailure();
             ++failedCount;
-            emit SweepFailed(token, i, account, amount, _reason());
+            (address account, uint256 amount) = _entry(packed, index);
+            emit SweepFailed(token, index, account, amount, reason);
+            index = _forwardUntilFailure(token, to, packed, index + 1);
         }
         emit Swept(token, to, count, failedCount);
     }
 
-    /// One call of an account's forwarder that may fail. By hand for the reasons of
-    /// Treasury._tryTransfer; success is the magic word and nothing else.
-    function _tryForward(address account, address token, address to, uint256 amount)
+    /// Calls account after account until one fails; answers its index, or their number. By hand for
+    /// the reasons of Treasury._payUntilFailure; success is the magic word and nothing else.
+    function _forwardUntilFailure(address token, address to, bytes calldata packed, uint256 from)
         private
-        returns (bool forwarded)
+        returns (uint256 index)
     {
         bytes4 selector = Forwarder.forward.selector;
         bytes32 magic = FORWARDED;
@@ -158,11 +160,15 @@ contract Collector is TwoStepOwner, PackedEntries {
             mstore(frame, selector)
             mstore(add(frame, 4), token)
             mstore(add(frame, 36), to)
-            mstore(add(frame, 68), amount)
-            forwarded := call(CALL_GAS, account, 0, frame, 100, 0, 32)
-            forwarded := and(
-                forwarded, and(eq(returndatasize(), 32), eq(mload(0), magic))
-            )
+            let at := add(packed.offset, shl(5, from))
+            let end := add(packed.offset, packed.length)
+            for {} lt(at, end) { at := add(at, 32) } {
+                let word := calldataload(at)
+                mstore(add(frame, 68), and(word, 0xffffffffffffffffffffffff))
+                let done := call(CALL_GAS, shr(96, word), 0, frame, 100, 0, 32)
+                if iszero(and(and(eq(mload(0), magic), eq(returndatasize(), 32)), done)) { break }
+            }
+            index := shr(5, sub(at, packed.offset))
         }
     }
 }

@@ -9,7 +9,7 @@ pragma solidity 0.8.37;
 abstract contract PackedEntries {
     /// @notice The list is empty or not a whole number of words: cut off on the way, or built wrongly.
     error MalformedEntries();
-    /// @notice Too little gas is left to give the next entry its full share; nothing was done.
+    /// @notice An entry failed with so little gas left that gas may be why; nothing was done.
     error NotEnoughGas();
     /// @notice There is no contract at the token's address: every call would "succeed" and move nothing.
     error NoTokenCode(address token);
@@ -21,15 +21,17 @@ abstract contract PackedEntries {
         bytes reason;
     }
 
-    /// Gas that each entry's call gets, no more and no less. More would let one recipient's token
-    /// hook burn the gas of all others; less would make an honest transfer fail. Registered
-    /// stablecoins need 30,000 to 70,000; 250,000 leaves room for proxies and rebasing tokens.
+    /// Gas that each entry's call gets at most. More would let one recipient's token hook burn the
+    /// gas of all others. Registered stablecoins need 30,000 to 70,000; 250,000 leaves room for
+    /// proxies and rebasing tokens.
     uint256 internal constant CALL_GAS = 250_000;
 
-    /// A call gets at most 63/64 of what is left (EIP-150) after up to 2,600 for a cold account (or
-    /// 5,200 for a cold account that delegates, EIP-7702). With this much left, CALL_GAS arrives in
-    /// full and enough stays to record the failure, so "it failed" can never mean "we ran low".
-    uint256 internal constant GAS_NEEDED = (CALL_GAS * 64) / 63 + 20_000;
+    /// A call gets less than CALL_GAS when less than 64/63 of it is left (EIP-150): then "it failed"
+    /// may mean "we ran low", and a submitter could fail honest recipients by a small gas limit. So
+    /// a failure counts only if this much is left *after* it, hence was left before it: the call had
+    /// its full share. Otherwise the whole transaction reverts and nothing happened. Successes need
+    /// no such check, which is why it costs nothing where nothing fails.
+    uint256 internal constant GAS_AFTER_FAILURE = (CALL_GAS * 64) / 63 + 20_000;
 
     /// Revert data kept of a failed call: the selector and the first words of an Error(string).
     /// Bounded, or a hostile token could make us pay for copying megabytes.
@@ -53,8 +55,8 @@ abstract contract PackedEntries {
         }
     }
 
-    function _requireGas() internal view {
-        require(gasleft() >= GAS_NEEDED, NotEnoughGas());
+    function _requireGasAfterFailure() internal view {
+        require(gasleft() >= GAS_AFTER_FAILURE, NotEnoughGas());
     }
 
     function _requireCode(address token) internal view {
