@@ -105,6 +105,7 @@ def test_log__secrets_by_every_way_in__none_comes_out(form: Any) -> None:
         logging.getLogger("lib").exception("c")
     for secret in (held, "winner", "aBc123", "p4ss", "zzzzz", "7777", "s3cr3t", "hush", "horse"):
         assert secret not in out.getvalue()
+    assert f"key is {MASK}" in out.getvalue()
     assert "Traceback" in out.getvalue()
     assert "https://rpc.example" in out.getvalue()
 

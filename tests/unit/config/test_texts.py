@@ -75,6 +75,11 @@ def test_f26_schedule__zone_with_daylight_saving__once_a_day(moment: str, expect
     assert due("30 2 * * * Europe/Berlin", moment) == expected
 
 
+@pytest.mark.parametrize("moment", ["2026-10-25T00:55:00", "2026-10-25T01:05:00"])
+def test_f26_schedule__in_the_repeated_hour__never_in_the_past(moment: str) -> None:
+    assert due("*/10 * * * * Europe/Berlin", moment) == "2026-10-25T02:00:00"
+
+
 def test_f26_schedule__a_year_in_a_zone__365_runs() -> None:
     schedule = parse_schedule("30 2 * * * Europe/Berlin")
     moment: datetime | None = datetime(2026, 1, 1, tzinfo=UTC)
