@@ -90,13 +90,13 @@ async def emit(tx: Tx, new: Sequence[NewEvent]) -> None:
         }
         for row in wanted
         for endpoint_id, types in endpoints[str(row["merchant_id"])]
-        if _wants(types, str(row["type"]))
+        if wants(types, str(row["type"]))
     ]
     if deliveries:
         await tx.conn.execute(webhook_deliveries.insert(), deliveries)
 
 
-def _wants(types: frozenset[str] | None, event_type: str) -> bool:
+def wants(types: frozenset[str] | None, event_type: str) -> bool:
     if types is None:
         return event_type not in BY_REQUEST_ONLY
     return event_type in types

@@ -168,3 +168,118 @@ def view_settlement(payments: Sequence[Row], payout_statuses: Mapping[str, str])
     else:
         status = "scheduled"
     return {"status": status, "payouts": ids}
+
+
+API_VERSION: Final = "1"
+
+
+def view_event(event: Row) -> dict[str, Any]:
+    """An event; exactly these keys, in this order, are the body of its webhook."""
+    return {
+        "id": event["id"],
+        "type": event["type"],
+        "timestamp": view_time(event["created_at"]),
+        "api_version": API_VERSION,
+        "data": event["data"],
+    }
+
+
+def view_merchant(merchant: Row, terms: Mapping[str, Any]) -> dict[str, Any]:
+    """A merchant with the payout terms that apply to it."""
+    return {
+        "id": merchant["id"],
+        "name": merchant["name"],
+        "payout": dict(terms),
+        "next_settlement_at": view_time(merchant["next_settlement_at"]),
+        "created_at": view_time(merchant["created_at"]),
+    }
+
+
+def view_api_key(key: Row) -> dict[str, Any]:
+    """An API key without the key."""
+    return {
+        "id": key["id"],
+        "name": key["name"],
+        "created_at": view_time(key["created_at"]),
+        "revoked_at": view_time(key["revoked_at"]),
+    }
+
+
+def view_destination(destination: Row, now: datetime) -> dict[str, Any]:
+    """A payout destination; its cooling-off time ends by itself."""
+    status = destination["status"]
+    if status == "cooling_off" and destination["active_at"] <= now:
+        status = "active"
+    return {
+        "id": destination["id"],
+        "status": status,
+        "chain": destination["chain"],
+        "token": destination["token"],
+        "address": checksum(destination["address"]),
+        "created_at": view_time(destination["created_at"]),
+        "active_at": view_time(destination["active_at"]),
+        "revoked_at": view_time(destination["revoked_at"]),
+    }
+
+
+def view_endpoint(endpoint: Row) -> dict[str, Any]:
+    """A webhook endpoint without its secret."""
+    return {
+        "id": endpoint["id"],
+        "url": endpoint["url"],
+        "events": endpoint["events"],
+        "status": "deleted" if endpoint["deleted_at"] else endpoint["status"],
+        "reason": endpoint["reason"],
+        "created_at": view_time(endpoint["created_at"]),
+    }
+
+
+def view_delivery(delivery: Row) -> dict[str, Any]:
+    """One event on its way to one endpoint; takes the event's ``id`` and ``type`` along."""
+    pending = delivery["status"] == "pending"
+    return {
+        "id": f"del_{delivery['id']}",
+        "endpoint": delivery["endpoint_id"],
+        "event": delivery["event_id"],
+        "type": delivery["type"],
+        "object": delivery["object_id"],
+        "status": delivery["status"],
+        "attempts": delivery["attempts"],
+        "response_status": delivery["response_status"],
+        "error": delivery["error"],
+        "next_attempt_at": view_time(delivery["next_attempt_at"]) if pending else None,
+        "created_at": view_time(delivery["created_at"]),
+        "delivered_at": view_time(delivery["delivered_at"]),
+    }
+
+
+def view_hold(hold: Row) -> dict[str, Any]:
+    """Something that waits for an operator."""
+    return {
+        "id": hold["id"],
+        "kind": hold["kind"],
+        "object": {"type": hold["object_type"], "id": hold["object_id"]},
+        "merchant": hold["merchant_id"],
+        "reason": hold["reason"],
+        "since": view_time(hold["since"]),
+        "released_at": view_time(hold["released_at"]),
+        "resolution": hold["resolution"],
+    }
+
+
+def view_entry(entry: Row, catalogue: Catalogue) -> dict[str, Any]:
+    """A transfer between two accounts: what ``debit`` gets is what ``credit`` gives."""
+    token = catalogue.token(entry["chain"], entry["token"])
+    return {
+        "id": f"le_{entry['id']}",
+        "kind": entry["kind"],
+        "resolves": None if entry["pending_id"] is None else f"le_{entry['pending_id']}",
+        "reason": entry["reason"],
+        "object": entry["object_id"],
+        "chain": entry["chain"],
+        "token": entry["token"],
+        "amount": format_amount(int(entry["amount"]), token.decimals),
+        "debit": entry["debit"],
+        "credit": entry["credit"],
+        "created_at": view_time(entry["created_at"]),
+    }

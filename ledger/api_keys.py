@@ -1,0 +1,94 @@
+"""API keys: shown once, kept as hashes.
+
+A key holds 256 random bits, so a plain SHA-256 is enough: there is nothing to
+guess, and no slow hash is needed on every request.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from config.errors import NotFoundError
+from ledger.schema import api_keys
+from ledger.sql import as_row
+from ledger.store import Tx
+from ledger.views import view_api_key
+
+KEY_PREFIX: Final = "bk_"
+_KEY_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """``key`` is shown once and stored nowhere."""
+
+    id: str
+    key: str
+
+    def __repr__(self) -> str:
+        return f"NewKey(id={self.id!r})"
+
+
+def hash_key(key: str) -> bytes:
+    """What is stored of a key; any text may be given."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+async def create_api_key(tx: Tx, merchant_id: str, name: str | None = None) -> NewKey:
+    """A fresh key of a merchant."""
+    random = tx.entropy.token_bytes(_KEY_BYTES)
+    key = KEY_PREFIX + base64.urlsafe_b64encode(random).rstrip(b"=").decode("ascii")
+    made = NewKey(tx.new_id("key"), key)
+    await tx.conn.execute(
+        api_keys.insert().values(
+            id=made.id,
+            merchant_id=merchant_id,
+            key_hash=hash_key(key),
+            name=name,
+            created_at=tx.now,
+        )
+    )
+    return made
+
+
+async def merchant_of_key(tx: Tx, key: str) -> str | None:
+    """Whose key it is; ``None``: nobody's, or revoked."""
+    found = await tx.conn.scalar(
+        sa.select(api_keys.c.merchant_id).where(
+            api_keys.c.key_hash == hash_key(key), api_keys.c.revoked_at.is_(None)
+        )
+    )
+    return None if found is None else str(found)
+
+
+async def get_api_key(tx: Tx, merchant_id: str, key_id: str) -> dict[str, Any]:
+    """:raises NotFoundError: no such key of this merchant."""
+    query = sa.select(api_keys).where(
+        api_keys.c.id == key_id, api_keys.c.merchant_id == merchant_id
+    )
+    row = (await tx.conn.execute(query)).first()
+    if row is None:
+        raise NotFoundError(f"no API key {key_id}")
+    return view_api_key(as_row(row))
+
+
+async def revoke_api_key(tx: Tx, merchant_id: str, key_id: str) -> dict[str, Any]:
+    """Refuse this key from the commit on; revoking again changes nothing.
+
+    :raises NotFoundError: no such key of this merchant.
+    """
+    await tx.conn.execute(
+        api_keys.update()
+        .where(
+            api_keys.c.id == key_id,
+            api_keys.c.merchant_id == merchant_id,
+            api_keys.c.revoked_at.is_(None),
+        )
+        .values(revoked_at=tx.now)
+    )
+    return await get_api_key(tx, merchant_id, key_id)

@@ -1,0 +1,135 @@
+"""Where a merchant is paid: added with a cooling-off time, never edited, revoked.
+
+A destination becomes active by the passing of time alone: ``active_at`` decides,
+so that no job has to run for it. Of several that apply, the one for the token
+goes before the one for the whole chain, and the youngest active one wins: a new
+address takes over when its cooling-off time ends, and until then the old one
+goes on being paid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from config.errors import InvalidInputError, NotFoundError
+from config.units import ZERO_ADDRESS, Address, checksum
+from ledger.outbox import NewEvent, emit
+from ledger.schema import deposit_addresses, payout_destinations
+from ledger.sql import as_row
+from ledger.store import Tx
+from ledger.views import view_destination
+
+
+@dataclass(frozen=True, slots=True)
+class NewDestination:
+    """``token`` is ``None`` for every token of the chain."""
+
+    chain: str
+    token: str | None
+    address: Address
+
+
+async def create_destination(
+    tx: Tx,
+    merchant_id: str,
+    new: NewDestination,
+    *,
+    cooling_off: timedelta,
+    refused: Collection[Address],
+) -> dict[str, Any]:
+    """Add a payout address; money goes there once ``cooling_off`` has passed.
+
+    :param refused: the house's own addresses (treasury, sponsors, helper contracts).
+    :raises InvalidInputError: the address cannot be meant.
+    """
+    await _check_address(tx, new.address, refused)
+    destination_id = tx.new_id("pd")
+    await tx.conn.execute(
+        payout_destinations.insert().values(
+            id=destination_id,
+            merchant_id=merchant_id,
+            chain=new.chain,
+            token=new.token,
+            address=new.address,
+            status="cooling_off" if cooling_off else "active",
+            created_at=tx.now,
+            active_at=tx.now + cooling_off,
+        )
+    )
+    view = await get_destination(tx, merchant_id, destination_id)
+    await emit(tx, [NewEvent(merchant_id, "destination.created", destination_id, view)])
+    return view
+
+
+async def _check_address(tx: Tx, address: Address, refused: Collection[Address]) -> None:
+    reason = None
+    if address == ZERO_ADDRESS:
+        reason = "the zero address is nobody's"
+    elif any(token.address == address for token in tx.catalogue):
+        reason = "is a token's contract: what is sent there is lost"
+    elif address in refused:
+        reason = "belongs to this installation (treasury, sponsor or helper contract)"
+    elif await tx.conn.scalar(
+        sa.select(deposit_addresses.c.address).where(deposit_addresses.c.address == address)
+    ):
+        reason = "is a deposit address of an invoice"
+    if reason:
+        raise InvalidInputError(
+            f"{checksum(address)} {reason}", where="address", remedy="give an address of your own"
+        )
+
+
+async def get_destination(tx: Tx, merchant_id: str, destination_id: str) -> dict[str, Any]:
+    """:raises NotFoundError: no such destination of this merchant."""
+    query = sa.select(payout_destinations).where(
+        payout_destinations.c.id == destination_id,
+        payout_destinations.c.merchant_id == merchant_id,
+    )
+    row = (await tx.conn.execute(query)).first()
+    if row is None:
+        raise NotFoundError(f"no payout destination {destination_id}")
+    return view_destination(as_row(row), tx.now)
+
+
+async def revoke_destination(tx: Tx, merchant_id: str, destination_id: str) -> dict[str, Any]:
+    """Pay nothing there any more; payouts already sealed go on. Again: no change.
+
+    :raises NotFoundError: no such destination of this merchant.
+    """
+    changed = await tx.conn.execute(
+        payout_destinations.update()
+        .where(
+            payout_destinations.c.id == destination_id,
+            payout_destinations.c.merchant_id == merchant_id,
+            payout_destinations.c.revoked_at.is_(None),
+        )
+        .values(status="revoked", revoked_at=tx.now)
+    )
+    view = await get_destination(tx, merchant_id, destination_id)
+    if changed.rowcount:
+        await emit(tx, [NewEvent(merchant_id, "destination.revoked", destination_id, view)])
+    return view
+
+
+async def destination_for(tx: Tx, merchant_id: str, chain: str, token: str) -> Address | None:
+    """Where this token of this chain is to be paid now; ``None``: nowhere yet."""
+    table = payout_destinations
+    query = (
+        sa.select(table.c.address)
+        .where(
+            table.c.merchant_id == merchant_id,
+            table.c.chain == chain,
+            sa.or_(table.c.token == token, table.c.token.is_(None)),
+            table.c.status.in_(("cooling_off", "active")),
+            table.c.active_at <= tx.now,
+        )
+        .order_by(table.c.token.is_(None), table.c.active_at.desc(), table.c.id.desc())
+        .limit(1)
+    )
+    found = await tx.conn.scalar(query)
+    return None if found is None else Address(bytes(found))
