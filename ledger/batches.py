@@ -1,0 +1,126 @@
+"""Batches: sealed units of work of a lane. Id and content never change; attempts come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from config.units import Address, Hash32
+from ledger.schema import batches
+from ledger.states import BatchStatus, check_transition
+from ledger.store import Tx
+
+OPEN: Final = ("sealed", "submitted", "executed")
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """What P1 seals.
+
+    :param authorizations: EIP-7702 tuples as ``authorizationList`` takes them.
+    :param after_batch_id: a batch that must be final before this one is sent.
+    """
+
+    chain: str
+    lane: str
+    purpose: str
+    token: str
+    content_hash: Hash32
+    target: Address
+    calldata: bytes
+    size: int
+    sealed_block: int
+    value: int = 0
+    epoch: int | None = None
+    onchain_id: int | None = None
+    authorizations: Sequence[dict[str, Any]] = ()
+    after_batch_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch as stored."""
+
+    id: int
+    chain: str
+    lane: str
+    purpose: str
+    token: str
+    epoch: int | None
+    onchain_id: int | None
+    content_hash: Hash32
+    target: Address
+    value: int
+    calldata: bytes
+    authorizations: Sequence[dict[str, Any]]
+    after_batch_id: int | None
+    sealed_block: int
+    size: int
+    status: BatchStatus
+
+
+async def seal_batch(tx: Tx, new: NewBatch) -> int:
+    """P1: insert it as ``sealed``. An on-chain id used before is refused by the database."""
+    row = {name: getattr(new, name) for name in NewBatch.__dataclass_fields__}
+    # 256-bit numbers as text: JSON readers elsewhere cut integers at 53 or 64 bits.
+    row["authorizations"] = [
+        {key: str(value) for key, value in item.items()} for item in new.authorizations
+    ] or None
+    result = await tx.conn.execute(
+        batches.insert().values(**row, status=BatchStatus.SEALED.value, created_at=tx.now)
+    )
+    assert result.inserted_primary_key is not None
+    return int(result.inserted_primary_key[0])
+
+
+async def next_onchain_id(tx: Tx, chain: str, epoch: int) -> int:
+    """Ids are dense from 0, so that 256 batches share a word of the treasury's bitmap."""
+    query = sa.select(sa.func.max(batches.c.onchain_id)).where(
+        batches.c.chain == chain, batches.c.epoch == epoch
+    )
+    highest = await tx.conn.scalar(query)
+    return 0 if highest is None else int(highest) + 1
+
+
+async def open_batches(tx: Tx, chain: str, lane: str | None = None) -> list[Batch]:
+    """Batches that are neither final nor void, in the order of their sealing."""
+    query = sa.select(batches).where(batches.c.chain == chain, batches.c.status.in_(OPEN))
+    if lane is not None:
+        query = query.where(batches.c.lane == lane)
+    return [_batch(row) for row in await tx.conn.execute(query.order_by(batches.c.id))]
+
+
+async def get_batches(tx: Tx, ids: Sequence[int]) -> dict[int, Batch]:
+    """Batches by id."""
+    query = sa.select(batches).where(batches.c.id.in_(ids))
+    return {row.id: _batch(row) for row in await tx.conn.execute(query)}
+
+
+async def move_batch(tx: Tx, batch: Batch, status: BatchStatus, reason: str | None = None) -> None:
+    """Change a batch's status; staying is nothing.
+
+    :raises ConflictError: a step that its state machine does not have.
+    """
+    current = await tx.conn.scalar(sa.select(batches.c.status).where(batches.c.id == batch.id))
+    if current == status.value:
+        return
+    check_transition("batches", str(current), status)
+    done = status in (BatchStatus.FINAL, BatchStatus.VOID)
+    await tx.conn.execute(
+        batches.update()
+        .where(batches.c.id == batch.id)
+        .values(status=status.value, reason=reason, final_at=tx.now if done else None)
+    )
+
+
+def _batch(row: sa.Row[Any]) -> Batch:
+    values = {name: getattr(row, name) for name in Batch.__dataclass_fields__}
+    values["status"] = BatchStatus(row.status)
+    values["authorizations"] = [
+        {key: text if key == "address" else int(text) for key, text in item.items()}
+        for item in row.authorizations or ()
+    ]
+    return Batch(**values)

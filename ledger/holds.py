@@ -1,0 +1,111 @@
+"""Holds: what waits for a person, since when and why; what releasing one lets go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from config.errors import ConflictError, NotFoundError
+from ledger.cursors import clear_halt
+from ledger.lanes import clear_lane_halt
+from ledger.payouts import PayoutMove, lock_payouts, move_payouts
+from ledger.schema import holds
+from ledger.states import PayoutStatus
+from ledger.store import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One thing on hold; ``object_type`` and ``object_id`` name it."""
+
+    id: str
+    kind: str
+    object_type: str
+    object_id: str
+    merchant_id: str | None
+    reason: str
+    since: datetime
+    released_at: datetime | None
+    resolution: str | None
+
+
+async def hold(
+    tx: Tx,
+    kind: str,
+    object_type: str,
+    object_id: str,
+    reason: str,
+    *,
+    merchant_id: str | None = None,
+) -> str:
+    """Open a hold, or keep the open one of the same object; returns its id."""
+    query = sa.select(holds.c.id).where(
+        holds.c.kind == kind, holds.c.object_id == object_id, holds.c.released_at.is_(None)
+    )
+    known = await tx.conn.scalar(query)
+    if known is not None:
+        return str(known)
+    hold_id = tx.new_id("hold")
+    await tx.conn.execute(
+        holds.insert().values(
+            id=hold_id,
+            kind=kind,
+            object_type=object_type,
+            object_id=object_id,
+            merchant_id=merchant_id,
+            reason=reason,
+            since=tx.now,
+        )
+    )
+    return hold_id
+
+
+async def open_holds(tx: Tx, *, merchant_id: str | None = None) -> list[Hold]:
+    """Everything on hold now, oldest first."""
+    query = sa.select(holds).where(holds.c.released_at.is_(None)).order_by(holds.c.id)
+    if merchant_id is not None:
+        query = query.where(holds.c.merchant_id == merchant_id)
+    return [Hold(**row._mapping) for row in await tx.conn.execute(query)]
+
+
+async def close_holds(tx: Tx, kind: str, object_id: str, resolution: str) -> None:
+    """Mark the holds of an object as over, because what they waited for has happened."""
+    await tx.conn.execute(
+        holds.update()
+        .where(holds.c.kind == kind, holds.c.object_id == object_id, holds.c.released_at.is_(None))
+        .values(released_at=tx.now, resolution=resolution)
+    )
+
+
+async def release_hold(tx: Tx, hold_id: str, resolution: str = "released") -> Hold:
+    """An operator's decision to go on: the payout is queued again, the lane or chain reopened.
+
+    :raises NotFoundError: no such hold.
+    :raises ConflictError: it was released before.
+    """
+    query = sa.select(holds).where(holds.c.id == hold_id).with_for_update()
+    row = (await tx.conn.execute(query)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"no hold {hold_id[:40]!r}")
+    if row.released_at is not None:
+        raise ConflictError("the hold was released before", where=hold_id)
+    match row.kind:
+        case "payout":
+            payouts = await lock_payouts(tx, [row.object_id])
+            held = [p for p in payouts if p["status"] == PayoutStatus.ON_HOLD]
+            await move_payouts(tx, [PayoutMove(p, PayoutStatus.QUEUED) for p in held])
+        case "lane":
+            chain, _, lane = row.object_id.partition("/")
+            await clear_lane_halt(tx, chain, lane)
+        case "chain":
+            await clear_halt(tx, row.object_id)
+        case _:
+            pass
+    await tx.conn.execute(
+        holds.update()
+        .where(holds.c.id == hold_id)
+        .values(released_at=tx.now, resolution=resolution)
+    )
+    return Hold(**{**row._mapping, "released_at": tx.now, "resolution": resolution})

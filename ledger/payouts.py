@@ -1,0 +1,312 @@
+"""Payouts in the store: promises made, moved and kept, with the postings of each step.
+
+::
+
+    created             pending   merchant → payouts   {po}:reserve
+    queued → batched    pending   payouts → treasury   {po}:{attempt}:draw
+    submitted → paid    post      both
+    back to queued, or  void      the draw
+    on_hold
+    canceled, failed    void      both; its payments are due again
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from config.units import Address, Hash32
+from ledger.books import post, second_step
+from ledger.outbox import NewEvent, emit
+from ledger.postings import AccountKind, AccountRef, Posting, Transfer
+from ledger.schema import holds, payments, payouts
+from ledger.sql import as_row, chunked
+from ledger.states import PayoutStatus, check_transition
+from ledger.store import Tx
+from ledger.views import Row, view_payout
+
+_UNSENT: Final = (PayoutStatus.QUEUED, PayoutStatus.ON_HOLD, PayoutStatus.PENDING_APPROVAL)
+_OVER: Final = (PayoutStatus.CANCELED, PayoutStatus.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class NewPayout:
+    """A promise to make; ``reason`` puts it on hold from the start. Amounts in base units."""
+
+    merchant_id: str
+    chain: str
+    token: str
+    amount: int
+    address: Address
+    run_id: str | None = None
+    kind: str = "settlement"
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutMove:
+    """A payout as stored, the status that it gets, and what goes with it."""
+
+    payout: Row
+    status: PayoutStatus
+    reason: str | None = None
+    tx_hash: Hash32 | None = None
+
+
+async def create_payouts(tx: Tx, new: Sequence[NewPayout]) -> list[str]:
+    """Reserve the amounts and queue the payouts; every confirmed payment not in a payout joins.
+
+    :raises InsufficientFundsError: a merchant has less available than is promised.
+    """
+    rows: list[dict[str, Any]] = []
+    for made in new:
+        payout_id = tx.new_id("po")
+        settled = await _due_payments(tx, made) if made.kind == "settlement" else []
+        status = PayoutStatus.QUEUED if made.reason is None else PayoutStatus.ON_HOLD
+        rows.append(
+            {
+                **{name: getattr(made, name) for name in NewPayout.__dataclass_fields__},
+                "id": payout_id,
+                "fee": sum(fee for _, fee in settled),
+                "status": status.value,
+                "batch_id": None,
+                "batch_index": None,
+                "attempt": 0,
+                "tx_hash": None,
+                "created_at": tx.now,
+                "paid_at": None,
+            }
+        )
+        await tx.conn.execute(payouts.insert(), rows[-1:])
+        await _link(tx, [payment_id for payment_id, _ in settled], payout_id)
+    await post(tx, [_reserve(row) for row in rows])
+    for row in rows:
+        if row["status"] == PayoutStatus.ON_HOLD:
+            await _hold(tx, row)
+    await _tell(tx, rows)
+    return [row["id"] for row in rows]
+
+
+async def _due_payments(tx: Tx, made: NewPayout) -> list[tuple[str, int]]:
+    query = sa.select(payments.c.id, payments.c.fee).where(
+        payments.c.merchant_id == made.merchant_id,
+        payments.c.chain == made.chain,
+        payments.c.token == made.token,
+        payments.c.status == "confirmed",
+        payments.c.payout_id.is_(None),
+        payments.c.held.is_(False),
+    )
+    return [(row.id, row.fee) for row in await tx.conn.execute(query)]
+
+
+async def _link(tx: Tx, payment_ids: Sequence[str], payout_id: str) -> None:
+    for part in chunked(payment_ids):
+        await tx.conn.execute(
+            payments.update().where(payments.c.id.in_(part)).values(payout_id=payout_id)
+        )
+
+
+def merchant_account(row: Row) -> AccountRef:
+    """The merchant's account that a payout draws on."""
+    return AccountRef(AccountKind.MERCHANT, row["chain"], row["token"], row["merchant_id"])
+
+
+def _clearing(row: Row) -> AccountRef:
+    return AccountRef(AccountKind.PAYOUTS, row["chain"], row["token"], row["merchant_id"])
+
+
+def _reserve(row: Row) -> Transfer:
+    key = f"{row['id']}:reserve"
+    return Transfer(
+        key, merchant_account(row), _clearing(row), row["amount"], "payout", row["id"], "pending"
+    )
+
+
+def draw_of(row: Row) -> Transfer:
+    """The treasury money that a batched payout holds; guarded, so only what was swept for good."""
+    treasury = AccountRef(AccountKind.TREASURY, row["chain"], row["token"])
+    return Transfer(
+        _draw_key(row), _clearing(row), treasury, row["amount"], "payout", row["id"], "pending"
+    )
+
+
+def _draw_key(row: Row) -> str:
+    return f"{row['id']}:{row['attempt']}:draw"
+
+
+async def queued_payouts(tx: Tx, chain: str, limit: int) -> list[Row]:
+    """Payouts that wait for a batch, oldest first."""
+    query = (
+        sa.select(payouts)
+        .where(payouts.c.chain == chain, payouts.c.status == PayoutStatus.QUEUED.value)
+        .order_by(payouts.c.id)
+        .limit(limit)
+    )
+    return [as_row(row) for row in await tx.conn.execute(query)]
+
+
+async def held_payouts(tx: Tx, chain: str, reason: str, limit: int = 1000) -> list[Row]:
+    """Payouts on hold for exactly this reason."""
+    query = (
+        sa.select(payouts)
+        .where(
+            payouts.c.chain == chain,
+            payouts.c.status == PayoutStatus.ON_HOLD.value,
+            payouts.c.reason == reason,
+        )
+        .limit(limit)
+    )
+    return [as_row(row) for row in await tx.conn.execute(query)]
+
+
+async def lock_payouts(tx: Tx, ids: Sequence[str]) -> list[Row]:
+    """These payouts, locked, in order of id."""
+    found: list[Row] = []
+    for part in chunked(sorted(ids)):
+        query = sa.select(payouts).where(payouts.c.id.in_(part)).order_by(payouts.c.id)
+        found += [as_row(row) for row in await tx.conn.execute(query.with_for_update())]
+    return found
+
+
+async def payouts_of_batch(tx: Tx, batch_id: int) -> list[Row]:
+    """A batch's payouts in the order of its entries, locked."""
+    query = (
+        sa.select(payouts)
+        .where(payouts.c.batch_id == batch_id)
+        .order_by(payouts.c.batch_index)
+        .with_for_update()
+    )
+    return [as_row(row) for row in await tx.conn.execute(query)]
+
+
+async def put_into_batch(tx: Tx, rows: Sequence[Row], batch_id: int) -> None:
+    """P1 for payouts: each gets its place in the batch and its draw on the treasury.
+
+    :raises InsufficientFundsError: the treasury holds too little that is final.
+    """
+    placed = [
+        {**row, "attempt": row["attempt"] + 1, "batch_index": index}
+        for index, row in enumerate(rows)
+    ]
+    for row in rows:
+        check_transition("payouts", row["status"], PayoutStatus.BATCHED)
+    await tx.conn.execute(
+        payouts.update()
+        .where(payouts.c.id == sa.bindparam("payout_id"))
+        .values(
+            status=PayoutStatus.BATCHED.value,
+            reason=None,
+            batch_id=batch_id,
+            batch_index=sa.bindparam("place"),
+            attempt=sa.bindparam("turn"),
+        ),
+        [{"payout_id": r["id"], "place": r["batch_index"], "turn": r["attempt"]} for r in placed],
+    )
+    await post(tx, [draw_of(row) for row in placed])
+
+
+async def move_payouts(tx: Tx, moves: Sequence[PayoutMove]) -> None:
+    """Carry out status changes: rows, postings, holds, events.
+
+    :raises ConflictError: a step that the payout's state machine does not have.
+    """
+    steps = [m for m in moves if m.payout["status"] != m.status]
+    if not steps:
+        return
+    for step in steps:
+        check_transition("payouts", step.payout["status"], step.status)
+    rows = [_moved(step, tx.now) for step in steps]
+    columns = ("status", "reason", "batch_id", "batch_index", "tx_hash", "paid_at")
+    await tx.conn.execute(
+        payouts.update()
+        .where(payouts.c.id == sa.bindparam("payout_id"))
+        .values({name: sa.bindparam(f"new_{name}") for name in columns}),
+        [{"payout_id": r["id"], **{f"new_{n}": r[n] for n in columns}} for r in rows],
+    )
+    await post(tx, [p for step in steps for p in _postings(step)])
+    over = [row["id"] for row in rows if row["status"] in _OVER]
+    for part in chunked(over):
+        await tx.conn.execute(
+            payments.update().where(payments.c.payout_id.in_(part)).values(payout_id=None)
+        )
+    for row in rows:
+        if row["status"] == PayoutStatus.ON_HOLD:
+            await _hold(tx, row)
+    await _close_holds(
+        tx, [s.payout["id"] for s in steps if s.payout["status"] == PayoutStatus.ON_HOLD]
+    )
+    await _tell(tx, rows)
+
+
+def _moved(step: PayoutMove, now: datetime) -> dict[str, Any]:
+    row = {**step.payout, "status": step.status.value, "reason": step.reason}
+    if step.status in (*_UNSENT, *_OVER):
+        row |= {"batch_id": None, "batch_index": None, "tx_hash": None}
+    else:
+        row["tx_hash"] = step.tx_hash or row["tx_hash"]
+    row["paid_at"] = now if step.status is PayoutStatus.PAID else None
+    return row
+
+
+def _postings(step: PayoutMove) -> list[Posting]:
+    row = step.payout
+    steps: list[Posting] = []
+    drawn = row["status"] in (PayoutStatus.BATCHED, PayoutStatus.SUBMITTED)
+    if step.status is PayoutStatus.PAID:
+        keys = [f"{row['id']}:reserve", _draw_key(row)]
+        return [second_step(key, "post", reason="paid", object_id=row["id"]) for key in keys]
+    kind = step.status.value
+    if drawn and step.status in (*_UNSENT, *_OVER):
+        steps.append(second_step(_draw_key(row), "void", reason=kind, object_id=row["id"]))
+    if step.status in _OVER:
+        key = f"{row['id']}:reserve"
+        steps.append(second_step(key, "void", reason=kind, object_id=row["id"]))
+    return steps
+
+
+async def _hold(tx: Tx, row: Row) -> None:
+    await tx.conn.execute(
+        holds.insert().values(
+            id=tx.new_id("hold"),
+            kind="payout",
+            object_type="payout",
+            object_id=row["id"],
+            merchant_id=row["merchant_id"],
+            reason=row["reason"],
+            since=tx.now,
+        )
+    )
+
+
+async def _close_holds(tx: Tx, payout_ids: Sequence[str]) -> None:
+    for part in chunked(payout_ids):
+        await tx.conn.execute(
+            holds.update()
+            .where(
+                holds.c.kind == "payout",
+                holds.c.object_id.in_(part),
+                holds.c.released_at.is_(None),
+            )
+            .values(released_at=tx.now, resolution="moved on")
+        )
+
+
+def _event_type(row: Row) -> str | None:
+    status = row["status"]
+    if row["kind"] == "refund" and status in (PayoutStatus.PAID, PayoutStatus.FAILED):
+        return f"refund.{status}"
+    told = ("queued", "submitted", "paid", "on_hold", "failed")
+    return f"payout.{status}" if status in told else None
+
+
+async def _tell(tx: Tx, rows: Sequence[Row]) -> None:
+    new = [
+        NewEvent(row["merchant_id"], kind, row["id"], view_payout(row, tx.catalogue))
+        for row in rows
+        if (kind := _event_type(row)) is not None
+    ]
+    await emit(tx, new)

@@ -1,0 +1,210 @@
+"""Payout runs and what a plan is made from: who is due, balances, destinations, limits."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from config.units import Address
+from ledger.postings import AccountKind, Totals, available
+from ledger.schema import accounts, deposit_addresses, merchants, payout_runs, payouts
+from ledger.schema import payout_destinations as destinations
+from ledger.sql import as_row, chunked
+from ledger.store import Tx
+from ledger.views import Row
+
+_COUNTED: Final = ("pending_approval", "queued", "batched", "submitted", "paid")
+
+
+@dataclass(frozen=True, slots=True)
+class MerchantBalance:
+    """What may be paid out and what is owed to us, base units."""
+
+    merchant_id: str
+    chain: str
+    token: str
+    available: int
+    owed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a merchant wants a chain's payouts; ``token`` is ``None`` for all."""
+
+    id: str
+    merchant_id: str
+    chain: str
+    token: str | None
+    address: Address
+    status: str
+    active_at: datetime
+
+
+async def create_run(tx: Tx, merchant_id: str | None, trigger: str) -> str:
+    """Ask for a run of one merchant or of all; returns its id."""
+    run_id = tx.new_id("run")
+    await tx.conn.execute(
+        payout_runs.insert().values(
+            id=run_id,
+            merchant_id=merchant_id,
+            trigger=trigger,
+            status="requested",
+            created_at=tx.now,
+        )
+    )
+    return run_id
+
+
+async def requested_runs(tx: Tx) -> list[Row]:
+    """Runs that nobody has planned yet, oldest first."""
+    query = (
+        sa.select(payout_runs)
+        .where(payout_runs.c.status == "requested")
+        .order_by(payout_runs.c.id)
+        .with_for_update()
+    )
+    return [as_row(row) for row in await tx.conn.execute(query)]
+
+
+async def get_run(tx: Tx, run_id: str) -> Row | None:
+    """A run as stored."""
+    query = sa.select(payout_runs).where(payout_runs.c.id == run_id)
+    row = (await tx.conn.execute(query)).one_or_none()
+    return None if row is None else as_row(row)
+
+
+async def move_run(tx: Tx, run_id: str, status: str, plan: Any = None) -> None:
+    """Record a run's plan, or its end."""
+    values: dict[str, Any] = {"status": status}
+    if plan is not None:
+        values["plan"] = plan
+    if status == "done":
+        values["finished_at"] = tx.now
+    await tx.conn.execute(payout_runs.update().where(payout_runs.c.id == run_id).values(values))
+
+
+async def planned_runs_over(tx: Tx) -> list[str]:
+    """Planned runs of which no payout is still on its way."""
+    waiting = sa.select(payouts.c.run_id).where(
+        payouts.c.run_id.is_not(None), payouts.c.status.in_(("queued", "batched", "submitted"))
+    )
+    query = sa.select(payout_runs.c.id).where(
+        payout_runs.c.status == "planned", payout_runs.c.id.not_in(waiting)
+    )
+    return list((await tx.conn.execute(query)).scalars())
+
+
+async def run_payouts(tx: Tx, run_id: str) -> list[Row]:
+    """Payouts that a run has made."""
+    query = sa.select(payouts).where(payouts.c.run_id == run_id).order_by(payouts.c.id)
+    return [as_row(row) for row in await tx.conn.execute(query)]
+
+
+async def merchants_without_date(tx: Tx, limit: int = 1000) -> list[Row]:
+    """Merchants whose next settlement has not been set yet."""
+    query = sa.select(merchants).where(merchants.c.next_settlement_at.is_(None)).limit(limit)
+    return [as_row(row) for row in await tx.conn.execute(query)]
+
+
+async def due_merchants(tx: Tx, limit: int) -> list[Row]:
+    """Merchants whose settlement is due, longest first; locked."""
+    query = (
+        sa.select(merchants)
+        .where(merchants.c.next_settlement_at <= tx.now)
+        .order_by(merchants.c.next_settlement_at, merchants.c.id)
+        .limit(limit)
+        .with_for_update()
+    )
+    return [as_row(row) for row in await tx.conn.execute(query)]
+
+
+async def get_merchants(tx: Tx, ids: Collection[str] | None) -> list[Row]:
+    """These merchants, or all."""
+    query = sa.select(merchants).order_by(merchants.c.id)
+    if ids is not None:
+        query = query.where(merchants.c.id.in_(sorted(ids)))
+    return [as_row(row) for row in await tx.conn.execute(query)]
+
+
+async def set_next_settlement(tx: Tx, moments: Sequence[tuple[str, datetime | None]]) -> None:
+    """When each merchant's settlement is due next."""
+    if moments:
+        await tx.conn.execute(
+            merchants.update()
+            .where(merchants.c.id == sa.bindparam("merchant"))
+            .values(next_settlement_at=sa.bindparam("due")),
+            [{"merchant": merchant_id, "due": due} for merchant_id, due in moments],
+        )
+
+
+async def merchant_balances(
+    tx: Tx, merchant_ids: Collection[str], *, lock: bool = False
+) -> list[MerchantBalance]:
+    """Available and owed per merchant, chain and token; accounts with neither are left out.
+
+    :param lock: no payment can become available until the transaction ends, so that
+        balances and payments read after this agree.
+    """
+    sums: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
+    kinds = (AccountKind.MERCHANT.value, AccountKind.RECEIVABLE.value)
+    for part in chunked(sorted(merchant_ids)):
+        query = (
+            sa.select(accounts)
+            .where(accounts.c.merchant_id.in_(part), accounts.c.kind.in_(kinds))
+            .order_by(accounts.c.kind, accounts.c.chain, accounts.c.token, accounts.c.merchant_id)
+        )
+        for row in await tx.conn.execute(query.with_for_update() if lock else query):
+            totals = Totals(
+                row.debits_pending, row.debits_posted, row.credits_pending, row.credits_posted
+            )
+            place = (row.merchant_id, row.chain, row.token)
+            sums[place][row.kind] = available(AccountKind(row.kind), totals)
+    return [
+        MerchantBalance(*place, found.get(kinds[0], 0), found.get(kinds[1], 0))
+        for place, found in sorted(sums.items())
+        if any(found.values())
+    ]
+
+
+async def destinations_of(tx: Tx, merchant_ids: Collection[str]) -> list[Destination]:
+    """Destinations that are not revoked, newest first."""
+    found: list[Destination] = []
+    for part in chunked(sorted(merchant_ids)):
+        query = (
+            sa.select(destinations)
+            .where(destinations.c.merchant_id.in_(part), destinations.c.status != "revoked")
+            .order_by(destinations.c.id.desc())
+        )
+        found += [
+            Destination(**{n: getattr(row, n) for n in Destination.__dataclass_fields__})
+            for row in await tx.conn.execute(query)
+        ]
+    return found
+
+
+async def own_addresses(tx: Tx, candidates: Collection[Address]) -> set[Address]:
+    """Those of the candidates that are our deposit addresses."""
+    found: set[Address] = set()
+    for part in chunked(sorted(candidates)):
+        query = sa.select(deposit_addresses.c.address).where(deposit_addresses.c.address.in_(part))
+        found |= {Address(value) for value in (await tx.conn.execute(query)).scalars()}
+    return found
+
+
+async def promised_today(tx: Tx) -> dict[tuple[str, str], int]:
+    """Base units of payouts made since midnight UTC, by chain and token; held ones not counted."""
+    midnight = tx.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    query = sa.select(payouts.c.chain, payouts.c.token, payouts.c.amount).where(
+        payouts.c.created_at >= midnight,
+        payouts.c.created_at < midnight + timedelta(days=1),
+        payouts.c.status.in_(_COUNTED),
+    )
+    sums: dict[tuple[str, str], int] = defaultdict(int)
+    for row in await tx.conn.execute(query):
+        sums[row.chain, row.token] += row.amount
+    return dict(sums)

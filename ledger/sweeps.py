@@ -1,0 +1,217 @@
+"""Sweeps in the store: confirmed payments gathered into items, one per address and token.
+
+::
+
+    sealed    pending   deposits → treasury   sweep:{item}
+    swept     post      it; what a token kept for itself is a loss
+    failed    void      it; the payments can be swept again
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from config.units import Address
+from ledger.books import post, second_step
+from ledger.postings import AccountKind, AccountRef, Posting, Transfer
+from ledger.schema import batches, deposit_addresses, payments, sweep_items
+from ledger.sql import chunked
+from ledger.store import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """What confirmed payments left at one address in one token, not swept yet."""
+
+    address: Address
+    derivation_index: int
+    token: str
+    amount: int
+    payment_ids: tuple[str, ...]
+    since: datetime
+    """When the oldest of them was confirmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepItem:
+    """One entry of a sealed sweep."""
+
+    id: int
+    batch_id: int
+    batch_index: int
+    address: Address
+    derivation_index: int
+    chain: str
+    token: str
+    amount: int
+    status: str
+
+
+async def unswept_deposits(tx: Tx, chain: str, token: str, limit: int = 20_000) -> list[Deposit]:
+    """Confirmed payments of a token that no sweep has taken, added up per address."""
+    query = (
+        sa.select(
+            payments.c.id,
+            payments.c.recipient,
+            payments.c.amount,
+            payments.c.confirmed_at,
+            deposit_addresses.c.derivation_index,
+        )
+        .join(deposit_addresses, deposit_addresses.c.address == payments.c.recipient)
+        .where(
+            payments.c.chain == chain,
+            payments.c.token == token,
+            payments.c.status == "confirmed",
+            payments.c.sweep_item_id.is_(None),
+            payments.c.held.is_(False),
+        )
+        .order_by(payments.c.id)
+        .limit(limit)
+    )
+    groups: dict[int, list[Any]] = defaultdict(list)
+    for row in await tx.conn.execute(query):
+        groups[row.derivation_index].append(row)
+    return [
+        Deposit(
+            Address(rows[0].recipient),
+            index,
+            token,
+            sum(row.amount for row in rows),
+            tuple(row.id for row in rows),
+            min(row.confirmed_at for row in rows),
+        )
+        for index, rows in groups.items()
+    ]
+
+
+async def seal_items(tx: Tx, chain: str, batch_id: int, deposits: Sequence[Deposit]) -> bool:
+    """P1 for sweeps: items, their pending postings, the payments tied to them.
+
+    :returns: ``False`` when a payment changed since it was read; commit nothing then.
+    """
+    for index, deposit in enumerate(deposits):
+        result = await tx.conn.execute(
+            sweep_items.insert().values(
+                batch_id=batch_id,
+                batch_index=index,
+                address=deposit.address,
+                derivation_index=deposit.derivation_index,
+                chain=chain,
+                token=deposit.token,
+                amount=deposit.amount,
+                status="sealed",
+            )
+        )
+        assert result.inserted_primary_key is not None
+        item_id = int(result.inserted_primary_key[0])
+        for part in chunked(deposit.payment_ids):
+            tied = await tx.conn.execute(
+                payments.update()
+                .where(
+                    payments.c.id.in_(part),
+                    payments.c.status == "confirmed",
+                    payments.c.sweep_item_id.is_(None),
+                )
+                .values(sweep_item_id=item_id)
+            )
+            if tied.rowcount != len(part):
+                return False
+        await post(tx, [_pending(item_id, chain, deposit)])
+    return True
+
+
+def _pending(item_id: int, chain: str, deposit: Deposit) -> Transfer:
+    return Transfer(
+        _key(item_id),
+        AccountRef(AccountKind.TREASURY, chain, deposit.token),
+        AccountRef(AccountKind.DEPOSITS, chain, deposit.token),
+        deposit.amount,
+        "sweep",
+        _key(item_id),
+        "pending",
+    )
+
+
+def _key(item_id: int) -> str:
+    return f"sweep:{item_id}"
+
+
+async def items_of_batches(tx: Tx, batch_ids: Collection[int]) -> list[SweepItem]:
+    """Items in the order of their batches' entries."""
+    found: list[SweepItem] = []
+    for part in chunked(sorted(batch_ids)):
+        query = (
+            sa.select(sweep_items)
+            .where(sweep_items.c.batch_id.in_(part))
+            .order_by(sweep_items.c.batch_id, sweep_items.c.batch_index)
+        )
+        found += [
+            SweepItem(**{name: getattr(row, name) for name in SweepItem.__dataclass_fields__})
+            for row in await tx.conn.execute(query)
+        ]
+    return found
+
+
+async def finish_items(
+    tx: Tx, items: Sequence[SweepItem], failures: Mapping[int, str], received: Mapping[int, int]
+) -> None:
+    """P6 for sweeps: post what arrived, void what failed and free its payments.
+
+    :param failures: reason by place in the batch.
+    :param received: base units that reached the sink, by place; less than the amount for
+        tokens that keep a fee of each transfer.
+    """
+    postings: list[Posting] = []
+    losses: list[Posting] = []
+    for item in items:
+        failed = item.batch_index in failures
+        key = _key(item.id)
+        postings.append(
+            second_step(key, "void", reason="failed", object_id=key)
+            if failed
+            else second_step(key, "post", reason="swept", object_id=key)
+        )
+        await tx.conn.execute(
+            sweep_items.update()
+            .where(sweep_items.c.id == item.id)
+            .values(status="failed" if failed else "swept", reason=failures.get(item.batch_index))
+        )
+        missing = item.amount - received.get(item.batch_index, item.amount)
+        if failed:
+            await tx.conn.execute(
+                payments.update()
+                .where(payments.c.sweep_item_id == item.id)
+                .values(sweep_item_id=None)
+            )
+        elif missing > 0:
+            losses.append(
+                Transfer(
+                    f"{key}:loss",
+                    AccountRef(AccountKind.TOKEN_LOSS, item.chain, item.token),
+                    AccountRef(AccountKind.TREASURY, item.chain, item.token),
+                    missing,
+                    "token kept a fee",
+                    key,
+                )
+            )
+    await post(tx, postings)
+    await post(tx, losses)
+
+
+async def pending_sweeps(tx: Tx, chain: str) -> dict[str, int]:
+    """Base units on their way to the treasury, by token."""
+    query = (
+        sa.select(sweep_items.c.token, sweep_items.c.amount)
+        .join(batches, batches.c.id == sweep_items.c.batch_id)
+        .where(batches.c.chain == chain, sweep_items.c.status == "sealed")
+    )
+    sums: dict[str, int] = defaultdict(int)
+    for row in await tx.conn.execute(query):
+        sums[row.token] += row.amount
+    return dict(sums)
