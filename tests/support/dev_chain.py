@@ -68,12 +68,12 @@ class DevChain:
     async def nonce(self, address: Address) -> int:
         return int(await self.rpc.call("eth_getTransactionCount", checksum(address), "latest"), 16)
 
-    async def estimate_gas(self, request: TxRequest) -> int:
-        call = {"data": to_hex(request.data), "value": hex(request.value)}
-        if request.sender is not None:
-            call["from"] = checksum(request.sender)
-        if request.to is not None:
-            call["to"] = checksum(request.to)
+    async def estimate_gas(self, tx: TxRequest) -> int:
+        call = {"data": to_hex(tx.data), "value": hex(tx.value)}
+        if tx.sender is not None:
+            call["from"] = checksum(tx.sender)
+        if tx.to is not None:
+            call["to"] = checksum(tx.to)
         return int(await self.rpc.call("eth_estimateGas", call), 16)
 
     async def send_raw(self, raw: bytes) -> str:
