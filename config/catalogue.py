@@ -110,6 +110,10 @@ class Catalogue:
             )
         return token
 
+    def find_token(self, chain: str, symbol: str) -> Token | None:
+        """As :meth:`token`; ``None`` where the configuration no longer has it."""
+        return self._by_symbol.get((ChainName(chain), TokenSymbol(symbol)))
+
     def token_by_address(self, chain: str, address: bytes) -> Token | None:
         """The registered or flagged token at an address; ``None`` for any other contract."""
         return self._by_address.get((ChainName(chain), Address(address)))

@@ -58,8 +58,12 @@ def view_payment(payment: Row, catalogue: Catalogue, cursor_block: int | None) -
 
 
 def view_payout(payout: Row, catalogue: Catalogue) -> dict[str, Any]:
-    """A payout; ``batch`` is the number of the batch that carries it."""
-    token = catalogue.token(payout["chain"], payout["token"])
+    """A payout; ``batch`` is the number of the batch that carries it.
+
+    Amounts of a token that was taken out of the configuration are in base units.
+    """
+    token = catalogue.find_token(payout["chain"], payout["token"])
+    decimals = token.decimals if token is not None else 0
     batch = payout["batch_id"]
     return {
         "id": payout["id"],
@@ -68,9 +72,9 @@ def view_payout(payout: Row, catalogue: Catalogue) -> dict[str, Any]:
         "reason": payout["reason"],
         "chain": payout["chain"],
         "token": payout["token"],
-        "caip19": token.caip19,
-        "amount": format_amount(int(payout["amount"]), token.decimals),
-        "fee": format_amount(int(payout["fee"]), token.decimals),
+        "caip19": token.caip19 if token is not None else None,
+        "amount": format_amount(int(payout["amount"]), decimals),
+        "fee": format_amount(int(payout["fee"]), decimals),
         "address": checksum(payout["address"]),
         "batch": None if batch is None else f"batch_{batch}",
         "tx_hash": None if payout["tx_hash"] is None else to_hex(payout["tx_hash"]),
@@ -104,8 +108,10 @@ def view_invoice(
         "currency": invoice["currency"],
         "address": checksum(invoice["address"]),
         "options": [
-            _view_option(option, invoice, counted, due, catalogue)
+            _view_option(option, token, invoice, counted, due)
             for option in sorted(options, key=lambda o: int(o["position"]))
+            # A token that was taken out of the configuration is no longer offered.
+            if (token := catalogue.find_token(option["chain"], option["token"])) is not None
         ],
         "payments": [
             view_payment(p, catalogue, cursors.get(p["chain"]))
@@ -123,9 +129,8 @@ def view_invoice(
 
 
 def _view_option(
-    option: Row, invoice: Row, counted: Sequence[Row], due: int, catalogue: Catalogue
+    option: Row, token: Token, invoice: Row, counted: Sequence[Row], due: int
 ) -> dict[str, Any]:
-    token = catalogue.token(option["chain"], option["token"])
     received = sum(
         int(p["amount"])
         for p in counted

@@ -94,6 +94,13 @@ payments: Final = sa.Table(
         postgresql_where=sa.text("status IN ('detected', 'confirming')"),
     ),
     sa.Index(
+        "ix_payments_not_final",
+        "chain",
+        "block_number",
+        sqlite_where=sa.text("status = 'confirmed' AND is_final IS 0"),
+        postgresql_where=sa.text("status = 'confirmed' AND is_final IS false"),
+    ),
+    sa.Index(
         "ix_payments_unswept",
         "chain",
         "token",

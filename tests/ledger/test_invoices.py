@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
+from config.catalogue import Catalogue
 from ledger.invoices import cancel_invoice, expire_due
 from ledger.schema import deposit_addresses, events
 from tests.support.books import Books
@@ -58,3 +59,18 @@ async def test_cancel__then_paid__credited_all_the_same(books: Books) -> None:
     assert (await books.view(invoice))["status"] == "canceled"
     await books.record(books.sighting(address, 10_000000))
     assert (await books.view(invoice))["status"] == "processing"
+
+
+async def test_view__token_taken_out_of_the_configuration__invoice_still_readable(
+    books: Books,
+) -> None:
+    invoice, address = await books.invoice()
+    await books.record(books.sighting(address, 10_000000))
+    chains = [
+        chain.model_copy(update={"tokens": chain.tokens[1:]})
+        for chain in books.ledger.catalogue.chains
+    ]
+    books.ledger.catalogue = Catalogue(chains)
+    view = await books.view(invoice)
+    assert [option["token"] for option in view["options"]] == ["USDT", "DAI"]  # type: ignore[attr-defined]
+    assert view["payments"][0]["amount"] == "10000000"  # type: ignore[index]
