@@ -6,6 +6,7 @@ import pytest
 from eth_account import Account
 
 from chain.abi import encode_call
+from chain.anvil import Anvil, AnvilOptions, DevRpc
 from chain.helper_contracts import (
     MAX_ENTRY_AMOUNT,
     content_hash,
@@ -16,8 +17,8 @@ from chain.helper_contracts import (
 )
 from chain.reverts import describe_revert, error_name
 from config.units import Address, checksum, to_hex
-from tests.chain.contracts.world import CHAIN_ID, World, packed, recipient
-from tests.support.dev_chain import address_of, dev_account
+from tests.chain.contracts.world import CHAIN_ID, World, build_world, packed, recipient
+from tests.support.dev_chain import DevChain, address_of, dev_account
 
 SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
@@ -185,6 +186,18 @@ async def test_pay_batch__signed_for_something_else__refused(world: World) -> No
     }
     for name, data in cases.items():
         assert error_name(await world.refusal(treasury, data)) == "BadSignature", name
+
+
+async def test_pay_batch__on_another_chain__only_what_was_signed_for_that_chain() -> None:
+    async with Anvil(AnvilOptions(chain_id=10)) as anvil, DevRpc(anvil.rpc_url) as rpc:
+        world = await build_world(DevChain(rpc), chain_id=10)
+        token = await world.usdc()
+        items = [(recipient(1), 10)]
+        foreign = world.signed_batch(token, items, chain_id=CHAIN_ID)
+        assert error_name(await world.refusal(world.helpers.treasury, foreign)) == "BadSignature"
+        ours = world.signed_batch(token, items, chain_id=10)
+        await world.chain.must(world.stranger, world.helpers.treasury, ours)
+        assert await world.held(token, recipient(1)) == 10
 
 
 async def test_pay_batch__malformed_signature__refused(world: World) -> None:

@@ -142,8 +142,8 @@ class World:
         )
 
 
-async def build_world(chain: DevChain) -> World:
+async def build_world(chain: DevChain, chain_id: int = CHAIN_ID) -> World:
     roles = [address_of(dev_account(index)) for index in (1, 2, 3)]
-    deployer = Deployer(CHAIN_ID, chain, LocalSigner(dev_account(0)), SystemClock())
+    deployer = Deployer(chain_id, chain, LocalSigner(dev_account(0)), SystemClock())
     await deployer.deploy(deployment_steps(*roles))
     return World(chain=chain, helpers=plan_addresses(*roles))
