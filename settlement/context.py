@@ -1,0 +1,68 @@
+"""What every part of a chain's settlement works with; built once by the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from chain.client import ChainClient
+from chain.deployment import HelperContracts
+from config.chains import ChainSettings
+from config.clock import Clock
+from config.models import SettlementSettings
+from ledger.store import Ledger
+from settlement.observer import SettlementObserver
+from settlement.verdicts import Patience
+from wallets.keyring import Lane as SponsorLane
+from wallets.signer import Signer
+
+
+class Wallets(Protocol):
+    """The keys of the paying side; :class:`wallets.keyring.KeyRing` has them."""
+
+    def treasury_signer(self) -> Signer:
+        """Signs batches."""
+        ...
+
+    def sponsor(self, lane: SponsorLane) -> Signer:
+        """Sends and pays for a lane."""
+        ...
+
+    def deposit_signer(self, index: int) -> Signer:
+        """Signs for deposit address ``index``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Numbers that are not configuration of the outside, but may differ in tests.
+
+    :param max_in_flight: nonces of one lane without a final outcome.
+    :param gather: how long the oldest deposit waits for company before it is swept.
+    """
+
+    patience: Patience = field(default_factory=Patience)
+    max_in_flight: int = 8
+    gather: timedelta = timedelta(seconds=60)
+    max_reverts: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One chain's settlement, everything it acts with."""
+
+    chain: ChainSettings
+    client: ChainClient
+    ledger: Ledger
+    wallets: Wallets
+    contracts: HelperContracts
+    settings: SettlementSettings
+    clock: Clock
+    observer: SettlementObserver
+    policy: Policy = field(default_factory=Policy)
+
+    @property
+    def name(self) -> str:
+        """The chain's name."""
+        return self.chain.name

@@ -1,0 +1,146 @@
+"""From balances to a plan: who gets what, on which chain, and who has to wait and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from chain.helper_contracts import MAX_ENTRY_AMOUNT
+from config.units import ZERO_ADDRESS, Address
+from ledger.runs import Destination, MerchantBalance
+
+NO_DESTINATION: Final = "no payout destination"
+COOLING_OFF: Final = "destination is cooling off"
+NOT_APPROVED: Final = "destination waits for approval"
+REFUSED: Final = "destination is an address that cannot be paid to"
+BELOW_MINIMUM: Final = "below the minimum payout"
+OWES: Final = "merchant owes for a reversed payment"
+PAUSED: Final = "payouts are paused"
+HALTED: Final = "chain is halted"
+NOT_CONFIGURED: Final = "token is not configured any more"
+DAILY_LIMIT: Final = "over the daily limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a plan must respect.
+
+    :param minimums: base units by (merchant, chain, token).
+    :param daily_limits: base units by (chain, token); missing: none.
+    :param promised_today: base units by (chain, token), this plan not included.
+    :param refused: addresses never paid to: tokens, helper contracts, sponsors, own deposits.
+    :param stopped: why a chain gets no new payouts now, by chain.
+    """
+
+    now: datetime
+    minimums: Mapping[tuple[str, str, str], int]
+    daily_limits: Mapping[tuple[str, str], int]
+    promised_today: Mapping[tuple[str, str], int]
+    refused: Collection[Address]
+    stopped: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPayout:
+    """A payout to make; ``reason`` is set where it has to start on hold. Base units."""
+
+    merchant_id: str
+    chain: str
+    token: str
+    amount: int
+    address: Address
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """A balance that stays where it is, and why."""
+
+    merchant_id: str
+    chain: str
+    token: str
+    amount: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run does."""
+
+    payouts: tuple[PlannedPayout, ...]
+    held_back: tuple[HeldBack, ...]
+
+
+def make_plan(
+    balances: Sequence[MerchantBalance], destinations: Sequence[Destination], rules: Rules
+) -> Plan:
+    """Everything available goes out, but for what a rule holds back."""
+    promised = dict(rules.promised_today)
+    made: list[PlannedPayout] = []
+    held: list[HeldBack] = []
+    for balance in balances:
+        if balance.available <= 0:
+            continue
+        chosen = choose_destination(balance, destinations)
+        reason = _obstacle(balance, chosen, rules)
+        if reason is not None or chosen is None:
+            place = (balance.merchant_id, balance.chain, balance.token)
+            held.append(HeldBack(*place, balance.available, reason or NO_DESTINATION))
+            continue
+        # What one batch entry cannot hold goes with the next run.
+        amount = min(balance.available, MAX_ENTRY_AMOUNT)
+        key = (balance.chain, balance.token)
+        limit = rules.daily_limits.get(key)
+        over = limit is not None and promised.get(key, 0) + amount > limit
+        if not over:
+            promised[key] = promised.get(key, 0) + amount
+        made.append(
+            PlannedPayout(
+                balance.merchant_id,
+                balance.chain,
+                balance.token,
+                amount,
+                chosen.address,
+                DAILY_LIMIT if over else None,
+            )
+        )
+    return Plan(tuple(made), tuple(held))
+
+
+def choose_destination(
+    balance: MerchantBalance, destinations: Sequence[Destination]
+) -> Destination | None:
+    """The destination for exactly this token, else the chain's; the newest of several.
+
+    A newer one that still cools off does not fall back to the older: the merchant has
+    replaced it, perhaps because its key was lost.
+    """
+    fitting = [
+        d
+        for d in destinations
+        if (d.merchant_id, d.chain) == (balance.merchant_id, balance.chain)
+        and d.token in {None, balance.token}
+    ]
+    fitting.sort(key=lambda d: (d.token is not None, d.id), reverse=True)
+    return fitting[0] if fitting else None
+
+
+def _obstacle(balance: MerchantBalance, chosen: Destination | None, rules: Rules) -> str | None:
+    """The first rule that holds the balance back, in the order in which they stand here."""
+    minimum = rules.minimums.get((balance.merchant_id, balance.chain, balance.token))
+    if minimum is None:
+        return NOT_CONFIGURED
+    if chosen is None:
+        return rules.stopped.get(balance.chain, NO_DESTINATION)
+    refused = chosen.address == ZERO_ADDRESS or chosen.address in rules.refused
+    obstacles = (
+        (balance.chain in rules.stopped, rules.stopped.get(balance.chain, "")),
+        (balance.owed > 0, OWES),
+        (chosen.status == "pending_approval", NOT_APPROVED),
+        (chosen.active_at > rules.now, COOLING_OFF),
+        (refused, REFUSED),
+        (balance.available < minimum, BELOW_MINIMUM),
+    )
+    return next((reason for applies, reason in obstacles if applies), None)
