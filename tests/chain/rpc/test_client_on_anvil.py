@@ -154,7 +154,7 @@ async def test_send_raw__again_and_stale__said_so(
     client: ChainClient, dev_rpc: DevRpc, anvil: Anvil
 ) -> None:
     await dev_rpc.call("evm_setAutomine", False)
-    fields = {
+    fields: dict[str, Any] = {
         "chainId": 31337, "nonce": 0, "gas": 21_000, "maxFeePerGas": 3 * 10**9,
         "maxPriorityFeePerGas": 10**9, "value": 1, "to": ALICE,
     }  # fmt: skip

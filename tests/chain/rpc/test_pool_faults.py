@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -39,8 +40,8 @@ async def honest(anvil: Anvil) -> AsyncIterator[FaultProxy]:
         yield proxy
 
 
-def raw_transfer(**changes: object) -> bytes:
-    fields = {
+def raw_transfer(**changes: Any) -> bytes:
+    fields: dict[str, Any] = {
         "chainId": 31337, "nonce": 0, "gas": 21_000, "maxFeePerGas": 3 * 10**9,
         "maxPriorityFeePerGas": 10**9, "value": 1, "to": ALICE, **changes,
     }  # fmt: skip
@@ -90,6 +91,16 @@ async def test_f06_logs_of_another_block__refused_and_asked_elsewhere(
     alone = make_client([liar.url])
     with pytest.raises(BadReply):
         await alone.transfer_logs(0, 5, tokens=[logger], recipients=None)
+
+
+async def test_f06_block_by_hash__another_block__refused(
+    liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
+) -> None:
+    right = await make_client([honest.url]).block(0)
+    assert right is not None
+    fault = liar.add(Fault(Kind.other_hash, methods={"eth_getBlockByHash"}))
+    assert await make_client([liar.url, honest.url]).block_by_hash(right.hash) == right
+    assert fault.struck > 0
 
 
 async def test_f06_null_below_own_head__bad_reply(

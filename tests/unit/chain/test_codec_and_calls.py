@@ -16,7 +16,7 @@ from chain.fees import LEAST_TIP, from_gas_price, quote
 from chain.model import TRANSFER_TOPIC, Authorization, FeeQuote, Log, TxRequest
 from chain.rpc.errors import BadReply
 from chain.rpc.labels import clean, labels_of, secrets_of
-from chain.rpc.wire import decode_many, decode_one
+from chain.rpc.wire import Call, decode_many, decode_one
 from config.units import Address, BlockNumber, Hash32
 
 TOKEN = Address(b"\x11" * 20)
@@ -40,7 +40,7 @@ def log_json(**changes: Any) -> dict[str, Any]:
     }
 
 
-def ask(call: calls.Call[Any], result: object) -> Any:
+def ask(call: Call[Any], result: object) -> Any:
     body = msgspec.json.encode({"jsonrpc": "2.0", "id": 5, "result": result})
     return call.build(decode_one(call.shape, body, 5).result)
 
