@@ -173,11 +173,11 @@ class Endpoint:
         return await self.request(_CHAIN_ID, check_chain=False)
 
     async def _ensure_chain(self) -> None:
-        if self._health.chain_checked:
+        if self._around.clock.monotonic() < self._health.chain_proven_until:
             return
         found = await self.chain_id()
         if found == self._around.chain_id:
-            self._become(healths.on_right_chain(self._health))
+            self._become(healths.on_right_chain(self._health, self._around.clock.monotonic()))
             return
         self._become(healths.misled(self._health, self._around.clock.monotonic()))
         error = WrongChain(

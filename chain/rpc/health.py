@@ -47,7 +47,8 @@ class Health:
     state: ProviderState = ProviderState.alive
     until: float = 0.0
     head: int | None = None
-    chain_checked: bool = False
+    chain_proven_until: float = 0.0
+    """Its chain id was right, and is believed to be until then."""
 
 
 def score_at(health: Health, now: float) -> float:
@@ -80,7 +81,9 @@ def failed(health: Health, now: float) -> Health:
     if score < REST_AT or state_at(health, now) is ProviderState.wrong_chain:
         return health
     rest = min(LONGEST_REST, 2.0**score)
-    return replace(health, state=ProviderState.unreachable, until=now + rest, chain_checked=False)
+    return replace(
+        health, state=ProviderState.unreachable, until=now + rest, chain_proven_until=0.0
+    )
 
 
 def limited(health: Health, now: float, pause: float) -> Health:
@@ -91,15 +94,19 @@ def limited(health: Health, now: float, pause: float) -> Health:
 def misled(health: Health, now: float) -> Health:
     """It serves another chain: out until asked again."""
     return replace(
-        health, state=ProviderState.wrong_chain, until=now + RECHECK_CHAIN, chain_checked=False
+        health, state=ProviderState.wrong_chain, until=now + RECHECK_CHAIN, chain_proven_until=0.0
     )
 
 
-def on_right_chain(health: Health) -> Health:
-    """Its chain id was read and is the configured one."""
+def on_right_chain(health: Health, now: float) -> Health:
+    """Its chain id was read and is the configured one.
+
+    Asked again every minute: a node that restarts as another chain between two requests
+    breaks no connection that would tell.
+    """
     if health.state is ProviderState.wrong_chain:
         health = replace(health, state=ProviderState.alive, until=0.0)
-    return replace(health, chain_checked=True)
+    return replace(health, chain_proven_until=now + RECHECK_CHAIN)
 
 
 def saw_head(health: Health, now: float, head: int, best: int | None) -> Health:

@@ -9,7 +9,7 @@ from chain.rpc.throttle import Throttle
 
 
 def failures(count: int, at: float, health: Health | None = None) -> Health:
-    health = health or Health(chain_checked=True)
+    health = health or Health(chain_proven_until=999.0)
     for _ in range(count):
         health = healths.failed(health, at)
     return health
@@ -23,8 +23,8 @@ def test_failed__twice__still_alive_three_times_rests() -> None:
 
 
 def test_failed__until_it_rests__chain_must_be_proven_again() -> None:
-    assert failures(2, 0.0).chain_checked
-    assert not failures(3, 0.0).chain_checked
+    assert failures(2, 0.0).chain_proven_until == 999.0
+    assert failures(3, 0.0).chain_proven_until == 0.0
 
 
 def test_score__half_life__decays() -> None:
@@ -65,8 +65,9 @@ def test_misled__a_success__does_not_clear_it_only_the_right_id_does() -> None:
     health = healths.misled(Health(), 10.0)
     assert healths.state_at(healths.succeeded(health, 11.0), 11.0) is ProviderState.wrong_chain
     assert healths.state_at(failures(5, 11.0, health), 11.0) is ProviderState.wrong_chain
-    cleared = healths.on_right_chain(health)
-    assert healths.state_at(cleared, 11.0) is ProviderState.alive and cleared.chain_checked
+    cleared = healths.on_right_chain(health, 11.0)
+    assert healths.state_at(cleared, 11.0) is ProviderState.alive
+    assert cleared.chain_proven_until == 11.0 + healths.RECHECK_CHAIN
 
 
 def send(throttle: Throttle, at: float, count: int) -> Throttle:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from chain.client import ChainClient
-from chain.rpc.errors import RateLimited, Unreachable
+from chain.rpc.errors import RateLimited, Unreachable, WrongChain
 from chain.rpc.pool import RpcPool
 from chain.rpc.transport import AiohttpTransport, TransportError
 from config.units import Address, Hash32
@@ -48,13 +48,14 @@ class Script:
     def __init__(self, answer: Callable[[str, str], Any]) -> None:
         self.answer = answer
         self.asked: list[tuple[str, str]] = []
+        self.chain_id = 1
 
     async def post(self, url: str, body: bytes, timeout: float) -> Answer:  # noqa: ASYNC109
         request = msgspec.json.decode(body)
         host = url.split("/")[2].split(".", maxsplit=1)[0]
         self.asked.append((host, request["method"]))
         if request["method"] == "eth_chainId":
-            result: Any = "0x1"
+            result: Any = hex(self.chain_id)
         else:
             result = self.answer(host, request["method"])
         if isinstance(result, Exception):
@@ -122,6 +123,18 @@ async def test_f09_back_after_an_outage__chain_id_is_proven_again() -> None:
     down = False
     await world.client.balance(NOBODY)
     assert world.script.asked.count(("good", "eth_chainId")) == 2
+
+
+async def test_f09_chain_id_changes_without_an_outage__noticed_within_a_minute() -> None:
+    world = World(lambda host, method: "0x5")
+    await world.client.balance(NOBODY)
+    world.script.chain_id = 10
+    world.clock.time += 61
+    with pytest.raises(WrongChain):
+        await world.client.balance(NOBODY)
+    world.script.chain_id = 1
+    world.clock.time += 61
+    assert await world.client.balance(NOBODY) == 5
 
 
 async def test_f08_retry_after_as_a_date__understood() -> None:
