@@ -303,3 +303,9 @@ async def invoice_statuses(tx: Tx, ids: Sequence[str]) -> dict[str, tuple[str, s
         invoices.c.id.in_(ids)
     )
     return {row.id: (row.merchant_id, row.status) for row in await tx.conn.execute(query)}
+
+
+async def find_hold(tx: Tx, hold_id: str) -> dict[str, Any] | None:
+    """A hold, released or not."""
+    row = (await tx.conn.execute(sa.select(holds).where(holds.c.id == hold_id))).first()
+    return None if row is None else view_hold(as_row(row))

@@ -51,6 +51,12 @@ async def get_merchant(tx: Tx, merchant_id: str, defaults: PayoutTerms) -> dict[
     return view_merchant(as_row(row), with_defaults(as_row(row), defaults))
 
 
+async def merchant_exists(tx: Tx, merchant_id: str) -> bool:
+    """Whether there is such a merchant."""
+    query = sa.select(merchants.c.id).where(merchants.c.id == merchant_id)
+    return await tx.conn.scalar(query) is not None
+
+
 def with_defaults(row: Any, defaults: PayoutTerms) -> dict[str, Any]:
     """Terms of a merchant's row, filled in from the configuration."""
     return {

@@ -1,0 +1,39 @@
+"""The merchant's door as one aiohttp application."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+
+from gateway.auth import BUCKETS
+from gateway.body import MAX_BYTES
+from gateway.deps import GatewayDeps
+from gateway.dispatch import handler_of
+from gateway.limits import TokenBuckets
+from gateway.middleware import middlewares, prepare
+from gateway.operation import Operation
+from gateway.resources import admin, destinations, health, invoices, merchants, money
+from gateway.stopping import STOPPING, set_stopping
+
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    *merchants.OPERATIONS,
+    *destinations.OPERATIONS,
+    *invoices.OPERATIONS,
+    *money.OPERATIONS,
+    *admin.OPERATIONS,
+)
+
+
+def create_app(deps: GatewayDeps) -> web.Application:
+    """The application; run it with :func:`gateway.server.start_server`."""
+    app = web.Application(client_max_size=MAX_BYTES, middlewares=middlewares(deps))
+    prepare(app, deps)
+    app[BUCKETS] = TokenBuckets(deps.settings.http.rate_limit)
+    app[STOPPING] = asyncio.Event()
+    app.on_shutdown.append(set_stopping)
+    for operation in OPERATIONS:
+        app.router.add_route(operation.method, operation.path, handler_of(operation))
+    health.add_routes(app)
+    return app

@@ -1,0 +1,139 @@
+"""Merchants and their API keys."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from config.models import SettlementSettings
+from gateway import answers
+from gateway.operation import Call, JsonObject, Operation
+from gateway.requests import NewApiKey, NewMerchant, Page, Terms
+from ledger.api_keys import create_api_key, get_api_key, revoke_api_key
+from ledger.listing import list_api_keys, list_merchants
+from ledger.merchants import PayoutTerms, create_merchant, get_merchant, with_defaults
+from ledger.store import Tx
+from ledger.views import view_merchant
+
+
+def defaults(settings: SettlementSettings) -> PayoutTerms:
+    """The configured terms."""
+    return PayoutTerms(settings.schedule, settings.minimum_payout, settings.fee_bps)
+
+
+async def create(call: Call, tx: Tx) -> JsonObject:
+    """A merchant with its first key."""
+    given = call.given(NewMerchant)
+    own = given.payout or Terms()
+    merchant_id = await create_merchant(
+        tx, given.name, PayoutTerms(own.schedule, own.minimum_payout, own.fee_bps)
+    )
+    key = await create_api_key(tx, merchant_id)
+    view = await get_merchant(tx, merchant_id, defaults(call.deps.settings.settlement))
+    return {**view, "api_key": key.key}
+
+
+async def list_all(call: Call) -> JsonObject:
+    """Every merchant, for the admin."""
+    terms = defaults(call.deps.settings.settlement)
+    async with call.deps.ledger.reading() as tx:
+        rows, cursor = await list_merchants(tx, call.asked(Page).asked())
+    data = [view_merchant(row, with_defaults(row, terms)) for row in rows]
+    return {"data": data, "next_cursor": cursor}
+
+
+async def own(call: Call) -> JsonObject:
+    """The merchant whose key it is."""
+    async with call.deps.ledger.reading() as tx:
+        return await get_merchant(tx, call.merchant_id, defaults(call.deps.settings.settlement))
+
+
+async def add_key(call: Call, tx: Tx) -> JsonObject:
+    """A further key, so that one can be replaced without a gap."""
+    made = await create_api_key(tx, call.merchant_id, call.given(NewApiKey).name)
+    return {**await get_api_key(tx, call.merchant_id, made.id), "api_key": made.key}
+
+
+async def list_keys(call: Call) -> JsonObject:
+    """Keys without the keys."""
+    async with call.deps.ledger.reading() as tx:
+        data, cursor = await list_api_keys(tx, call.merchant_id, call.asked(Page).asked())
+    return {"data": data, "next_cursor": cursor}
+
+
+async def revoke_key(call: Call, tx: Tx) -> JsonObject:
+    """Refuse a key from now on."""
+    return await revoke_api_key(tx, call.merchant_id, call.path_id("key"))
+
+
+OPERATIONS: Final = (
+    Operation(
+        "createMerchant",
+        "POST",
+        "/v1/admin/merchants",
+        "admin",
+        "Add a merchant; its API key is shown once",
+        "merchants",
+        answers.CreatedMerchant,
+        write=create,
+        status=201,
+        body=NewMerchant,
+        secrets=("api_key",),
+    ),
+    Operation(
+        "listMerchants",
+        "GET",
+        "/v1/admin/merchants",
+        "admin",
+        "List all merchants",
+        "merchants",
+        answers.Merchant,
+        read=list_all,
+        many=True,
+        query=Page,
+    ),
+    Operation(
+        "getMerchant",
+        "GET",
+        "/v1/merchant",
+        "merchant",
+        "The merchant whose key is used",
+        "merchants",
+        answers.Merchant,
+        read=own,
+    ),
+    Operation(
+        "createApiKey",
+        "POST",
+        "/v1/api-keys",
+        "merchant",
+        "Add an API key; it is shown once",
+        "api keys",
+        answers.CreatedApiKey,
+        write=add_key,
+        status=201,
+        body=NewApiKey,
+        secrets=("api_key",),
+    ),
+    Operation(
+        "listApiKeys",
+        "GET",
+        "/v1/api-keys",
+        "merchant",
+        "List API keys",
+        "api keys",
+        answers.ApiKey,
+        read=list_keys,
+        many=True,
+        query=Page,
+    ),
+    Operation(
+        "revokeApiKey",
+        "DELETE",
+        "/v1/api-keys/{id}",
+        "merchant",
+        "Revoke an API key",
+        "api keys",
+        answers.ApiKey,
+        write=revoke_key,
+    ),
+)
