@@ -1,0 +1,1 @@
+"""What the commands do; :mod:`bursar.commands` holds what they look like."""

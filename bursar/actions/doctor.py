@@ -1,0 +1,74 @@
+"""``bursar doctor``: everything that must hold before money is trusted to it, a line each."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bursar.actions.doctor_chain import examine_chain
+from bursar.actions.finding import Finding
+from bursar.addresses import OwnAddresses, own_addresses
+from bursar.compose import House, open_house
+from bursar.output import say, say_json, sign
+from config.errors import BursarError
+from config.settings import Secrets, Settings
+from config.units import checksum
+from ledger.migrate import require_current
+from ledger.store import ping
+from wallets.keyring import deposit_xpub, open_keyring
+
+
+async def examine(settings: Settings, secrets: Secrets, *, as_json: bool) -> bool:
+    """Print every finding; whether all is well."""
+    async with open_house(settings, secrets) as house:
+        findings = [Finding(True, "config", f"{len(settings.chains)} chains, valid")]
+        if not settings.chains:
+            findings = [Finding(False, "config", "no chain is configured (add [[chains]])")]
+        findings += await _database(house)
+        findings += await _keys(settings, secrets)
+        own = _own(settings, secrets)
+        groups = await asyncio.gather(*(examine_chain(house, c, own) for c in settings.chains))
+        findings += [finding for group in groups for finding in group]
+    good = all(finding.good for finding in findings)
+    if as_json:
+        rows = [{"ok": f.good, "check": f.subject, "detail": f.text} for f in findings]
+        say_json({"ok": good, "checks": rows})
+        return good
+    for finding in findings:
+        say(f"{sign(finding.good)} {finding.subject}: {finding.text}")
+    return good
+
+
+async def _database(house: House) -> list[Finding]:
+    try:
+        await ping(house.ledger)
+        await require_current(house.ledger.engine)
+    except BursarError as error:
+        return [Finding(False, "database", str(error))]
+    kind = house.ledger.engine.dialect.name
+    return [Finding(True, "database", f"{kind} answers, its schema is current")]
+
+
+async def _keys(settings: Settings, secrets: Secrets) -> list[Finding]:
+    found = []
+    try:
+        found.append(Finding(True, "deposit xpub", deposit_xpub(settings, secrets)[:16] + "…"))
+    except BursarError as error:
+        found.append(Finding(False, "deposit xpub", str(error)))
+    try:
+        ring = await asyncio.to_thread(open_keyring, settings, secrets)
+        signer = checksum(ring.treasury_signer().address)
+        found.append(Finding(True, "signer", f"{settings.wallets.signer} opens, signs as {signer}"))
+    except BursarError as error:
+        found.append(Finding(False, "signer", str(error)))
+    if secrets.admin_key is None:
+        found.append(Finding(False, "admin key", "BURSAR_ADMIN_KEY is not set"))
+    else:
+        found.append(Finding(True, "admin key", "is set"))
+    return found
+
+
+def _own(settings: Settings, secrets: Secrets) -> OwnAddresses | BursarError:
+    try:
+        return own_addresses(settings, secrets)
+    except BursarError as error:
+        return error

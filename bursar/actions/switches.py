@@ -1,0 +1,126 @@
+"""``bursar pause``, ``resume``, ``holds`` and ``chain clear``: what an operator decides.
+
+Each is one transaction with its line in the audit log; a running daemon reads
+it in its next tick.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bursar.compose import open_house
+from bursar.output import say, say_json, table
+from config.errors import ConflictError
+from config.settings import Secrets, Settings
+from ledger import pauses
+from ledger.cursors import clear_halt, get_cursor
+from ledger.holds import close_holds, open_holds, release_hold
+from ledger.migrate import require_current
+from ledger.schema import audit_log
+from ledger.store import Tx
+from ledger.views import view_time
+
+ACTOR = "command line"
+
+
+async def pause(
+    settings: Settings,
+    secrets: Secrets,
+    *,
+    chain: str | None,
+    only: pauses.What,
+    reason: str | None,
+) -> None:
+    """Stop a scope until it is resumed, over restarts too.
+
+    :raises NotFoundError: no such chain.
+    """
+    async with open_house(settings, secrets, chains=[chain] if chain else []) as house:
+        await require_current(house.ledger.engine)
+        scope = pauses.scope_of(only, chain)
+        async with house.ledger.transaction() as tx:
+            await pauses.pause(tx, scope, reason)
+            await _record(tx, "pause", scope, {"reason": reason})
+    say(f"paused: {scope}")
+
+
+async def resume(
+    settings: Settings, secrets: Secrets, *, chain: str | None, only: pauses.What
+) -> None:
+    """Let a scope go on; says what is still stopped by a wider pause."""
+    async with open_house(settings, secrets, chains=[chain] if chain else []) as house:
+        await require_current(house.ledger.engine)
+        scope = pauses.scope_of(only, chain)
+        async with house.ledger.transaction() as tx:
+            gone = await pauses.resume(tx, scope)
+            await _record(tx, "resume", scope, {"scopes": gone})
+            left = await pauses.active_pauses(tx)
+    say(f"resumed: {', '.join(gone) if gone else 'nothing was paused in ' + scope}")
+    for still in left:
+        say(f"still paused: {still.scope}")
+
+
+async def holds(settings: Settings, secrets: Secrets, *, as_json: bool) -> None:
+    """Everything that waits for a person, oldest first."""
+    async with open_house(settings, secrets, chains=[]) as house:
+        await require_current(house.ledger.engine)
+        async with house.ledger.reading() as tx:
+            found = await open_holds(tx)
+    if as_json:
+        say_json(
+            [
+                {
+                    "id": hold.id,
+                    "kind": hold.kind,
+                    "object": {"type": hold.object_type, "id": hold.object_id},
+                    "reason": hold.reason,
+                    "since": view_time(hold.since),
+                }
+                for hold in found
+            ]
+        )
+        return
+    rows = [(h.id, h.kind, h.object_id, view_time(h.since) or "", h.reason) for h in found]
+    for line in table(("id", "kind", "object", "since", "reason"), rows):
+        say(line)
+
+
+async def release(settings: Settings, secrets: Secrets, *, hold_id: str) -> None:
+    """Let what is on hold go on.
+
+    :raises NotFoundError: no such hold; :raises ConflictError: released before.
+    """
+    async with open_house(settings, secrets, chains=[]) as house:
+        await require_current(house.ledger.engine)
+        async with house.ledger.transaction() as tx:
+            hold = await release_hold(tx, hold_id)
+            await _record(tx, "release", hold.object_id, {"hold": hold.id, "reason": hold.reason})
+    say(f"released: {hold.kind} {hold.object_id} ({hold.reason})")
+
+
+async def clear_chain(settings: Settings, secrets: Secrets, *, chain: str) -> None:
+    """Go on after a finality violation, once an operator has looked.
+
+    :raises NotFoundError: no such chain; :raises ConflictError: it is not halted.
+    """
+    async with open_house(settings, secrets, chains=[chain]) as house:
+        await require_current(house.ledger.engine)
+        async with house.ledger.transaction() as tx:
+            cursor = await get_cursor(tx, chain, lock=True)
+            if cursor is None or cursor.halted_reason is None:
+                raise ConflictError("is not halted", where=f"chain {chain}")
+            await clear_halt(tx, chain)
+            await close_holds(tx, "chain", chain, "cleared by an operator")
+            await _record(tx, "clear", chain, {"reason": cursor.halted_reason})
+    say(f"cleared: {chain} (was halted: {cursor.halted_reason})")
+
+
+async def _record(tx: Tx, action: str, object_id: str, detail: dict[str, Any]) -> None:
+    row = {
+        "at": tx.now,
+        "actor": ACTOR,
+        "action": action,
+        "object_id": object_id,
+        "detail": detail,
+    }
+    await tx.conn.execute(audit_log.insert().values(row))

@@ -1,0 +1,1 @@
+"""The commands' names, options and help; imports of weight wait until one runs."""

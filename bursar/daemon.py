@@ -1,0 +1,196 @@
+"""``bursar run``: start-up checks, tasks under supervision, a listening door, a clean stop.
+
+::
+
+    checks → listen → tasks run ……… SIGTERM → stop taking work → leases given back → exit 0
+      │                                │
+      └ refuse: one line, exit 1       └ at most 17 s; a second signal: at most 3
+
+Nothing is kept in memory that the next start would need: a ``kill -9`` at any
+point is the same as a stop, only without its courtesies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Final, Literal
+
+from bursar.compose import House, Outside, open_house
+from bursar.door import Door, open_door, operations_app
+from bursar.metrics.families import Families
+from bursar.metrics.figures import BooksGauges
+from bursar.metrics.labels import begin_at_zero
+from bursar.metrics.process import RpcMetrics, TaskMetrics
+from bursar.monitor import ChainMonitor
+from bursar.readiness import ChainFacts, database_check, judge_chain, judge_tasks
+from bursar.roles import Roles
+from bursar.startup import ChainGate, first_look, prepare_database
+from bursar.supervision import Supervisor
+from config.log import get_logger
+from config.settings import Secrets, Settings
+from gateway.deps import Check, Readiness
+from ledger.figures import chain_figures, halted_lanes
+from ledger.migrate import head_revision
+from ledger.store import ping
+
+log = get_logger(__name__)
+
+Role = Literal["all", "gateway", "watcher", "settlement"]
+_WITH_CHAINS: Final = ("all", "watcher", "settlement")
+_WITH_API: Final = ("all", "gateway")
+_DATABASE_SECONDS: Final = 5.0
+
+
+async def serve(
+    settings: Settings,
+    secrets: Secrets,
+    *,
+    role: Role,
+    chain: str | None = None,
+    outside: Outside | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Run until SIGTERM, SIGINT, or ``stop`` is set.
+
+    :raises BursarError: refused to start; nothing was changed but an empty SQLite file made.
+    """
+    families = Families()
+    stop = stop or asyncio.Event()
+    async with open_house(
+        settings,
+        secrets,
+        outside,
+        chains=None if chain is None else [chain],
+        observer=RpcMetrics(families),
+    ) as house:
+        begin_at_zero(families, house.catalogue)
+        families.build_info.labels(version("bursar"), head_revision(), role).set(1)
+        await prepare_database(house)
+        await Daemon(house, role, families).run(stop)
+
+
+class Daemon:
+    """One process of one role."""
+
+    def __init__(self, house: House, role: Role, families: Families) -> None:
+        self._house = house
+        self._role: Role = role
+        self._families = families
+        chains = house.chain_settings() if role in _WITH_CHAINS else ()
+        self._gates = {c.name: ChainGate(house, c) for c in chains}
+        self._monitors = {
+            c.name: ChainMonitor(c, house.chains[c.name], families, house.clock) for c in chains
+        }
+        self._gauges = BooksGauges(families, house.ledger, house.clock)
+        self._supervisor = Supervisor(
+            clock=house.clock, entropy=house.entropy, observer=TaskMetrics(families)
+        )
+        self._stopping = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Check, listen, work, stop."""
+        roles = await Roles.prepare(self._house, self._role, self._families)
+        await first_look(list(self._gates.values()))
+        door = await self._open(roles)
+        try:
+            self._add_tasks(roles, door)
+            log.info("listening", url=door.url, role=self._role, chains=list(self._gates))
+            with self._signals(stop):
+                await self._supervisor.run(stop)
+        finally:
+            await door.close()
+            await roles.release()
+        log.info("stopped")
+
+    async def _open(self, roles: Roles) -> Door:
+        http = self._house.settings.http
+        if self._role in _WITH_API:
+            app = roles.gateway_app(self.readiness, self.metrics)
+            return await open_door(app, http, any_port=False)
+        return await open_door(operations_app(self.readiness, self.metrics), http, any_port=True)
+
+    def _add_tasks(self, roles: Roles, door: Door) -> None:
+        self._supervisor.add("http", door.run)
+        self._supervisor.add("figures", self._gauges.run)
+        for name, monitor in self._monitors.items():
+            self._supervisor.add(f"monitor:{name}", monitor.run)
+        for task, chain, work in roles.tasks(stopping=lambda: self._stopping):
+            gate = self._gates.get(chain)
+            self._supervisor.add(task, work if gate is None else gate.guarding(work))
+
+    @contextmanager
+    def _signals(self, stop: asyncio.Event) -> Iterator[None]:
+        """The first signal stops, the second hurries; both are safe at any time."""
+        loop = asyncio.get_running_loop()
+
+        def on_signal(name: str) -> None:
+            if stop.is_set():
+                log.warning("hurried", signal=name)
+                self._supervisor.hurry()
+                return
+            log.info("stopping", signal=name)
+            self._stopping = True
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal, number.name)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    async def readiness(self) -> Readiness:
+        """All checks of this process, now."""
+        database = await self._database()
+        checks = [database, judge_tasks(self._supervisor.down())]
+        if database.ok:
+            checks += await self._chains()
+        if self._role in ("all", "settlement"):
+            # Opened before anything else ran: a process without its signer does not exist.
+            checks.append(Check("signer", True))
+        if self._stopping:
+            checks.append(Check("process", False, "stopping"))
+        found = Readiness(checks)
+        self._families.ready.set(int(found.ready))
+        return found
+
+    async def _database(self) -> Check:
+        try:
+            return await asyncio.wait_for(
+                database_check(lambda: ping(self._house.ledger)), _DATABASE_SECONDS
+            )
+        except TimeoutError:
+            return Check("database", False, f"no answer in {_DATABASE_SECONDS:.0f} s")
+
+    async def _chains(self) -> list[Check]:
+        async with self._house.ledger.reading() as tx:
+            books = await chain_figures(tx)
+            lanes = await halted_lanes(tx)
+        now = self._house.clock.now()
+        checks = []
+        for chain in self._house.chain_settings():
+            if chain.name not in self._gates:
+                continue
+            monitor = self._monitors[chain.name]
+            row = books.get(chain.name)
+            facts = ChainFacts(
+                gate=self._gates[chain.name].reason,
+                halted=row.halted_reason if row else None,
+                halted_lanes=[why for (name, _), why in lanes.items() if name == chain.name],
+                asked_at=monitor.asked_at,
+                head_time=monitor.head_time,
+                started_at=monitor.started_at,
+                providers=self._house.chains[chain.name].provider_count,
+            )
+            checks.append(judge_chain(chain, facts, now))
+        return checks
+
+    async def metrics(self) -> bytes:
+        """The exposition; touches memory only."""
+        self._gauges.show_ages(self._house.clock.now())
+        return self._families.exposition()

@@ -1,0 +1,40 @@
+"""Observers of the process itself: RPC requests and the daemon's tasks."""
+
+from __future__ import annotations
+
+from bursar.metrics.families import Families
+from chain.rpc.health import ProviderState
+
+
+class RpcMetrics:
+    """A :class:`chain.rpc.observer.RpcObserver`."""
+
+    def __init__(self, families: Families) -> None:
+        self._families = families
+
+    def on_request(
+        self, chain: str, provider: str, method: str, outcome: str, seconds: float
+    ) -> None:
+        self._families.rpc_requests.labels(chain, provider, method, outcome).inc()
+        self._families.rpc_duration.labels(chain, provider).observe(seconds)
+        if outcome == "ok":
+            # A state that has worn off is not announced: an answer proves it.
+            self._families.rpc_up.labels(chain, provider).set(1)
+
+    def on_provider_state(self, chain: str, provider: str, state: str) -> None:
+        up = state in (ProviderState.alive, ProviderState.rate_limited, ProviderState.out_of_sync)
+        self._families.rpc_up.labels(chain, provider).set(int(up))
+
+
+class TaskMetrics:
+    """A :class:`bursar.supervision.TaskObserver`."""
+
+    def __init__(self, families: Families) -> None:
+        self._families = families
+
+    def on_task_died(self, task: str) -> None:
+        self._families.task_deaths.labels(task).inc()
+
+    def on_task_state(self, task: str, up: bool) -> None:
+        self._families.task_deaths.labels(task)
+        self._families.task_up.labels(task).set(int(up))

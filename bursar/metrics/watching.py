@@ -1,0 +1,57 @@
+"""What the watcher tells, as metrics."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bursar.metrics.families import Families
+
+
+class WatcherMetrics:
+    """A :class:`watcher.observer.WatcherObserver`."""
+
+    def __init__(self, families: Families) -> None:
+        self._families = families
+
+    def on_head(self, chain: str, tag: str, number: int) -> None:
+        self._families.chain_head_block.labels(chain, tag).set(number)
+
+    def on_cursor(self, chain: str, block: int, lag_blocks: int, lag_seconds: float) -> None:
+        self._families.watcher_cursor_block.labels(chain).set(block)
+        self._families.watcher_lag_blocks.labels(chain).set(lag_blocks)
+        self._families.watcher_lag_seconds.labels(chain).set(lag_seconds)
+
+    def on_success(self, chain: str, at: datetime) -> None:
+        self._families.watcher_last_success.labels(chain).set(at.timestamp())
+
+    def on_logs(self, chain: str, outcome: str, count: int) -> None:
+        self._families.watcher_logs.labels(chain, outcome).inc(count)
+
+    def on_watched(self, count: int) -> None:
+        self._families.watched_addresses.set(count)
+
+    def on_payment(self, chain: str, token: str, status: str) -> None:
+        self._families.payments.labels(chain, token or "other", status).inc()
+
+    def on_detected(self, chain: str, seconds: float) -> None:
+        self._families.payment_detection.labels(chain).observe(max(seconds, 0))
+
+    def on_confirmed(self, chain: str, seconds: float) -> None:
+        self._families.payment_confirmation.labels(chain).observe(max(seconds, 0))
+
+    def on_reorg(self, chain: str, depth: int) -> None:
+        self._families.reorgs.labels(chain).inc()
+        self._families.reorg_depth.labels(chain).observe(depth)
+
+    def on_finality_violation(self, chain: str) -> None:
+        self._families.finality_violations.labels(chain).inc()
+
+    def on_halted(self, chain: str, halted: bool) -> None:
+        self._families.chain_halted.labels(chain).set(int(halted))
+
+    def on_rescan(self, chain: str, trigger: str, blocks: int, found: int) -> None:
+        self._families.rescan_blocks.labels(chain, trigger).inc(blocks)
+        self._families.rescan_found.labels(chain, trigger).inc(found)
+
+    def on_unverified(self, chain: str, count: int) -> None:
+        self._families.unverified_payments.labels(chain).inc(count)

@@ -1,0 +1,56 @@
+"""What the API lets operators ask of settlement, carried out over the books."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from config.errors import InvalidInputError
+from ledger import pauses
+from ledger.holds import release_hold
+from ledger.runs import create_run
+from ledger.store import Tx
+from ledger.views import view_time
+
+Preview = Callable[[str | None], Awaitable[dict[str, Any]]]
+
+
+class Operations:
+    """A :class:`gateway.deps.Operations`: requests become rows that a running settlement reads."""
+
+    def __init__(self, preview: Preview) -> None:
+        self._preview = preview
+
+    async def request_run(self, tx: Tx, merchant_id: str | None) -> dict[str, Any]:
+        run_id = await create_run(tx, merchant_id, "api")
+        return {
+            "id": run_id,
+            "status": "requested",
+            "merchant": merchant_id,
+            "created_at": view_time(tx.now),
+        }
+
+    async def preview(self, merchant_id: str | None) -> dict[str, Any]:
+        return await self._preview(merchant_id)
+
+    async def pause(self, tx: Tx, what: str, chain: str | None, reason: str | None) -> None:
+        await pauses.pause(tx, pauses.scope_of(_what(what), chain), reason)
+
+    async def resume(self, tx: Tx, what: str, chain: str | None) -> None:
+        await pauses.resume(tx, pauses.scope_of(_what(what), chain))
+
+    async def pauses(self, tx: Tx) -> list[dict[str, Any]]:
+        return [
+            {"scope": p.scope, "since": view_time(p.since), "reason": p.reason}
+            for p in await pauses.active_pauses(tx)
+        ]
+
+    async def release_hold(self, tx: Tx, hold_id: str) -> None:
+        await release_hold(tx, hold_id)
+
+
+def _what(text: str) -> pauses.What:
+    for known in pauses.SCOPES:
+        if known == text:
+            return known
+    raise InvalidInputError("must be all, payouts or sweeps", where="only")

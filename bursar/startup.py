@@ -1,0 +1,115 @@
+"""What must hold before any task runs; each refusal is one line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import sqlalchemy as sa
+
+from bursar.chain_checks import check_chain
+from bursar.compose import House
+from bursar.supervision import Work
+from chain.rpc.errors import RpcError
+from config.chains import ChainSettings
+from config.errors import BursarError, ConfigError
+from config.log import get_logger
+from ledger.cursors import get_cursor
+from ledger.migrate import require_current, upgrade
+from ledger.store import sqlite_path
+
+log = get_logger(__name__)
+
+FIRST_LOOK_SECONDS: Final = 5.0
+"""How long a start waits for the chains' answers; readiness within 20 s leaves no more."""
+
+
+async def prepare_database(house: House) -> None:
+    """Refuse an old or unknown schema, but make an embedded database that does not exist yet.
+
+    An empty SQLite file has nothing that a migration could harm and nobody else who
+    might be reading it, so a first start needs no second command. Everywhere else the
+    moment of a migration is the operator's.
+
+    :raises DatabaseError: not reachable, or not at this program's schema.
+    """
+    path = sqlite_path(house.settings.database.url)
+    if path is not None and await _is_empty(house):
+        await upgrade(house.settings.database.url)
+        log.info("database_created", path=path)
+    await require_current(house.ledger.engine)
+
+
+async def _is_empty(house: House) -> bool:
+    """No table at all: a file of somebody else's is not ours to write into."""
+    async with house.ledger.reading() as tx:
+        tables = await tx.conn.scalar(sa.text("SELECT count(*) FROM sqlite_master"))
+    return tables == 0
+
+
+class ChainGate:
+    """Holds back a chain's tasks until the chain is known to be the configured one."""
+
+    def __init__(self, house: House, chain: ChainSettings) -> None:
+        self._house = house
+        self._chain = chain
+        self.reason: str | None = "not checked yet"
+        """Why nothing runs on the chain; ``None`` once it was checked."""
+
+    async def check(self) -> None:
+        """Look once, unless it passed before.
+
+        :raises ConfigError: definitely another chain, or other tokens than configured.
+        :raises RpcError: nobody answers now.
+        """
+        if self.reason is None:
+            return
+        try:
+            await self._known_books()
+            tokens = self._house.catalogue.tokens(self._chain.name)
+            await check_chain(self._chain, tokens, self._house.chains[self._chain.name])
+        except BursarError as error:
+            self.reason = str(error)
+            raise
+        self.reason = None
+
+    def guarding(self, work: Work) -> Work:
+        """``work`` that begins only once the check has passed; its failure is the task's."""
+
+        async def guarded(stop: asyncio.Event) -> None:
+            await self.check()
+            await work(stop)
+
+        return guarded
+
+    async def _known_books(self) -> None:
+        """The same name must not come to mean another chain: its books would be mixed."""
+        async with self._house.ledger.reading() as tx:
+            cursor = await get_cursor(tx, self._chain.name)
+        if cursor is not None and cursor.chain_id != self._chain.chain_id:
+            raise ConfigError(
+                f"the books hold it as chain id {cursor.chain_id}, not {self._chain.chain_id}",
+                where=f"chain {self._chain.name}",
+                remedy="give the other chain another name",
+            )
+
+
+async def first_look(gates: Sequence[ChainGate]) -> None:
+    """Check all chains at once; a chain that does not answer is left for later.
+
+    :raises ConfigError: the first definite disagreement.
+    """
+    looks = [asyncio.create_task(gate.check()) for gate in gates]
+    if not looks:
+        return
+    done, late = await asyncio.wait(looks, timeout=FIRST_LOOK_SECONDS)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*late, return_exceptions=True)
+    for task in done:
+        error = task.exception()
+        if isinstance(error, RpcError):
+            log.warning("chain_unreachable", error=str(error))
+        elif error is not None:
+            raise error
