@@ -70,6 +70,16 @@ async def open_holds(tx: Tx, *, merchant_id: str | None = None) -> list[Hold]:
     return [Hold(**row._mapping) for row in await tx.conn.execute(query)]
 
 
+async def open_places(tx: Tx, kind: str, prefix: str) -> set[str]:
+    """Object ids with an open hold that begin with ``prefix``."""
+    query = sa.select(holds.c.object_id).where(
+        holds.c.kind == kind,
+        holds.c.released_at.is_(None),
+        holds.c.object_id.startswith(prefix, autoescape=True),
+    )
+    return set((await tx.conn.execute(query)).scalars())
+
+
 async def close_holds(tx: Tx, kind: str, object_id: str, resolution: str) -> None:
     """Mark the holds of an object as over, because what they waited for has happened."""
     await tx.conn.execute(

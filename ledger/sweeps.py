@@ -17,6 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from config.errors import ConflictError
 from config.units import Address
 from ledger.books import post, second_step
 from ledger.postings import AccountKind, AccountRef, Posting, Transfer
@@ -90,10 +91,10 @@ async def unswept_deposits(tx: Tx, chain: str, token: str, limit: int = 20_000) 
     ]
 
 
-async def seal_items(tx: Tx, chain: str, batch_id: int, deposits: Sequence[Deposit]) -> bool:
+async def seal_items(tx: Tx, chain: str, batch_id: int, deposits: Sequence[Deposit]) -> None:
     """P1 for sweeps: items, their pending postings, the payments tied to them.
 
-    :returns: ``False`` when a payment changed since it was read; commit nothing then.
+    :raises ConflictError: a payment changed since it was read; commit nothing.
     """
     for index, deposit in enumerate(deposits):
         result = await tx.conn.execute(
@@ -121,9 +122,8 @@ async def seal_items(tx: Tx, chain: str, batch_id: int, deposits: Sequence[Depos
                 .values(sweep_item_id=item_id)
             )
             if tied.rowcount != len(part):
-                return False
+                raise ConflictError("a payment changed while its sweep was sealed")
         await post(tx, [_pending(item_id, chain, deposit)])
-    return True
 
 
 def _pending(item_id: int, chain: str, deposit: Deposit) -> Transfer:

@@ -21,7 +21,7 @@ async def send(ctx: Context, lease: Lease, attempt: Attempt) -> None:
     A crash before the send: sent by the next tick. A crash between send and
     commit: sent again, the same bytes, which nodes know or refuse without harm.
     """
-    async with ctx.ledger.transaction() as tx:
+    async with ctx.ledger.reading() as tx:
         # Not an effect, but a stale leader must not even repeat what was decided.
         await check(tx, lease)
     result = await ctx.client.send_raw(attempt.raw)

@@ -1,0 +1,206 @@
+"""P2: a sealed batch gets a nonce and signed bytes; the idle lane is compared with the chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chain.reverts import describe_revert, error_name
+from chain.rpc.errors import CallReverted
+from config.errors import ConflictError
+from ledger.attempts import (
+    Attempt,
+    attempts_of_batches,
+    attempts_on,
+    open_attempts,
+    store_attempt,
+)
+from ledger.batches import Batch, get_batches, open_batches
+from ledger.holds import close_holds, hold
+from ledger.lanes import Lane, get_lane, take_nonce
+from ledger.leases import Lease, check
+from ledger.states import BatchStatus, TransactionStatus
+from settlement.batching import gas_limit
+from settlement.context import Context
+from settlement.fees import Fees, cap_for, initial
+from settlement.lanes.adopt import adopt_execution, give_up_epoch
+from settlement.lanes.finality import Finality
+from settlement.lanes.sending import send, stop_lane
+from settlement.lanes.signing import SELF_TRANSFER_GAS, request_of, sign_batch, sign_self_transfer
+from settlement.verdicts import IdleVerdict, judge_idle
+from wallets.signer import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """One lane in one tick, free to send."""
+
+    ctx: Context
+    lease: Lease
+    lane: Lane
+    signer: Signer
+    finality: Finality
+
+
+async def resume(d: Dispatch) -> None:
+    """What was signed and perhaps not sent goes out first, with the same bytes."""
+    async with d.ctx.ledger.reading() as tx:
+        attempts = await open_attempts(tx, d.ctx.name, d.lane.lane)
+    for attempt in attempts:
+        if attempt.status is TransactionStatus.SIGNED:
+            await send(d.ctx, d.lease, attempt)
+
+
+async def dispatch(d: Dispatch) -> None:
+    """Send as many waiting batches as may be in flight, in the order of their sealing."""
+    async with d.ctx.ledger.reading() as tx:
+        attempts = await open_attempts(tx, d.ctx.name, d.lane.lane)
+        found = await open_batches(tx, d.ctx.name, d.lane.lane)
+        before = await get_batches(tx, [b.after_batch_id for b in found if b.after_batch_id])
+    waiting = _waiting(attempts, found, before)
+    if not waiting:
+        return
+    if not attempts and not await _idle_agrees(d):
+        return
+    room = d.ctx.policy.max_in_flight - len({a.nonce for a in attempts})
+    for batch in waiting[: max(room, 0)]:
+        if not await _send_batch(d, batch):
+            return  # in order: what waits behind it waits too
+
+
+def _waiting(attempts: list[Attempt], found: list[Batch], before: dict[int, Batch]) -> list[Batch]:
+    """Batches without an open attempt, whose predecessor is final."""
+    busy = {a.batch_id for a in attempts}
+    return [
+        b
+        for b in found
+        if b.id not in busy
+        and (b.after_batch_id is None or before[b.after_batch_id].status is BatchStatus.FINAL)
+    ]
+
+
+async def _idle_agrees(d: Dispatch) -> bool:
+    """With nothing in flight the chain's nonce must be ours: else halt, or fill the gap."""
+    nonce = await d.ctx.client.nonce(d.lane.sender)
+    d.ctx.observer.nonce_gap(d.ctx.name, d.lane.lane, d.lane.next_nonce - nonce)
+    match judge_idle(nonce, d.lane.next_nonce):
+        case IdleVerdict.OK:
+            return True
+        case IdleVerdict.AHEAD:
+            reason = (
+                f"the chain has used nonce {nonce - 1}, the database is at {d.lane.next_nonce}: "
+                "somebody else uses the key, or the database was restored"
+            )
+            async with d.ctx.ledger.transaction() as tx:
+                await check(tx, d.lease)
+                await stop_lane(tx, d.ctx, d.lane.lane, reason)
+            return False
+        case IdleVerdict.GAP:
+            await _fill_gap(d, nonce)
+            return False
+
+
+async def _fill_gap(d: Dispatch, nonce: int) -> None:
+    """Nothing is skipped: an unused nonce below the lane's next gets a transfer to oneself."""
+    async with d.ctx.ledger.reading() as tx:
+        used = await attempts_on(tx, d.ctx.name, d.lane.sender, nonce)
+    if used:
+        return  # an attempt was final on it: the node lags, or finality was violated
+    offer = await _offer(d, SELF_TRANSFER_GAS)
+    if offer is None:
+        return
+    new = await sign_self_transfer(
+        d.signer, d.ctx.chain.chain_id, d.ctx.name, d.lane.lane, "gap",
+        nonce=nonce, attempt=0, fees=offer,
+    )  # fmt: skip
+    async with d.ctx.ledger.transaction() as tx:
+        await check(tx, d.lease)
+        await store_attempt(tx, new)
+    await resume(d)
+
+
+async def _send_batch(d: Dispatch, batch: Batch) -> bool:
+    """Estimate, sign, store, send; whether the next batch may follow."""
+    async with d.ctx.ledger.reading() as tx:
+        before = await attempts_of_batches(tx, [batch.id])
+    reverts = sum(a.status is TransactionStatus.REVERTED for a in before)
+    if reverts >= d.ctx.policy.max_reverts:
+        async with d.ctx.ledger.transaction() as tx:
+            await check(tx, d.lease)
+            await stop_lane(tx, d.ctx, d.lane.lane, f"batch_{batch.id} reverted {reverts} times")
+        return False
+    try:
+        estimate = await d.ctx.client.estimate_gas(request_of(batch, d.lane.sender))
+        limit = gas_limit(estimate)
+    except CallReverted as error:
+        await _refused(d, batch, error.data)
+        return False
+    except ValueError as error:
+        await _hold_batch(d, batch, str(error))
+        return False
+    offer = await _offer(d, limit)
+    if offer is None or not await _can_pay(d, batch, limit * offer.max_fee + batch.value):
+        return False
+    async with d.ctx.ledger.reading() as tx:
+        lane = await get_lane(tx, d.ctx.name, d.lane.lane)
+    assert lane is not None
+    new = await sign_batch(
+        d.signer, d.ctx.chain.chain_id, batch,
+        nonce=lane.next_nonce, attempt=0, gas_limit=limit, fees=offer,
+    )  # fmt: skip
+    try:
+        async with d.ctx.ledger.transaction() as tx:
+            # P2. Before it nothing was sent; after it these bytes are sent until the nonce is used.
+            await check(tx, d.lease)
+            await take_nonce(tx, lane)
+            await store_attempt(tx, new)
+            await close_holds(tx, "batch", f"batch_{batch.id}", "sent")
+            await close_holds(tx, "batch", _gas_place(d), "funded")
+    except ConflictError:
+        return False
+    await resume(d)
+    return True
+
+
+async def _offer(d: Dispatch, limit: int) -> Fees | None:
+    """First offer; over the cap: wait, and say so."""
+    quote = await d.ctx.client.fees()
+    offer = initial(quote, cap_for(d.ctx.chain.fee_cap, limit))
+    if offer is None:
+        d.ctx.observer.note(
+            "waiting_for_lower_fees", chain=d.ctx.name, lane=d.lane.lane, base_fee=quote.base_fee
+        )
+    return offer
+
+
+async def _can_pay(d: Dispatch, batch: Batch, wei: int) -> bool:
+    """Whether the sender has the native coin; if not, a hold says which address to fund."""
+    has = await d.ctx.client.balance(d.lane.sender)
+    if has >= wei:
+        return True
+    reason = f"sponsor has {has} wei of native coin and needs {wei} for batch_{batch.id}"
+    async with d.ctx.ledger.transaction() as tx:
+        await hold(tx, "batch", "sponsor", _gas_place(d), reason)
+    d.ctx.observer.note("sponsor_empty", chain=d.ctx.name, lane=d.lane.lane, reason=reason)
+    return False
+
+
+def _gas_place(d: Dispatch) -> str:
+    return f"{d.ctx.name}/{d.lane.lane}/gas"
+
+
+async def _refused(d: Dispatch, batch: Batch, data: bytes) -> None:
+    """The chain would revert it now: executed, of a past epoch, or something to wait for."""
+    name = error_name(data)
+    if batch.purpose == "payout" and name == "AlreadyExecuted":
+        await adopt_execution(d.ctx, d.lease, d.lane.lane, batch, d.finality)
+    elif batch.purpose == "payout" and name == "WrongEpoch":
+        await give_up_epoch(d.ctx, d.lease, batch, d.finality)
+    else:
+        await _hold_batch(d, batch, describe_revert(data))
+
+
+async def _hold_batch(d: Dispatch, batch: Batch, reason: str) -> None:
+    async with d.ctx.ledger.transaction() as tx:
+        await check(tx, d.lease)
+        await hold(tx, "batch", "batch", f"batch_{batch.id}", reason)
+    d.ctx.observer.note("batch_waits", chain=d.ctx.name, batch=batch.id, reason=reason)

@@ -1,0 +1,215 @@
+"""Following what was sent: P5 and P6, reorgs, resends, and P4, replacements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+from chain.model import Receipt
+from chain.rpc.errors import RpcError
+from ledger.attempts import Attempt, move_attempt, open_attempts, store_attempt
+from ledger.batches import get_batches, move_batch
+from ledger.lanes import Lane
+from ledger.leases import Lease, check
+from ledger.states import BatchStatus, TransactionStatus
+from ledger.store import Tx
+from settlement.context import Context
+from settlement.fees import Fees, cap_for
+from settlement.finish import finish_attempt
+from settlement.lanes.finality import Finality, is_final
+from settlement.lanes.sending import send, stop_lane
+from settlement.lanes.signing import sign_batch, sign_self_transfer
+from settlement.verdicts import NonceStep, Pending, next_step
+from wallets.signer import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """One lane in one tick.
+
+    :param may_send: ``False`` while paused, halted or draining: then only watch.
+    """
+
+    ctx: Context
+    lease: Lease
+    lane: Lane
+    signer: Signer
+    finality: Finality
+    may_send: bool
+
+
+async def follow(f: Following) -> None:
+    """Bring every nonce in flight one step further, lowest first."""
+    async with f.ctx.ledger.reading() as tx:
+        attempts = await open_attempts(tx, f.ctx.name, f.lane.lane)
+    sent = [a for a in attempts if a.status is not TransactionStatus.SIGNED]
+    if not sent:
+        return
+    receipts = await f.ctx.client.receipts([a.tx_hash for a in sent])
+    found = {a.id: r for a, r in zip(sent, receipts, strict=True) if r is not None}
+    lowest = True
+    for _, same_nonce in groupby(sent, key=lambda a: a.nonce):
+        group = list(same_nonce)
+        mined = next((a for a in reversed(group) if a.id in found), None)
+        if mined is not None:
+            await _mined(f, group, mined, found[mined.id])
+        else:
+            await _unmined(f, group, is_lowest=lowest)
+            lowest = False
+
+
+async def _mined(f: Following, group: list[Attempt], mined: Attempt, receipt: Receipt) -> None:
+    final = await is_final(f.ctx.client, f.ctx.ledger, f.finality, receipt)
+    known = mined.status is TransactionStatus.MINED and mined.block_hash == receipt.block_hash
+    if not known:
+        # P5. A crash before it costs nothing: the receipt is asked for again.
+        async with f.ctx.ledger.transaction() as tx:
+            await check(tx, f.lease)
+            await _record_mined(tx, group, mined, receipt)
+    if not final:
+        return
+    async with f.ctx.ledger.transaction() as tx:
+        await check(tx, f.lease)
+        fresh = [
+            a for a in await open_attempts(tx, f.ctx.name, f.lane.lane) if a.nonce == mined.nonce
+        ]
+        stored = next((a for a in fresh if a.id == mined.id), None)
+        if stored is None or stored.status is not TransactionStatus.MINED:
+            return
+        await finish_attempt(tx, f.ctx, fresh, stored, receipt)
+    f.ctx.observer.fee_paid(f.ctx.name, mined.purpose, receipt.fee)
+
+
+async def _record_mined(tx: Tx, group: list[Attempt], mined: Attempt, receipt: Receipt) -> None:
+    # Before the reorg another attempt on this nonce was in a block: back first, the
+    # database allows one mined attempt per nonce.
+    for other in group:
+        if other.id != mined.id and other.status is TransactionStatus.MINED:
+            await _to_broadcast(tx, other)
+    await move_attempt(
+        tx,
+        mined,
+        TransactionStatus.MINED,
+        block_number=receipt.block_number,
+        block_hash=receipt.block_hash,
+        gas_used=receipt.gas_used,
+        fee_paid=receipt.fee,
+    )
+    if mined.batch_id is not None and receipt.status == 1:
+        batch = (await get_batches(tx, [mined.batch_id]))[mined.batch_id]
+        if batch.status is BatchStatus.SUBMITTED:
+            await move_batch(tx, batch, BatchStatus.EXECUTED)
+
+
+async def _to_broadcast(tx: Tx, attempt: Attempt) -> None:
+    await move_attempt(
+        tx,
+        attempt,
+        TransactionStatus.BROADCAST,
+        block_number=None,
+        block_hash=None,
+        gas_used=None,
+        fee_paid=None,
+    )
+
+
+async def _unmined(f: Following, group: list[Attempt], *, is_lowest: bool) -> None:
+    lost = next((a for a in group if a.status is TransactionStatus.MINED), None)
+    if lost is not None:
+        await _reorged(f, lost)
+        return
+    if not f.may_send:
+        return
+    newest = group[-1]
+    assert newest.broadcast_at is not None
+    now = f.ctx.clock.now()
+    if now - newest.broadcast_at < f.ctx.policy.patience.bump_after / 4:
+        return
+    pending = Pending(
+        nonce=newest.nonce,
+        offers=[Fees(a.max_fee, a.max_tip) for a in group],
+        broadcast_at=newest.broadcast_at,
+        final_nonce=await _final_nonce(f, newest, now),
+        is_lowest=is_lowest,
+    )
+    quote = await f.ctx.client.fees()
+    cap = cap_for(f.ctx.chain.fee_cap, newest.gas_limit)
+    step, fees = next_step(pending, quote, cap, f.ctx.policy.patience, now)
+    match step:
+        case NonceStep.WAIT:
+            return
+        case NonceStep.RESEND:
+            await send(f.ctx, f.lease, newest)
+        case NonceStep.BUMP:
+            assert fees is not None
+            await replace(f, newest, fees)
+        case NonceStep.FOREIGN:
+            await _foreign(f, group)
+
+
+async def _reorged(f: Following, lost: Attempt) -> None:
+    """It left the chain: back to broadcast, and the same bytes are sent again."""
+    async with f.ctx.ledger.transaction() as tx:
+        await check(tx, f.lease)
+        await _to_broadcast(tx, lost)
+        if lost.batch_id is not None:
+            batch = (await get_batches(tx, [lost.batch_id]))[lost.batch_id]
+            if batch.status is BatchStatus.EXECUTED:
+                await move_batch(tx, batch, BatchStatus.SUBMITTED)
+        stored = [a for a in await open_attempts(tx, f.ctx.name, f.lane.lane) if a.id == lost.id]
+    f.ctx.observer.note("transaction_reorged", chain=f.ctx.name, nonce=lost.nonce)
+    if f.may_send:
+        await send(f.ctx, f.lease, stored[0])
+
+
+async def _final_nonce(f: Following, attempt: Attempt, now: datetime) -> int | None:
+    """The sender's nonce at the final block; asked only of what is overdue."""
+    final = f.finality.final_block
+    assert attempt.broadcast_at is not None
+    if final is None or now - attempt.broadcast_at < f.ctx.policy.patience.bump_after:
+        return None
+    try:
+        return await f.ctx.client.nonce(attempt.sender, final)
+    except RpcError:
+        return None  # a pruned node has no state so far back: go on without
+
+
+async def _foreign(f: Following, group: list[Attempt]) -> None:
+    """The nonce is used for good and none of our hashes has a receipt, here or elsewhere."""
+    other = f.ctx.client.second()
+    if other is not None and any(await other.receipts([a.tx_hash for a in group])):
+        return
+    async with f.ctx.ledger.transaction() as tx:
+        await check(tx, f.lease)
+        reason = f"nonce {group[0].nonce} was used by a transaction that is not ours"
+        await stop_lane(tx, f.ctx, f.lane.lane, reason)
+
+
+async def replace(f: Following, newest: Attempt, fees: Fees, *, cancel: bool = False) -> None:
+    """P4: the same work on the same nonce at a higher offer, stored before it is sent.
+
+    :param cancel: a transfer to oneself instead; the outcome is whichever is mined.
+    """
+    attempt = newest.attempt + 1
+    if newest.batch_id is None or cancel:
+        purpose = "cancel" if cancel else newest.purpose
+        new = await sign_self_transfer(
+            f.signer, f.ctx.chain.chain_id, f.ctx.name, f.lane.lane, purpose,
+            nonce=newest.nonce, attempt=attempt, fees=fees,
+        )  # fmt: skip
+    else:
+        async with f.ctx.ledger.reading() as tx:
+            batch = (await get_batches(tx, [newest.batch_id]))[newest.batch_id]
+        new = await sign_batch(
+            f.signer, f.ctx.chain.chain_id, batch,
+            nonce=newest.nonce, attempt=attempt, gas_limit=newest.gas_limit, fees=fees,
+        )  # fmt: skip
+    async with f.ctx.ledger.transaction() as tx:
+        await check(tx, f.lease)
+        attempt_id = await store_attempt(tx, new)
+        stored = next(
+            a for a in await open_attempts(tx, f.ctx.name, f.lane.lane) if a.id == attempt_id
+        )
+    f.ctx.observer.replaced(f.ctx.name, f.lane.lane)
+    await send(f.ctx, f.lease, stored)

@@ -1,0 +1,176 @@
+"""From queued payouts to sealed batches: simulate, set aside who would fail, P1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.exc import IntegrityError
+
+from chain.helper_contracts import (
+    batch_digest,
+    content_hash,
+    encode_pay_batch,
+    pack_batch,
+)
+from config.units import Address, Amount
+from ledger.batches import NewBatch, next_onchain_id, seal_batch
+from ledger.books import totals_of
+from ledger.holds import hold
+from ledger.leases import Lease, check
+from ledger.payouts import (
+    PayoutMove,
+    held_payouts,
+    lock_payouts,
+    move_payouts,
+    put_into_batch,
+    queued_payouts,
+)
+from ledger.postings import AccountKind, AccountRef, InsufficientFundsError, available
+from ledger.states import PayoutStatus
+from ledger.views import Row
+from settlement.batching import pick_batch
+from settlement.context import Context
+from settlement.lanes.adopt import epoch_of
+from settlement.lanes.finality import Finality
+from settlement.simulation import blacklisted, is_token_paused, simulate
+
+LANE = "payouts"
+TOKEN_PAUSED = "token is paused"  # noqa: S105
+BLACKLISTED = "recipient is blacklisted by the token's issuer"
+_MOST_QUEUED = 5_000
+_MOST_BATCHES = 30
+"""Batches sealed in one tick; what is left goes with the next."""
+
+
+async def seal_payouts(ctx: Context, lease: Lease, finality: Finality) -> int:
+    """Seal what the treasury can pay; returns how many batches were made."""
+    sealed = 0
+    for _ in range(_MOST_BATCHES):
+        async with ctx.ledger.reading() as tx:
+            queued = await queued_payouts(tx, ctx.name, _MOST_QUEUED)
+            tokens = list(dict.fromkeys(row["token"] for row in queued))
+            refs = {t: AccountRef(AccountKind.TREASURY, ctx.name, t) for t in tokens}
+            totals = await totals_of(tx, refs.values())
+        drawable = {t: available(AccountKind.TREASURY, totals[refs[t]]) for t in tokens}
+        picked = pick_batch(queued, drawable, ctx.settings.max_batch)
+        if picked is None:
+            return sealed
+        payable = await _set_aside(ctx, lease, *picked)
+        if payable and not await _seal(ctx, lease, picked[0], payable, finality):
+            return sealed
+        sealed += bool(payable)
+    return sealed
+
+
+async def _set_aside(ctx: Context, lease: Lease, token: str, rows: list[Row]) -> list[Row]:
+    """Those who can be paid now; the others go on hold with the reason."""
+    address = ctx.ledger.catalogue.token(ctx.name, token).address
+    entries = [(Address(row["address"]), int(row["amount"])) for row in rows]
+    if await is_token_paused(ctx, address):
+        reasons = dict.fromkeys(range(len(rows)), TOKEN_PAUSED)
+    else:
+        listed = await blacklisted(ctx, address, [account for account, _ in entries])
+        reasons = await simulate(ctx, ctx.contracts.treasury, address, entries)
+        reasons |= dict.fromkeys(listed, BLACKLISTED)
+    if reasons:
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            fresh = {r["id"]: r for r in await lock_payouts(tx, [rows[i]["id"] for i in reasons])}
+            moves = [
+                PayoutMove(fresh[rows[i]["id"]], PayoutStatus.ON_HOLD, reason)
+                for i, reason in sorted(reasons.items())
+                if fresh[rows[i]["id"]]["status"] == PayoutStatus.QUEUED
+            ]
+            await move_payouts(tx, moves)
+    return [row for i, row in enumerate(rows) if i not in reasons]
+
+
+async def _seal(
+    ctx: Context, lease: Lease, token: str, rows: Sequence[Row], finality: Finality
+) -> bool:
+    """P1. Before it nothing is promised to the chain; after it id and content never change."""
+    batch = await _signed_batch(ctx, token, rows, finality)
+    if batch is None:
+        return False
+    try:
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            locked = {row["id"]: row for row in await lock_payouts(tx, [r["id"] for r in rows])}
+            if any(locked[r["id"]]["status"] != PayoutStatus.QUEUED for r in rows):
+                return False  # canceled or held meanwhile: picked again in the next round
+            batch_id = await seal_batch(tx, batch)
+            await put_into_batch(tx, [locked[r["id"]] for r in rows], batch_id)
+    except (IntegrityError, InsufficientFundsError):
+        # Another process took the on-chain id or the money between reading and sealing;
+        # nothing of this commit remains.
+        return False
+    ctx.observer.batch_sealed(ctx.name, LANE, len(rows))
+    return True
+
+
+async def _signed_batch(
+    ctx: Context, token: str, rows: Sequence[Row], finality: Finality
+) -> NewBatch | None:
+    cursor = finality.cursor
+    if cursor is None:
+        return None
+    treasury = ctx.contracts.treasury
+    address = ctx.ledger.catalogue.token(ctx.name, token).address
+    entries = [(Address(row["address"]), Amount(row["amount"])) for row in rows]
+    total = sum(amount for _, amount in entries)
+    (held,) = await ctx.client.token_balances(address, [treasury])
+    if held < total:
+        await _treasury_short(ctx, shortage(token, held, total), token)
+        return None
+    epoch = await epoch_of(ctx, treasury)
+    async with ctx.ledger.reading() as tx:
+        onchain_id = await next_onchain_id(tx, ctx.name, epoch)
+    packed = pack_batch(entries)
+    digest = batch_digest(
+        ctx.chain.chain_id, treasury, epoch, onchain_id, address, content_hash(packed)
+    )
+    signature = await ctx.wallets.treasury_signer().sign_digest(digest)
+    return NewBatch(
+        chain=ctx.name,
+        lane=LANE,
+        purpose="payout",
+        token=token,
+        content_hash=content_hash(packed),
+        target=treasury,
+        calldata=encode_pay_batch(epoch, onchain_id, address, packed, signature),
+        size=len(rows),
+        sealed_block=min(cursor.final.number, cursor.cursor.number),
+        epoch=epoch,
+        onchain_id=onchain_id,
+    )
+
+
+def shortage(token: str, held: int, total: int) -> str:
+    """Why nothing is sealed although the books say that the money is there."""
+    return f"the treasury holds {held} base units of {token} on chain, the books need {total}"
+
+
+async def _treasury_short(ctx: Context, reason: str, token: str) -> None:
+    """Ledger and chain disagree: nothing is paid in this token until somebody has looked."""
+    async with ctx.ledger.transaction() as tx:
+        await hold(tx, "batch", "treasury", f"{ctx.name}/{token}/treasury", reason)
+    ctx.observer.note("treasury_short", chain=ctx.name, token=token, reason=reason)
+
+
+async def release_paused(ctx: Context, lease: Lease) -> None:
+    """Queue again what waited for its token's pause to end."""
+    async with ctx.ledger.reading() as tx:
+        waiting = await held_payouts(tx, ctx.name, TOKEN_PAUSED)
+    for token in dict.fromkeys(row["token"] for row in waiting):
+        address = ctx.ledger.catalogue.token(ctx.name, token).address
+        if await is_token_paused(ctx, address):
+            continue
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            rows = await lock_payouts(tx, [r["id"] for r in waiting if r["token"] == token])
+            moves = [
+                PayoutMove(row, PayoutStatus.QUEUED)
+                for row in rows
+                if row["status"] == PayoutStatus.ON_HOLD
+            ]
+            await move_payouts(tx, moves)

@@ -1,0 +1,209 @@
+"""One chain's settlement: ticks under a lease, beside any number of others that wait.
+
+What it guarantees: whatever the database says was promised is carried out
+exactly once, by whichever process leads, through any number of restarts. What
+it does not: that it leads. A tick without the lease does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from chain.client import ChainClient
+from chain.deployment import HelperContracts
+from chain.rpc.errors import RpcError
+from config.chains import ChainSettings
+from config.clock import Clock
+from config.errors import DatabaseError, LeaseLostError, WalletError
+from config.models import SettlementSettings
+from ledger.batches import open_batches
+from ledger.leases import DEFAULT_TTL, Lease, acquire, release, renew
+from ledger.pauses import is_paused
+from ledger.store import Ledger
+from settlement.context import Context, Policy, Wallets
+from settlement.fallback import deposit_lane_index, seal_fallback_sweeps
+from settlement.lanes.finality import Finality, read_finality
+from settlement.lanes.lane import tick_lane
+from settlement.observer import SettlementObserver
+from settlement.payouts import release_paused, seal_payouts
+from settlement.support7702 import supports_7702
+from settlement.sweeps import seal_sweeps
+
+RENEW_EVERY = timedelta(seconds=3)
+
+
+def lease_name(chain: str) -> str:
+    """The lease under which a chain's settlement acts."""
+    return f"settlement:{chain}"
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementStatus:
+    """For readiness: ``leading`` is ``False`` for a healthy standby too."""
+
+    chain: str
+    leading: bool
+    last_tick_at: datetime | None
+    last_error: str | None
+
+
+class ChainSettlement:
+    """Sweeps and payouts of one chain. ``owner_id`` names one process start."""
+
+    def __init__(
+        self,
+        chain: ChainSettings,
+        *,
+        client: ChainClient,
+        ledger: Ledger,
+        wallets: Wallets,
+        contracts: HelperContracts,
+        settings: SettlementSettings,
+        clock: Clock,
+        observer: SettlementObserver,
+        owner_id: str,
+        policy: Policy | None = None,
+    ) -> None:
+        self.context = Context(
+            chain, client, ledger, wallets, contracts, settings, clock, observer, policy or Policy()
+        )
+        self._owner = owner_id
+        self._lease: Lease | None = None
+        self._draining = False
+        self._last_tick_at: datetime | None = None
+        self._last_error: str | None = None
+        self._supports_7702: bool | None = None
+
+    def status(self) -> SettlementStatus:
+        """What readiness and metrics ask."""
+        name = self.context.name
+        return SettlementStatus(name, self._lease is not None, self._last_tick_at, self._last_error)
+
+    async def tick(self) -> bool:
+        """One bounded round; ``False`` when another process leads and nothing was done.
+
+        In order: the lease, what is in flight, sweeps, payouts. A pause or a halted chain
+        leaves only the watching of what is in flight.
+
+        :raises LeaseLostError: the lease went while working; the next tick takes it again.
+        :raises RpcError: the chain does not answer.
+        :raises DatabaseError: the database does not.
+        """
+        ctx = self.context
+        async with ctx.ledger.transaction() as tx:
+            self._lease = await acquire(tx, lease_name(ctx.name), self._owner, DEFAULT_TTL)
+        if self._lease is None:
+            return False
+        lease, finality = self._lease, await read_finality(ctx.ledger, ctx.name)
+        await self._sweep_lanes(lease, finality)
+        await self._payout_lane(lease, finality)
+        self._last_tick_at = ctx.clock.now()
+        return True
+
+    async def _may_send(self, what: str, finality: Finality) -> bool:
+        """Read anew for each lane: a pause takes effect within one tick."""
+        if self._draining or finality.cursor is None or finality.cursor.halted_reason is not None:
+            return False
+        async with self.context.ledger.reading() as tx:
+            if what == "sweeps":
+                return not await is_paused(tx, "sweeps", self.context.name)
+            return not await is_paused(tx, "payouts", self.context.name)
+
+    async def _sweep_lanes(self, lease: Lease, finality: Finality) -> None:
+        ctx = self.context
+        may_send = await self._may_send("sweeps", finality)
+        signer = ctx.wallets.sponsor("sweeps")
+        if self._supports_7702 is None:
+            self._supports_7702 = await supports_7702(ctx)
+        seal: Callable[[], Awaitable[int]]
+        if self._supports_7702:
+            seal = lambda: seal_sweeps(ctx, lease, finality)  # noqa: E731
+        else:
+            seal = lambda: seal_fallback_sweeps(ctx, lease, finality)  # noqa: E731
+        await tick_lane(ctx, lease, "sweeps", signer, finality, may_send=may_send, seal=seal)
+        async with ctx.ledger.reading() as tx:
+            names = {b.lane for b in await open_batches(tx, ctx.name)}
+        for name in sorted(names):
+            index = deposit_lane_index(name)
+            if index is not None:
+                sender = ctx.wallets.deposit_signer(index)
+                await tick_lane(ctx, lease, name, sender, finality, may_send=may_send)
+
+    async def _payout_lane(self, lease: Lease, finality: Finality) -> None:
+        ctx = self.context
+        may_send = await self._may_send("payouts", finality)
+
+        async def seal() -> int:
+            await release_paused(ctx, lease)
+            return await seal_payouts(ctx, lease, finality)
+
+        signer = ctx.wallets.sponsor("payouts")
+        await tick_lane(ctx, lease, "payouts", signer, finality, may_send=may_send, seal=seal)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tick until told to stop; trouble with chain, database or signer is told and retried.
+
+        Anything else is a bug and goes to the supervisor. On stop: no new work, the tick
+        that runs ends with everything stored, the lease is given back.
+        """
+        keeper = asyncio.create_task(self._keep_lease(stop), name=f"lease {self.context.name}")
+        stopping = asyncio.create_task(self._drain_on(stop))
+        try:
+            while not stop.is_set():
+                await self._guarded_tick()
+                await self._wait(stop, self.context.chain.poll_interval)
+        finally:
+            for task in (keeper, stopping):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            await self._give_back()
+
+    async def _guarded_tick(self) -> None:
+        try:
+            await self.tick()
+        except (RpcError, DatabaseError, WalletError, LeaseLostError) as error:
+            self._last_error = str(error)
+            if isinstance(error, LeaseLostError):
+                self._lease = None
+            self.context.observer.note(
+                "settlement_tick_failed", chain=self.context.name, error=str(error)
+            )
+        else:
+            self._last_error = None
+
+    async def _drain_on(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._draining = True
+
+    async def _keep_lease(self, stop: asyncio.Event) -> None:
+        """A tick may take longer than a lease where providers are slow."""
+        while not stop.is_set():
+            await self._wait(stop, RENEW_EVERY)
+            lease = self._lease
+            if lease is None:
+                continue
+            with suppress(LeaseLostError, DatabaseError):
+                async with self.context.ledger.transaction() as tx:
+                    await renew(tx, lease)
+
+    async def _give_back(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            with suppress(DatabaseError):
+                async with self.context.ledger.transaction() as tx:
+                    await release(tx, lease)
+
+    async def _wait(self, stop: asyncio.Event, pause: timedelta) -> None:
+        """Until the pause is over or the daemon stops, whichever is first."""
+        stopped = asyncio.create_task(stop.wait())
+        slept = asyncio.create_task(self.context.clock.sleep(pause.total_seconds()))
+        try:
+            await asyncio.wait({stopped, slept}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            slept.cancel()

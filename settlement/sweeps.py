@@ -1,0 +1,187 @@
+"""From confirmed deposits to sealed sweeps: choose, look at each account, simulate, P1."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from chain.helper_contracts import content_hash, encode_sweep, pack_batch
+from chain.model import Authorization as CallAuthorization
+from config.catalogue import Token
+from config.errors import ConflictError
+from config.money import parse_amount
+from config.units import Address, Amount
+from ledger.batches import NewBatch, seal_batch
+from ledger.books import totals_of
+from ledger.holds import hold, open_places
+from ledger.leases import Lease, check
+from ledger.payouts import queued_payouts
+from ledger.postings import AccountKind, AccountRef, available
+from ledger.store import Tx
+from ledger.sweeps import Deposit, pending_sweeps, seal_items, unswept_deposits
+from settlement.context import Context
+from settlement.lanes.finality import Finality
+from settlement.simulation import is_token_paused, simulate
+from settlement.sweep_plan import AccountState, account_state, choose, fit
+from wallets.signer import Authorization
+
+LANE = "sweeps"
+_MOST_QUEUED = 5_000
+
+
+async def chosen_deposits(ctx: Context, token: Token) -> list[Deposit]:
+    """What to sweep of one token now."""
+    async with ctx.ledger.reading() as tx:
+        deposits = await unswept_deposits(tx, ctx.name, token.symbol)
+        if not deposits:
+            return []
+        needed = (await _needed(tx, ctx)).get(token.symbol, 0)
+        held = await open_places(tx, "batch", f"{ctx.name}/")
+        now = tx.now
+    return choose(
+        [d for d in deposits if not places_of(ctx.name, d) & held],
+        needed=needed,
+        minimum=parse_amount(ctx.settings.sweep_minimum, token.decimals),
+        gather=ctx.policy.gather,
+        now=now,
+    )
+
+
+def places_of(chain: str, deposit: Deposit) -> set[str]:
+    """Under which names a hold stops this deposit: its account, or it in this token."""
+    account = f"{chain}/{deposit.address.hex()}"
+    return {account, f"{account}/{deposit.token}"}
+
+
+async def _needed(tx: Tx, ctx: Context) -> dict[str, int]:
+    """What queued payouts lack in the treasury and on the way to it, by token."""
+    wanted: dict[str, int] = defaultdict(int)
+    for row in await queued_payouts(tx, ctx.name, _MOST_QUEUED):
+        wanted[row["token"]] += row["amount"]
+    refs = {t: AccountRef(AccountKind.TREASURY, ctx.name, t) for t in wanted}
+    totals = await totals_of(tx, refs.values())
+    coming = await pending_sweeps(tx, ctx.name)
+    return {
+        token: amount - available(AccountKind.TREASURY, totals[refs[token]]) - coming.get(token, 0)
+        for token, amount in wanted.items()
+    }
+
+
+async def seal_sweeps(ctx: Context, lease: Lease, finality: Finality) -> int:
+    """Seal one sweep per token that has something to sweep; returns how many were made."""
+    if finality.cursor is None:
+        return 0
+    sealed = 0
+    for token in ctx.ledger.catalogue.payable_tokens(ctx.name):
+        deposits = await chosen_deposits(ctx, token)
+        if not deposits or await is_token_paused(ctx, token.address):
+            continue
+        states = await account_states(ctx, lease, [d.address for d in deposits])
+        ready = await _without_failing(ctx, lease, token, fit(deposits, states), states)
+        if ready:
+            sealed += await _seal(ctx, lease, token, ready, states, finality.cursor.final.number)
+    return sealed
+
+
+async def account_states(
+    ctx: Context, lease: Lease, addresses: Sequence[Address]
+) -> dict[Address, AccountState]:
+    """Each deposit account right now; what is strange is held and told."""
+    codes = await ctx.client.codes(addresses)
+    nonces = await ctx.client.nonces(addresses)
+    states = {
+        address: account_state(code, nonce, ctx.contracts.forwarder)
+        for address, code, nonce in zip(addresses, codes, nonces, strict=True)
+    }
+    strange = [a for a, state in states.items() if state is AccountState.STRANGE]
+    if strange:
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            for address in strange:
+                await hold(
+                    tx,
+                    "batch",
+                    "address",
+                    f"{ctx.name}/{address.hex()}",
+                    "deposit account has sent transactions or runs foreign code",
+                )
+        ctx.observer.note("strange_deposit_accounts", chain=ctx.name, count=len(strange))
+    return states
+
+
+async def _authorize(
+    ctx: Context, deposits: Sequence[Deposit], states: dict[Address, AccountState]
+) -> list[Authorization]:
+    """EIP-7702 authorizations of the accounts that do not delegate yet, bound to this chain."""
+    return [
+        await ctx.wallets.deposit_signer(d.derivation_index).sign_authorization(
+            ctx.chain.chain_id, ctx.contracts.forwarder, 0
+        )
+        for d in deposits
+        if states[d.address] is AccountState.FRESH
+    ]
+
+
+async def _without_failing(
+    ctx: Context,
+    lease: Lease,
+    token: Token,
+    deposits: list[Deposit],
+    states: dict[Address, AccountState],
+) -> list[Deposit]:
+    """Simulate; who would fail is held with the reason and left where it is."""
+    if not deposits:
+        return []
+    authorizations = [
+        CallAuthorization(
+            a.chain_id,
+            a.delegate,
+            a.nonce,
+            a.signature.y_parity,
+            a.signature.r,
+            a.signature.s,
+        )
+        for a in await _authorize(ctx, deposits, states)
+    ]
+    entries = [(d.address, d.amount) for d in deposits]
+    reasons = await simulate(ctx, ctx.contracts.collector, token.address, entries, authorizations)
+    if reasons:
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            for index, reason in reasons.items():
+                place = f"{ctx.name}/{deposits[index].address.hex()}/{token.symbol}"
+                await hold(tx, "batch", "sweep", place, reason)
+    return [d for index, d in enumerate(deposits) if index not in reasons]
+
+
+async def _seal(
+    ctx: Context,
+    lease: Lease,
+    token: Token,
+    deposits: list[Deposit],
+    states: dict[Address, AccountState],
+    block: int,
+) -> bool:
+    """P1: batch, items, pending postings, payments tied to them, in one commit."""
+    packed = pack_batch([(d.address, Amount(d.amount)) for d in deposits])
+    batch = NewBatch(
+        chain=ctx.name,
+        lane=LANE,
+        purpose="sweep",
+        token=token.symbol,
+        content_hash=content_hash(packed),
+        target=ctx.contracts.collector,
+        calldata=encode_sweep(token.address, packed),
+        size=len(deposits),
+        sealed_block=block,
+        authorizations=[a.as_item() for a in await _authorize(ctx, deposits, states)],
+    )
+    try:
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            batch_id = await seal_batch(tx, batch)
+            await seal_items(tx, ctx.name, batch_id, deposits)
+    except ConflictError:
+        return False  # a payment was reversed between reading and sealing: chosen again
+    ctx.observer.batch_sealed(ctx.name, LANE, len(deposits))
+    return True
