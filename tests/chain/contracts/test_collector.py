@@ -109,6 +109,23 @@ async def test_sweep__account_that_does_not_delegate__is_a_failure_not_a_no_op(
     assert [failure.index for failure in foreseen] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "0x60015f5260205ff3",  # answers a word that is 1
+        "0x60205ff3",  # answers a word that is 0
+        "0x",
+    ],
+)
+async def test_sweep__account_with_code_that_answers_something_else__a_failure(
+    world: World, code: str
+) -> None:
+    token = await world.usdc()
+    await world.chain.rpc.call("anvil_setCode", checksum(recipient(1)), code)
+    swept, (failure,) = await sweep(world, token, [(recipient(1), 10)])
+    assert (swept.failed_count, failure.index) == (1, 0)
+
+
 async def test_sweep__delegated_to_another_collectors_forwarder__fails_with_its_reason(
     world: World,
 ) -> None:

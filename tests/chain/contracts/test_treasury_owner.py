@@ -110,5 +110,7 @@ async def test_ownership__changes_hands_in_two_steps__and_can_be_withdrawn(
     await world.run(target, "offerOwnership(address)", heir, by=world.owner)
     await world.run(target, "acceptOwnership()", by=world.stranger)
     assert decode_address(await world.chain.call(target, encode_call("owner()"))) == heir
+    # Used once: a former owner could take the contract back at any time otherwise.
+    assert error_name(await world.refusal(target, accept, by=world.stranger)) == "NotPendingOwner"
     data = encode_call("offerOwnership(address)", heir)
     assert error_name(await world.refusal(target, data, by=world.owner)) == "NotOwner"
