@@ -50,12 +50,13 @@ def pick_batch(
     return None
 
 
-def gas_limit(estimate: int) -> int:
-    """Limit for an estimate: room for refunds, for balances that became zero, for a failure.
+def gas_limit(estimate: int, *, may_fail: bool) -> int:
+    """Limit for an estimate: room for refunds and for balances that became zero.
 
+    :param may_fail: entries may fail by themselves; that needs gas left unspent.
     :raises ValueError: the estimate itself is over the cap (EIP-7825).
     """
     if estimate > TX_GAS_CAP:
         raise ValueError(f"{estimate} gas are over the cap of a transaction ({TX_GAS_CAP})")
-    wanted = estimate + estimate * _MARGIN_PERCENT // 100 + _FAILURE_RESERVE
-    return min(wanted, TX_GAS_CAP)
+    reserve = _FAILURE_RESERVE if may_fail else 0
+    return min(estimate + estimate * _MARGIN_PERCENT // 100 + reserve, TX_GAS_CAP)

@@ -130,7 +130,7 @@ async def _send_batch(d: Dispatch, batch: Batch) -> bool:
         return False
     try:
         estimate = await d.ctx.client.estimate_gas(request_of(batch, d.lane.sender))
-        limit = gas_limit(estimate)
+        limit = gas_limit(estimate, may_fail=batch.purpose in {"payout", "sweep"})
     except CallReverted as error:
         await _refused(d, batch, error.data)
         return False

@@ -1,0 +1,375 @@
+"""A whole way out on Anvil: tokens, contracts, books, a small watcher, settlement."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chain.abi import decode_uint, encode_call
+from chain.anvil import DevRpc
+from chain.client import ChainClient
+from chain.deployment import Deployer, HelperContracts, deployment_steps, plan_addresses
+from chain.erc20 import encode_balance_of, encode_transfer
+from chain.model import Log
+from config.catalogue import Catalogue
+from config.chains import ChainSettings
+from config.clock import SystemClock
+from config.models import SettlementSettings
+from config.units import Address, Amount, checksum
+from ledger.cursors import BlockMark, BlockRow, advance_cursor, get_cursor, rewind, start_cursor
+from ledger.invoices import (
+    InvoiceSpec,
+    Tolerance,
+    Touched,
+    create_invoices,
+    load_views,
+    refresh_invoices,
+)
+from ledger.payment_moves import PaymentMove, move_payments, open_payments
+from ledger.payment_rows import PaymentPolicy
+from ledger.payment_rules import Sighting
+from ledger.payments import record_sightings
+from ledger.payouts import NewPayout, create_payouts
+from ledger.schema import merchants, payout_destinations, payouts
+from ledger.sql import as_row
+from ledger.states import PaymentStatus
+from ledger.store import Ledger, make_engine
+from settlement.context import Policy
+from settlement.observer import SilentObserver
+from settlement.service import ChainSettlement
+from settlement.verdicts import Patience
+from tests.support.clock import ManualClock, SeededEntropy
+from tests.support.dev_chain import DevChain, LocalSigner, address_of, dev_account
+from wallets.derivation import DepositDeriver
+from wallets.keyring import KeyRing, keyring_from_mnemonic
+
+CHAIN_ID = 31337
+# Not Anvil's own: its funded accounts lie on the path of the deposit addresses, and an
+# account that has sent cannot be a deposit address.
+MNEMONIC = "legal winner thank year wave sausage worth useful legal winner thank yellow"
+CONFIRMATIONS = 3
+PAYER = 5
+"""Anvil's account that pays the invoices; the others belong to sponsors or the deployer."""
+
+
+def recipient(number: int) -> Address:
+    """A merchant's own address, never used before."""
+    return Address(bytes([0xBB]) * 16 + number.to_bytes(4))
+
+
+@dataclass
+class Recorder(SilentObserver):
+    """Keeps what settlement told."""
+
+    notes: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    replacements: int = 0
+    sealed: list[tuple[str, int]] = field(default_factory=list)
+
+    def note(self, event: str, **fields: object) -> None:
+        self.notes.append((event, fields))
+
+    def replaced(self, chain: str, lane: str) -> None:
+        self.replacements += 1
+
+    def batch_sealed(self, chain: str, lane: str, size: int) -> None:
+        self.sealed.append((lane, size))
+
+    def count(self, event: str) -> int:
+        return sum(name == event for name, _ in self.notes)
+
+
+@dataclass
+class World:
+    rpc: DevRpc
+    dev: DevChain
+    client: ChainClient
+    ledger: Ledger
+    clock: ManualClock
+    chain: ChainSettings
+    contracts: HelperContracts
+    keys: KeyRing
+    tokens: dict[str, Address]
+    url: str
+    settings: SettlementSettings = field(default_factory=SettlementSettings)
+    policy: Policy = field(
+        default_factory=lambda: Policy(
+            patience=Patience(timedelta(seconds=30), timedelta(seconds=60)), gather=timedelta()
+        )
+    )
+    observer: Recorder = field(default_factory=Recorder)
+    services: int = 0
+    merchants: int = 0
+
+    # --- settlement --------------------------------------------------------------------
+
+    def service(self, **changes: Any) -> ChainSettlement:
+        """A new process over the same database; ``changes`` replace its parts."""
+        self.services += 1
+        parts: dict[str, Any] = {
+            "client": self.client,
+            "ledger": self.ledger,
+            "wallets": self.keys,
+            "contracts": self.contracts,
+            "settings": self.settings,
+            "clock": self.clock,
+            "observer": self.observer,
+            "owner_id": f"process-{self.services}",
+            "policy": self.policy,
+        }
+        return ChainSettlement(self.chain, **(parts | changes))
+
+    async def settle(
+        self, service: ChainSettlement, until: Callable[[], Awaitable[bool]], rounds: int = 40
+    ) -> None:
+        """Tick, mine and watch until it holds."""
+        for _ in range(rounds):
+            await service.tick()
+            await self.watch(mine=1)
+            if await until():
+                return
+        raise AssertionError(f"not settled after {rounds} rounds: {self.observer.notes[-6:]}")
+
+    # --- money in ----------------------------------------------------------------------
+
+    async def merchant(self, address: Address | None = None, fee_bps: int | None = None) -> str:
+        self.merchants += 1
+        merchant_id = f"mer_{self.merchants}"
+        async with self.ledger.transaction() as tx:
+            await tx.conn.execute(
+                merchants.insert().values(
+                    id=merchant_id, name=merchant_id, created_at=tx.now, fee_bps=fee_bps
+                )
+            )
+            await tx.conn.execute(
+                payout_destinations.insert().values(
+                    id=tx.new_id("pd"),
+                    merchant_id=merchant_id,
+                    chain="anvil",
+                    address=address or recipient(self.merchants),
+                    status="active",
+                    created_at=tx.now,
+                    active_at=tx.now,
+                )
+            )
+        return merchant_id
+
+    async def paid_invoice(self, merchant_id: str, symbol: str, amount: int) -> Address:
+        """An invoice and its payment, mined but not watched yet."""
+        token = self.ledger.catalogue.token("anvil", symbol)
+        spec = InvoiceSpec(
+            amount=max(token.to_micros(amount), 1),
+            currency="USD",
+            options=(token,),
+            expires_at=self.clock.now() + timedelta(hours=1),
+            monitor_until=datetime(2100, 1, 1, tzinfo=UTC),
+        )
+        deriver = DepositDeriver(self.keys.deposit_xpub)
+        async with self.ledger.transaction() as tx:
+            (invoice_id,) = await create_invoices(tx, merchant_id, [spec], deriver.addresses)
+            view = (await load_views(tx, [invoice_id]))[invoice_id]
+        deposit = Address(bytes.fromhex(view["address"][2:]))
+        await self.pay(symbol, deposit, amount)
+        return deposit
+
+    async def pay(self, symbol: str, to: Address, amount: int) -> None:
+        data = encode_transfer(to, Amount(amount))
+        await self.dev.must(dev_account(PAYER), self.tokens[symbol], data)
+
+    async def mint(self, symbol: str, to: Address, amount: int) -> None:
+        data = encode_call("mint(address,uint256)", to, amount)
+        await self.dev.must(dev_account(0), self.tokens[symbol], data)
+
+    async def run(self, to: Address, signature: str, *values: object) -> None:
+        await self.dev.must(dev_account(0), to, encode_call(signature, *values))
+
+    # --- a small watcher ---------------------------------------------------------------
+
+    async def mine(self, blocks: int = 1) -> None:
+        await self.rpc.call("anvil_mine", hex(blocks))
+
+    async def watch(self, *, mine: int = 0) -> None:
+        """Bring the books up to the head: reorgs, payments, confirmations, finality."""
+        if mine:
+            await self.mine(mine)
+        head = int(await self.rpc.call("eth_blockNumber"), 16)
+        await self._unwind(head)
+        async with self.ledger.reading() as tx:
+            cursor = await get_cursor(tx, "anvil")
+        assert cursor is not None
+        for number in range(cursor.cursor.number + 1, head + 1):
+            await self._take(number)
+        self.clock.advance(1)
+
+    async def _unwind(self, head: int) -> None:
+        while True:
+            async with self.ledger.reading() as tx:
+                cursor = await get_cursor(tx, "anvil")
+            assert cursor is not None
+            number = min(cursor.cursor.number, head)
+            header = await self.client.block(number)
+            if number == cursor.cursor.number and header and header.hash == cursor.cursor.hash:
+                return
+            ancestor = await self._row(cursor.cursor.number - 1)
+            async with self.ledger.transaction() as tx:
+                touched = Touched()
+                await rewind(
+                    tx,
+                    "anvil",
+                    expected=cursor.cursor,
+                    ancestor=ancestor,
+                    policy=PaymentPolicy(),
+                    touched=touched,
+                )
+                await refresh_invoices(tx, touched.ids, Tolerance())
+
+    async def _row(self, number: int) -> BlockRow:
+        header = await self.client.block(number)
+        assert header is not None
+        at = datetime.fromtimestamp(header.timestamp, UTC)
+        return BlockRow(header.number, header.hash, header.parent_hash, at)
+
+    async def _take(self, number: int) -> None:
+        row = await self._row(number)
+        logs = await self.client.transfer_logs_of_block(
+            row.hash, tokens=list(self.tokens.values()), recipients=None
+        )
+        found = [_sighting(log, row, await self._ordinal(log)) for log in logs]
+        final = await self._row(max(number - CONFIRMATIONS + 1, 0))
+        touched = Touched()
+        async with self.ledger.transaction() as tx:
+            cursor = await get_cursor(tx, "anvil")
+            assert cursor is not None
+            await record_sightings(tx, found, PaymentPolicy(), touched)
+            mark = BlockMark(final.number, final.hash)
+            await advance_cursor(
+                tx,
+                "anvil",
+                expected=cursor.cursor,
+                new_blocks=[row],
+                top=row,
+                final=mark if mark.number > cursor.final.number else cursor.final,
+            )
+            moves = [
+                PaymentMove(p, PaymentStatus.CONFIRMED)
+                for p in await open_payments(tx, "anvil")
+                if p["block_number"] <= final.number
+            ]
+            await move_payments(tx, moves, PaymentPolicy(), touched)
+            await refresh_invoices(tx, touched.ids, Tolerance())
+
+    async def _ordinal(self, log: Log) -> int:
+        receipt = await self.client.receipt(log.tx_hash)
+        assert receipt is not None
+        return [entry.log_index for entry in receipt.logs].index(log.log_index)
+
+    # --- asking ------------------------------------------------------------------------
+
+    async def promise(self, merchant_id: str, symbol: str, amount: int, to: Address) -> str:
+        """A payout as a run would make it."""
+        async with self.ledger.transaction() as tx:
+            new = NewPayout(merchant_id, "anvil", symbol, amount, to)
+            return (await create_payouts(tx, [new]))[0]
+
+    async def payout(self, payout_id: str) -> dict[str, Any]:
+        async with self.ledger.reading() as tx:
+            row = (await tx.conn.execute(payouts.select().where(payouts.c.id == payout_id))).one()
+        return dict(as_row(row))
+
+    def all_are(self, status: str, *ids: str) -> Callable[[], Awaitable[bool]]:
+        async def check() -> bool:
+            return all([(await self.payout(i))["status"] == status for i in ids])
+
+        return check
+
+    async def held(self, symbol: str, account: Address) -> int:
+        return decode_uint(await self.dev.call(self.tokens[symbol], encode_balance_of(account)))
+
+    async def fund(self, account: Address, wei: int) -> None:
+        await self.rpc.call("anvil_setBalance", checksum(account), hex(wei))
+
+
+def _sighting(log: Log, row: BlockRow, ordinal: int) -> Sighting:
+    return Sighting(
+        chain="anvil",
+        token_address=log.address,
+        sender=Address(log.topics[1][12:]),
+        recipient=Address(log.topics[2][12:]),
+        amount=Amount(int.from_bytes(log.data)),
+        tx_hash=log.tx_hash,
+        ordinal=ordinal,
+        log_index=log.log_index,
+        block_number=row.number,
+        block_hash=row.hash,
+        block_time=row.timestamp,
+    )
+
+
+def _settings(url: str, tokens: dict[str, Address], **changes: Any) -> ChainSettings:
+    decimals = {"DAI": 18}
+    return ChainSettings.model_validate(
+        {
+            "name": "anvil",
+            "chain_id": CHAIN_ID,
+            "rpc_urls": [url],
+            "finality": {"confirmations": CONFIRMATIONS},
+            "is_test": True,
+            "poll_interval": "50ms",
+            "tokens": [
+                {
+                    "symbol": symbol,
+                    "address": checksum(address),
+                    "decimals": decimals.get(symbol, 6),
+                    "currency": "USD",
+                }
+                for symbol, address in tokens.items()
+            ],
+            **changes,
+        }
+    )
+
+
+async def build_world(
+    rpc: DevRpc, url: str, client: ChainClient, database: str, **changes: Any
+) -> World:
+    dev = DevChain(rpc)
+    keys = keyring_from_mnemonic(MNEMONIC)
+    signer, sweeper = keys.treasury_signer().address, keys.sponsor("sweeps").address
+    deployer = Deployer(CHAIN_ID, dev, LocalSigner(dev_account(0)), SystemClock())
+    await deployer.deploy(deployment_steps(signer, signer, sweeper))
+    tokens = {
+        "USDC": await dev.create(dev_account(0), "UsdcLike", "USD Coin", "USDC"),
+        "USDT": await dev.create(dev_account(0), "UsdtLike"),
+        "DAI": await dev.create(dev_account(0), "DaiLike"),
+        "FEE": await dev.create(dev_account(0), "FeeToken"),
+    }
+    chain = _settings(url, tokens, **changes)
+    clock = ManualClock(datetime.now(UTC))
+    ledger = Ledger(
+        make_engine(database),
+        clock=clock,
+        entropy=SeededEntropy(),
+        catalogue=Catalogue([chain]),
+        public_url="http://pay.example",
+    )
+    world = World(
+        rpc=rpc,
+        dev=dev,
+        client=client,
+        ledger=ledger,
+        clock=clock,
+        chain=chain,
+        contracts=plan_addresses(signer, signer, sweeper),
+        keys=keys,
+        tokens=tokens,
+        url=url,
+    )
+    for symbol in tokens:
+        await world.mint(symbol, address_of(dev_account(PAYER)), 10**30)
+    for lane in ("sweeps", "payouts"):
+        await world.fund(keys.sponsor(lane).address, 10**20)  # type: ignore[arg-type]
+    head = int(await rpc.call("eth_blockNumber"), 16)
+    async with ledger.transaction() as tx:
+        await start_cursor(tx, "anvil", CHAIN_ID, await world._row(head))
+    return world
