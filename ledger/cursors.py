@@ -93,7 +93,7 @@ async def start_cursor(tx: Tx, chain: str, chain_id: int, block: BlockRow) -> No
             updated_at=tx.now,
         )
     )
-    await _store_blocks(tx, chain, [block])
+    await store_blocks(tx, chain, [block])
 
 
 async def advance_cursor(
@@ -112,7 +112,7 @@ async def advance_cursor(
     :param final: highest block now held as final; never lower than before.
     :raises ConflictError: somebody else moved the cursor, or the chain is halted.
     """
-    await _store_blocks(tx, chain, new_blocks)
+    await store_blocks(tx, chain, new_blocks)
     result = await tx.conn.execute(
         chain_cursors.update()
         .where(
@@ -135,7 +135,8 @@ async def advance_cursor(
         raise ConflictError(f"the cursor of {chain} is no longer at block {expected.number}")
 
 
-async def _store_blocks(tx: Tx, chain: str, rows: Sequence[BlockRow]) -> None:
+async def store_blocks(tx: Tx, chain: str, rows: Sequence[BlockRow]) -> None:
+    """Write linked blocks as canonical; in the transaction of their effects."""
     values: list[dict[str, Any]] = [
         {
             "chain": chain,

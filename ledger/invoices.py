@@ -162,6 +162,9 @@ async def _take_indexes(tx: Tx, count: int) -> int:
 
 async def _watch_from(tx: Tx) -> dict[str, int]:
     query = sa.select(chain_cursors.c.chain, chain_cursors.c.cursor_block)
+    # Shared until commit: a scan takes the row for itself before it looks for new addresses, so
+    # that it either sees these or has not passed the blocks that they are watched from.
+    query = query.order_by(chain_cursors.c.chain).with_for_update(read=True)
     return {row.chain: row.cursor_block + 1 for row in await tx.conn.execute(query)}
 
 

@@ -34,14 +34,26 @@ class PaymentMove:
     status: PaymentStatus
 
 
-async def open_payments(tx: Tx, chain: str) -> list[Row]:
+async def open_payments(tx: Tx, chain: str, *, lock: bool = True) -> list[Row]:
     """Payments that are on the chain but not confirmed yet, oldest block first."""
     query = (
         sa.select(payments)
         .where(payments.c.chain == chain, payments.c.status.in_(("detected", "confirming")))
         .order_by(payments.c.block_number, payments.c.log_index)
     )
-    return [as_row(row) for row in await tx.conn.execute(query.with_for_update())]
+    if lock:
+        query = query.with_for_update()
+    return [as_row(row) for row in await tx.conn.execute(query)]
+
+
+async def unfinal_payments(tx: Tx, chain: str) -> list[Row]:
+    """Payments that were confirmed early and that the chain could still take back."""
+    query = sa.select(payments).where(
+        payments.c.chain == chain,
+        payments.c.status == "confirmed",
+        payments.c.is_final.is_(False),
+    )
+    return [as_row(row) for row in await tx.conn.execute(query)]
 
 
 async def payments_above(tx: Tx, chain: str, block: int) -> list[Row]:

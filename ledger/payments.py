@@ -61,6 +61,8 @@ class Recorded:
     duplicates: int = 0
     strangers: int = 0
     """To addresses that are not ours."""
+    entered: tuple[Row, ...] = ()
+    """Rows of new and resumed payments, as written."""
 
 
 async def record_sightings(
@@ -95,8 +97,8 @@ async def record_sightings(
         else:
             duplicates += 1
     kept, capped = await _within_cap(tx, fresh)
-    await _insert(tx, kept, touched)
-    await _resume(tx, resumed, touched)
+    inserted = await _insert(tx, kept, touched)
+    again = await _resume(tx, resumed, touched)
     return Recorded(
         credited=sum(not v.ignored and not v.held for _, _, v, _ in kept),
         held=sum(v.held for _, _, v, _ in kept),
@@ -104,6 +106,7 @@ async def record_sightings(
         resumed=len(resumed),
         duplicates=duplicates,
         strangers=strangers,
+        entered=(*inserted, *again),
     )
 
 
@@ -207,15 +210,16 @@ async def _within_cap(
 
 async def _insert(
     tx: Tx, fresh: Sequence[tuple[Sighting, _Owner, Classified, int]], touched: Touched
-) -> None:
+) -> list[Row]:
     if not fresh:
-        return
-    rows = [_payment_row(tx, s, o, v, variant) for s, o, v, variant in fresh]
+        return []
+    rows: list[Row] = [_payment_row(tx, s, o, v, variant) for s, o, v, variant in fresh]
     await tx.conn.execute(payments.insert(), rows)
     await _sight(tx, [(row["id"], s) for row, (s, _, _, _) in zip(rows, fresh, strict=True)])
     await post(tx, [credit_of(row) for row in rows if row["status"] != PaymentStatus.IGNORED])
     touched.add({row["invoice_id"] for row in rows})
     await tell_payments(tx, rows)
+    return rows
 
 
 def _payment_row(
@@ -267,11 +271,11 @@ async def _sight(tx: Tx, seen: Sequence[tuple[str, Sighting]]) -> None:
     await insert_ignore(tx, sightings, rows)
 
 
-async def _resume(tx: Tx, resumed: Sequence[tuple[Row, Sighting]], touched: Touched) -> None:
+async def _resume(tx: Tx, resumed: Sequence[tuple[Row, Sighting]], touched: Touched) -> list[Row]:
     """Re-included: the payment goes on from ``detected`` in its new block, credited anew."""
     if not resumed:
-        return
-    rows = [
+        return []
+    rows: list[Row] = [
         {
             **row,
             "status": PaymentStatus.DETECTED.value,
@@ -295,3 +299,4 @@ async def _resume(tx: Tx, resumed: Sequence[tuple[Row, Sighting]], touched: Touc
     await post(tx, [credit_of(row) for row in rows])
     touched.add({row["invoice_id"] for row in rows})
     await tell_payments(tx, rows)
+    return rows

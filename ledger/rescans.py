@@ -1,0 +1,133 @@
+"""Ranges of blocks to be read again: asked for by an operator, by a gap, or as a second reading.
+
+Work is done a chunk at a time below the cursor, and ``next_block`` moves in
+the transaction of what the chunk brought, so that a restart goes on where it
+stopped. Reading twice is harmless: sightings are recorded once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+
+from config.errors import ConflictError, InvalidInputError
+from ledger.schema import rescans
+from ledger.store import Tx
+
+Trigger = Literal["command", "gap", "backup"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rescan:
+    """Blocks ``next_block … last_block`` are still to be read."""
+
+    id: int
+    chain: str
+    first_block: int
+    last_block: int
+    next_block: int
+    trigger: Trigger
+    finished: bool
+
+
+async def request_rescan(tx: Tx, chain: str, first: int, last: int, trigger: Trigger) -> int:
+    """Ask for blocks ``first … last`` to be read again; returns the request's id.
+
+    :raises InvalidInputError: no such range.
+    """
+    if not 0 <= first <= last:
+        raise InvalidInputError(
+            f"blocks {first} to {last} are not a range", where="from", remedy="0 <= from <= to"
+        )
+    result = await tx.conn.scalar(
+        rescans.insert()
+        .values(
+            chain=chain,
+            first_block=first,
+            last_block=last,
+            next_block=first,
+            trigger=trigger,
+            created_at=tx.now,
+        )
+        .returning(rescans.c.id)
+    )
+    assert result is not None
+    return int(result)
+
+
+async def next_rescan(tx: Tx, chain: str, below: int) -> Rescan | None:
+    """The oldest unfinished request that has a block at or below ``below`` to read.
+
+    What an operator or a gap asked for goes before second readings.
+    """
+    query = (
+        sa.select(rescans)
+        .where(
+            rescans.c.chain == chain, rescans.c.finished_at.is_(None), rescans.c.next_block <= below
+        )
+        .order_by(sa.case((rescans.c.trigger == "backup", 1), else_=0), rescans.c.id)
+        .limit(1)
+    )
+    row = (await tx.conn.execute(query)).one_or_none()
+    return None if row is None else _rescan(row)
+
+
+async def get_rescan(tx: Tx, rescan_id: int) -> Rescan | None:
+    """One request, finished or not."""
+    row = (await tx.conn.execute(sa.select(rescans).where(rescans.c.id == rescan_id))).one_or_none()
+    return None if row is None else _rescan(row)
+
+
+async def advance_rescan(tx: Tx, rescan: Rescan, next_block: int) -> None:
+    """Everything below ``next_block`` has been read; in the transaction of what was found.
+
+    :raises ConflictError: another process has moved it.
+    """
+    done = next_block > rescan.last_block
+    result = await tx.conn.execute(
+        rescans.update()
+        .where(
+            rescans.c.id == rescan.id,
+            rescans.c.next_block == rescan.next_block,
+            rescans.c.finished_at.is_(None),
+        )
+        .values(next_block=next_block, finished_at=tx.now if done else None)
+    )
+    if result.rowcount != 1:
+        raise ConflictError(f"rescan {rescan.id} is no longer at block {rescan.next_block}")
+
+
+async def backup_end(tx: Tx, chain: str) -> int | None:
+    """Last block of the newest second reading asked for; ``None`` before the first."""
+    query = sa.select(sa.func.max(rescans.c.last_block)).where(
+        rescans.c.chain == chain, rescans.c.trigger == "backup"
+    )
+    found = await tx.conn.scalar(query)
+    return None if found is None else int(found)
+
+
+async def forget_backups(tx: Tx, chain: str, below: int) -> None:
+    """Drop finished second readings that end below a block: the newest one says enough."""
+    await tx.conn.execute(
+        rescans.delete().where(
+            rescans.c.chain == chain,
+            rescans.c.trigger == "backup",
+            rescans.c.finished_at.is_not(None),
+            rescans.c.last_block < below,
+        )
+    )
+
+
+def _rescan(row: sa.Row[*tuple[object, ...]]) -> Rescan:
+    found = row._mapping
+    return Rescan(
+        id=found["id"],
+        chain=found["chain"],
+        first_block=found["first_block"],
+        last_block=found["last_block"],
+        next_block=found["next_block"],
+        trigger=found["trigger"],
+        finished=found["finished_at"] is not None,
+    )

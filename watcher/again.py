@@ -1,0 +1,114 @@
+"""Reading blocks a second time: on demand, to close a gap, or as a check of the first reading.
+
+A second reading asks another provider than the first where there is one; with
+a single provider it asks later, when a lagging node has caught up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from chain.client import ChainClient
+from chain.rpc.errors import BadReply
+from config.units import Hash32
+from ledger.cursors import BlockRow, Cursor
+from ledger.invoices import Touched, refresh_invoices
+from ledger.leases import Lease
+from ledger.payments import Recorded, record_sightings
+from ledger.rescans import Rescan, advance_rescan
+from ledger.store import Tx
+from watcher.checks import misplaced
+from watcher.effects import House, Scan, hold, new_addresses
+from watcher.filters import LogFilter
+from watcher.linking import link
+from watcher.match import AddressSet, RowMatcher
+from watcher.reading import Doubts, Reading, settle_doubts, to_sightings
+
+BACKUP_EVERY: Final = 100
+"""Blocks that become final between two second readings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Blocks ``first … last`` of a request."""
+
+    rescan: Rescan
+    first: int
+    last: int
+
+    @property
+    def length(self) -> int:
+        return self.last - self.first + 1
+
+
+def next_chunk(rescan: Rescan, cursor: Cursor, size: int) -> Chunk:
+    """What to read now; never above the cursor."""
+    first = rescan.next_block
+    return Chunk(rescan, first, min(rescan.last_block, first + size - 1, cursor.cursor.number))
+
+
+def backup_due(done: int, final: int, every: int = BACKUP_EVERY) -> tuple[int, int] | None:
+    """Blocks to read a second time, once there are enough that became final."""
+    return (done + 1, final) if final - done >= every else None
+
+
+def reader_for(client: ChainClient, rescan: Rescan) -> ChainClient:
+    """A second reading goes to the other provider if it is alive."""
+    other = client.second() if rescan.trigger == "backup" else None
+    return other if other is not None else client
+
+
+async def read_chunk(
+    client: ChainClient,
+    chunk: Chunk,
+    stored: list[BlockRow],
+    *,
+    addresses: AddressSet,
+    asked: LogFilter,
+    doubts: Doubts,
+) -> Reading:
+    """Headers and logs of blocks that were read before.
+
+    :param stored: canonical blocks held between ``first - 1`` and ``last``.
+    :raises BadReply: the blocks don't link, or are not those that were read.
+    """
+    headers = await client.headers(chunk.first, chunk.last)
+    linked = link(headers[0].parent_hash, chunk.first - 1, headers)
+    hashes: dict[int, Hash32] = {header.number: header.hash for header in headers}
+    hashes[chunk.first - 1] = headers[0].parent_hash
+    if linked.broken is not None or any(hashes[row.number] != row.hash for row in stored):
+        raise BadReply(
+            f"blocks {chunk.first} to {chunk.last} are not those that were read before",
+            where=client.name,
+        )
+    matcher = RowMatcher(addresses)
+    logs = []
+    if not asked.asks_nothing:
+        logs = await client.transfer_logs(
+            chunk.first, chunk.last, tokens=None, recipients=asked.recipients, keep=matcher.keep
+        )
+    wrong = misplaced(headers, logs)
+    if wrong is not None:
+        raise BadReply(wrong, where=client.name)
+    logs = await settle_doubts(client, headers, logs, asked, matcher, doubts)
+    return Reading(tuple(headers), await to_sightings(client, headers, logs), matcher, asked)
+
+
+async def commit_chunk(
+    tx: Tx, house: House, chunk: Chunk, reading: Reading, cursor: Cursor, known_index: int,
+    lease: Lease | None,
+) -> Recorded:  # fmt: skip
+    """Record what the chunk brought and move the request on; confirming is left to the next pass.
+
+    :raises ConflictError: the chain moved since the chunk was compared with it.
+    :raises AddressesGrew: read the chunk again with the new addresses.
+    """
+    await hold(tx, house.chain.name, cursor, lease)
+    # Only to be sure that none was missed: the next pass takes them in.
+    await new_addresses(tx, Scan(known_index, reading.asked, reading.matcher))
+    touched = Touched()
+    recorded = await record_sightings(tx, reading.sightings, house.policy, touched)
+    await advance_rescan(tx, chunk.rescan, chunk.last + 1)
+    await refresh_invoices(tx, touched.ids, house.tolerance)
+    return recorded

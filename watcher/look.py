@@ -1,0 +1,175 @@
+"""Looking before reading: cursor, chain id, head, tags; from one provider per pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+
+from chain.client import ChainClient
+from chain.model import BlockHeader
+from chain.rpc.errors import NodeBehind, RpcError
+from config.chains import ChainSettings
+from config.clock import Clock
+from config.errors import ConfigError
+from ledger.cursors import Cursor, get_cursor, start_cursor, stored_blocks
+from ledger.leases import Lease, check
+from ledger.store import Ledger
+from watcher.effects import to_block_row
+from watcher.finality import final_number, used_tags
+from watcher.report import Report
+
+_STALE_BLOCKS: Final = 5
+_STALE_LEAST_SECONDS: Final = 5.0
+"""A head that stands still this long (or five block times) is compared with another provider's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The chain as one provider shows it now.
+
+    :param final: highest block held as final by the chain; that of the books where this
+        provider's view does not fit them.
+    """
+
+    client: ChainClient
+    head: BlockHeader
+    tags: Mapping[str, int]
+    final: int
+
+
+class Lookout:
+    """Knows where the chain is and where the books are."""
+
+    def __init__(
+        self,
+        chain: ChainSettings,
+        client: ChainClient,
+        ledger: Ledger,
+        clock: Clock,
+        report: Report,
+    ) -> None:
+        self._chain = chain
+        self._client = client
+        self._ledger = ledger
+        self._clock = clock
+        self._report = report
+        self._checked = False
+        self._moved_at = clock.monotonic()
+        self._highest = -1
+
+    async def stored_cursor(self) -> Cursor | None:
+        """The cursor in the books."""
+        async with self._ledger.reading() as tx:
+            return await get_cursor(tx, self._chain.name)
+
+    async def cursor(self, lease: Lease | None) -> Cursor:
+        """The cursor; the first time in an empty database, begun at ``start_block``.
+
+        :raises ConfigError: provider or database belong to another chain.
+        """
+        cursor = await self.stored_cursor()
+        if not self._checked:
+            await self._check_chain(cursor)
+        if cursor is not None:
+            return cursor
+        header = await self._first_block()
+        async with self._ledger.transaction() as tx:
+            if lease is not None:
+                await check(tx, lease)
+            await start_cursor(tx, self._chain.name, self._chain.chain_id, to_block_row(header))
+            begun = await get_cursor(tx, self._chain.name)
+        assert begun is not None
+        return begun
+
+    async def _check_chain(self, cursor: Cursor | None) -> None:
+        if cursor is not None and cursor.chain_id != self._chain.chain_id:
+            raise ConfigError(
+                f"the database holds chain {cursor.chain_id} under the name "
+                f"{self._chain.name}, but chain_id is {self._chain.chain_id}",
+                where=f"chains.{self._chain.name}.chain_id",
+                remedy="give the other chain a name of its own",
+            )
+        remote = await self._client.remote_chain_id()
+        if remote != self._chain.chain_id:
+            raise ConfigError(
+                f"a provider serves chain {remote} instead of {self._chain.chain_id}",
+                where=f"chains.{self._chain.name}.rpc_urls",
+                remedy="correct rpc_urls or chain_id",
+            )
+        self._checked = True
+
+    async def _first_block(self) -> BlockHeader:
+        """The block before the first one to scan, taken as final.
+
+        *latest* begins at the final block, not at the head: the head may still be exchanged,
+        and a block that is taken as final must not.
+        """
+        client = self._client.pinned()
+        wanted = self._chain.start_block
+        if wanted == "latest":
+            head, tags = await self._head(client), await self._tags(client, None)
+            number = max(final_number(self._chain.hard_finality, head.number, tags), 0)
+        else:
+            number = max(int(wanted) - 1, 0)
+        header = await client.block(number)
+        if header is None:
+            raise NodeBehind(f"the chain has no block {number} yet", where=self._chain.name)
+        return header
+
+    async def look(self, cursor: Cursor) -> Look:
+        """Pin a provider and see how far the chain is."""
+        client = self._client.pinned()
+        head = await self._head(client)
+        if head.number > self._highest:
+            self._highest, self._moved_at = head.number, self._clock.monotonic()
+        elif head.number <= cursor.cursor.number and self._stale():
+            client, head = await self._other_head(client, head)
+        tags = await self._tags(client, cursor)
+        final = final_number(self._chain.hard_finality, head.number, tags)
+        mark = cursor.cursor
+        by_depth = self._chain.hard_finality.tag is None
+        if by_depth and head.number <= mark.number and head.hash != mark.hash:
+            final = cursor.final.number  # a lagging or a forked view says nothing about depth
+        self._report.looked(cursor, head, tags)
+        return Look(client, head, tags, max(final, cursor.final.number))
+
+    def _stale(self) -> bool:
+        patience = max(_STALE_LEAST_SECONDS, _STALE_BLOCKS * self._chain.block_time.total_seconds())
+        return self._clock.monotonic() - self._moved_at > patience
+
+    async def _other_head(
+        self, client: ChainClient, head: BlockHeader
+    ) -> tuple[ChainClient, BlockHeader]:
+        """A provider that is stuck must not make the chain look idle."""
+        self._moved_at = self._clock.monotonic()
+        other = client.second()
+        if other is None:
+            return client, head
+        try:
+            found = await self._head(other)
+        except RpcError:
+            return client, head
+        return (other, found) if found.number > head.number else (client, head)
+
+    async def _head(self, client: ChainClient) -> BlockHeader:
+        head = await client.block("latest")
+        if head is None:
+            raise NodeBehind("the node has no block at all", where=self._chain.name)
+        return head
+
+    async def _tags(self, client: ChainClient, cursor: Cursor | None) -> dict[str, int]:
+        """Blocks of the tags in use; one that is not on our chain is left out for now."""
+        found: dict[str, int] = {}
+        for tag in sorted(used_tags(self._chain)):
+            header = await client.block(cast(Literal["safe", "finalized"], tag))
+            if header is not None and (cursor is None or await self._fits(cursor, header)):
+                found[tag] = header.number
+        return found
+
+    async def _fits(self, cursor: Cursor, header: BlockHeader) -> bool:
+        if not cursor.final.number < header.number <= cursor.cursor.number:
+            return True
+        async with self._ledger.reading() as tx:
+            kept = await stored_blocks(tx, self._chain.name, header.number, header.number)
+        return bool(kept) and kept[0].hash == header.hash

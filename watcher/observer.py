@@ -1,0 +1,93 @@
+"""Where the watcher reports what it did; metrics are made of it elsewhere.
+
+Everything is reported after the commit that it tells of.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Protocol
+
+LOG_OUTCOMES: Final = (
+    "stranger",
+    "credited",
+    "held",
+    "ignored",
+    "resumed",
+    "duplicate",
+)
+"""What becomes of a Transfer log: the label of ``watcher_logs_total``."""
+RESCAN_TRIGGERS: Final = ("command", "gap", "backup")
+
+
+class WatcherObserver(Protocol):
+    """Counts and gauges of the watcher; all of it cheap, none of it may raise."""
+
+    def on_head(self, chain: str, tag: str, number: int) -> None:
+        """``tag``: ``latest``, ``safe`` or ``finalized``."""
+
+    def on_cursor(self, chain: str, block: int, lag_blocks: int, lag_seconds: float) -> None:
+        """After each pass, also one that found nothing to do."""
+
+    def on_success(self, chain: str, at: datetime) -> None:
+        """A pass reached the head."""
+
+    def on_logs(self, chain: str, outcome: str, count: int) -> None:
+        """``outcome``: one of :data:`LOG_OUTCOMES`."""
+
+    def on_watched(self, count: int) -> None:
+        """Deposit addresses in memory."""
+
+    def on_payment(self, chain: str, token: str, status: str) -> None:
+        """A payment entered ``status``; ``token`` is empty for one that is not registered."""
+
+    def on_detected(self, chain: str, seconds: float) -> None:
+        """From the block's own time to the commit."""
+
+    def on_confirmed(self, chain: str, seconds: float) -> None:
+        """From detection to confirmation."""
+
+    def on_reorg(self, chain: str, depth: int) -> None:
+        """A rewind was committed."""
+
+    def on_finality_violation(self, chain: str) -> None:
+        """The chain was halted."""
+
+    def on_halted(self, chain: str, halted: bool) -> None:
+        """State at each tick."""
+
+    def on_rescan(self, chain: str, trigger: str, blocks: int, found: int) -> None:
+        """A chunk was read again; ``found``: payments that the first reading had missed."""
+
+    def on_unverified(self, chain: str, count: int) -> None:
+        """Payments confirmed on one provider's word because no other could be asked."""
+
+
+class SilentObserver:
+    """Reports to nobody."""
+
+    def on_head(self, chain: str, tag: str, number: int) -> None: ...
+
+    def on_cursor(self, chain: str, block: int, lag_blocks: int, lag_seconds: float) -> None: ...
+
+    def on_success(self, chain: str, at: datetime) -> None: ...
+
+    def on_logs(self, chain: str, outcome: str, count: int) -> None: ...
+
+    def on_watched(self, count: int) -> None: ...
+
+    def on_payment(self, chain: str, token: str, status: str) -> None: ...
+
+    def on_detected(self, chain: str, seconds: float) -> None: ...
+
+    def on_confirmed(self, chain: str, seconds: float) -> None: ...
+
+    def on_reorg(self, chain: str, depth: int) -> None: ...
+
+    def on_finality_violation(self, chain: str) -> None: ...
+
+    def on_halted(self, chain: str, halted: bool) -> None: ...
+
+    def on_rescan(self, chain: str, trigger: str, blocks: int, found: int) -> None: ...
+
+    def on_unverified(self, chain: str, count: int) -> None: ...

@@ -1,0 +1,229 @@
+"""Reading blocks and their Transfer logs, every reply held against the headers.
+
+One provider per pass. What comes out is consistent in itself: headers that
+link from the cursor, logs that are in those blocks, ordinals from receipts of
+those blocks. What it may still be is incomplete; see :mod:`watcher.checks`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chain.client import ChainClient
+from chain.model import BlockHeader, Log, Receipt
+from chain.rpc.errors import BadReply, RpcError
+from config.errors import BursarError
+from config.units import Hash32
+from ledger.cursors import BlockMark
+from ledger.payment_rules import Sighting
+from watcher.checks import misplaced, not_in_bloom, suspiciously_empty
+from watcher.decode import Transfer, decode_transfer, to_sighting
+from watcher.filters import LogFilter
+from watcher.linking import link
+from watcher.match import AddressSet, RowMatcher
+from watcher.plan import ReadBlocks, ReadRange
+
+_AT_ONCE: Final = 8
+"""Requests by block hash in flight."""
+DOUBTS_BEFORE_BELIEVING: Final = 5
+"""Passes that an answer which its own bloom contradicts is refused for, before it is believed."""
+
+
+class IncompleteReply(BursarError):  # noqa: N818 - named for reading, as chain.rpc.errors
+    """A block's logs contradict its bloom: the pass is given up and read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """The cursor's block is not the parent of ``child``: the chain under it was exchanged."""
+
+    child: BlockHeader
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Linked blocks above the cursor and what reached our addresses in them."""
+
+    headers: tuple[BlockHeader, ...]
+    sightings: tuple[Sighting, ...]
+    matcher: RowMatcher
+    asked: LogFilter
+
+
+class Doubts:
+    """How often a block's logs were refused; bounded, so that a wrong bloom cannot stop a chain."""
+
+    def __init__(self) -> None:
+        self._counts: dict[Hash32, int] = {}
+
+    def raise_for(self, header: BlockHeader) -> bool:
+        """Count one more doubt; ``False`` once the answer is to be believed."""
+        count = self._counts.get(header.hash, 0) + 1
+        if len(self._counts) > 1_000:
+            self._counts.clear()
+        self._counts[header.hash] = count
+        return count <= DOUBTS_BEFORE_BELIEVING
+
+
+async def read_step(
+    client: ChainClient,
+    step: ReadRange | ReadBlocks,
+    cursor: BlockMark,
+    *,
+    head: BlockHeader,
+    addresses: AddressSet,
+    asked: LogFilter,
+    doubts: Doubts,
+) -> Reading | Fork:
+    """Headers and logs of one step, from the pinned provider.
+
+    :raises RpcError: as the client; :class:`BadReply` for logs that are not in these blocks.
+    :raises IncompleteReply: read it again, elsewhere if possible.
+    """
+    headers = await read_headers(client, step.first, step.last, head)
+    linked = link(cursor.hash, cursor.number, headers)
+    if not linked.headers:
+        assert linked.broken is not None
+        return Fork(linked.broken)
+    matcher = RowMatcher(addresses)
+    if isinstance(step, ReadRange):
+        last = linked.headers[-1].number
+        logs = await _logs_in_range(client, step.first, last, asked, matcher)
+    else:
+        logs = await _logs_by_hash(client, linked.headers, asked, matcher)
+    logs = await settle_doubts(client, linked.headers, logs, asked, matcher, doubts)
+    sightings = await to_sightings(client, linked.headers, logs)
+    return Reading(linked.headers, sightings, matcher, asked)
+
+
+async def read_headers(
+    client: ChainClient, first: int, last: int, head: BlockHeader | None
+) -> list[BlockHeader]:
+    """Headers ``first … last``; the head, known already, is not asked for again."""
+    if head is not None and last == head.number:
+        below = await client.headers(first, last - 1) if first < last else []
+        return [*below, head]
+    return await client.headers(first, last)
+
+
+async def _logs_in_range(
+    client: ChainClient, first: int, last: int, asked: LogFilter, matcher: RowMatcher
+) -> list[Log]:
+    if asked.asks_nothing:
+        return []
+    return await client.transfer_logs(
+        first, last, tokens=None, recipients=asked.recipients, keep=matcher.keep
+    )
+
+
+async def _logs_by_hash(
+    client: ChainClient, headers: Sequence[BlockHeader], asked: LogFilter, matcher: RowMatcher
+) -> list[Log]:
+    if asked.asks_nothing:
+        return []
+    found: list[Log] = []
+    for start in range(0, len(headers), _AT_ONCE):
+        answers = await asyncio.gather(
+            *(
+                client.transfer_logs_of_block(
+                    header.hash, tokens=None, recipients=asked.recipients, keep=matcher.keep
+                )
+                for header in headers[start : start + _AT_ONCE]
+            )
+        )
+        found += [log for answer in answers for log in answer]
+    return found
+
+
+async def settle_doubts(
+    client: ChainClient,
+    headers: Sequence[BlockHeader],
+    logs: list[Log],
+    asked: LogFilter,
+    matcher: RowMatcher,
+    doubts: Doubts,
+) -> list[Log]:
+    """The logs, completed by another provider where the first answered *none* against the bloom.
+
+    :raises BadReply: logs that are not in these blocks.
+    :raises IncompleteReply: nobody could say what is missing; to be tried again.
+    """
+    wrong = misplaced(headers, logs)
+    if wrong is not None:
+        _distrust(client)
+        raise BadReply(wrong, where=client.name)
+    by_number: dict[int, BlockHeader] = {header.number: header for header in headers}
+    for number in not_in_bloom(headers, logs):
+        if doubts.raise_for(by_number[number]):
+            _distrust(client)
+            raise IncompleteReply(
+                f"block {number} has logs that its bloom does not admit", where=client.name
+            )
+    for header in suspiciously_empty(headers, matcher.heights(), asked):
+        logs += await _second_answer(client, header, asked, matcher, doubts)
+    return sorted(logs, key=lambda log: (log.block_number, log.log_index))
+
+
+async def _second_answer(
+    client: ChainClient,
+    header: BlockHeader,
+    asked: LogFilter,
+    matcher: RowMatcher,
+    doubts: Doubts,
+) -> list[Log]:
+    """Logs of a block for which the pinned provider knows none."""
+    other = client.second()
+    before = matcher.read
+    logs: list[Log] = []
+    if other is not None:
+        try:
+            logs = await _logs_by_hash(other, [header], asked, matcher)
+        except RpcError:
+            other = None
+    if matcher.read > before:
+        _distrust(client)
+    elif other is None and doubts.raise_for(header):
+        _distrust(client)
+        raise IncompleteReply(
+            f"block {header.number} has no logs, but its bloom says otherwise",
+            where=client.name,
+            remedy="it is read again; a second provider in rpc_urls would settle it at once",
+        )
+    return logs
+
+
+def _distrust(client: ChainClient) -> None:
+    if client.provider is not None:
+        client.doubt(client.provider)
+
+
+async def to_sightings(
+    client: ChainClient, headers: Sequence[BlockHeader], logs: Sequence[Log]
+) -> tuple[Sighting, ...]:
+    """Logs as the books take them: the ordinal comes from the full receipt.
+
+    :raises BadReply: a receipt is missing, of another block, or does not hold the log.
+    """
+    decoded = [(log, parts) for log in logs if (parts := decode_transfer(log)) is not None]
+    hashes = list(dict.fromkeys(log.tx_hash for log, _ in decoded))
+    receipts = dict(zip(hashes, await client.receipts(hashes), strict=True))
+    times = {header.number: header.timestamp for header in headers}
+    return tuple(
+        to_sighting(
+            client.name, log, parts, _ordinal(client, receipts[log.tx_hash], log, parts),
+            times[log.block_number],
+        )
+        for log, parts in decoded
+    )  # fmt: skip
+
+
+def _ordinal(client: ChainClient, receipt: Receipt | None, log: Log, parts: Transfer) -> int:
+    if receipt is None or receipt.block_hash != log.block_hash:
+        raise BadReply("a log's receipt is missing or of another block", where=client.name)
+    for ordinal, found in enumerate(receipt.logs):
+        if found.log_index == log.log_index and decode_transfer(found) == parts:
+            return ordinal
+    raise BadReply("a receipt does not hold the log that it was asked for", where=client.name)

@@ -1,0 +1,78 @@
+"""Following a chain that changed its mind: the walk back, and what stops it.
+
+Nothing is written here. A wrong ancestor cannot do harm that lasts: too low,
+and what was undone is found again on the way up; too high, and the next pass
+does not link and walks on.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from chain.client import ChainClient
+from chain.model import BlockHeader
+from chain.rpc.errors import BadReply, NodeBehind, RpcError
+from config.units import Hash32
+from ledger.cursors import BlockMark, BlockRow
+from watcher.ancestor import Ancestor, FinalityViolation, Verdict, WalkOn, judge_link
+
+_STEPS_BEFORE_LOOKING_DOWN: Final = 8
+"""After these the final block itself is asked for: a deep walk is mostly a violation."""
+
+
+async def find_ancestor(
+    client: ChainClient, child: BlockHeader, stored: list[BlockRow], final: BlockMark
+) -> Ancestor | FinalityViolation:
+    """Walk down from ``child``, whose parent is not the cursor's block.
+
+    :param stored: our canonical blocks from the final one to the cursor, ascending.
+    :raises NodeBehind: a block of the walk is gone (a reorg meanwhile): start again.
+    :raises BadReply: one provider says that finality was violated and is refuted.
+    """
+    hashes: dict[int, Hash32] = {block.number: block.hash for block in stored}
+    number, found = int(child.number) - 1, child.parent_hash
+    for step in range(len(stored) + 1):
+        verdict: Verdict = judge_link(number, found, stored=hashes, final_number=final.number)
+        if step == _STEPS_BEFORE_LOOKING_DOWN and isinstance(verdict, WalkOn):
+            verdict = await _look_down(client, final) or verdict
+        if isinstance(verdict, FinalityViolation):
+            await _refute(client, final)
+            return verdict
+        if isinstance(verdict, Ancestor):
+            return verdict
+        header = await client.block_by_hash(found)
+        if header is None or header.number != number:
+            raise NodeBehind("a block went missing while walking back", where=client.name)
+        number, found = number - 1, header.parent_hash
+    raise AssertionError("the walk passed the stored final block")
+
+
+async def _look_down(client: ChainClient, final: BlockMark) -> FinalityViolation | None:
+    header = await client.block(final.number)
+    if header is None or header.hash == final.hash:
+        return None
+    return FinalityViolation(final.number, final.hash, header.hash)
+
+
+async def _refute(client: ChainClient, final: BlockMark) -> None:
+    """See whether this provider, or another one, still holds the final block after all.
+
+    :raises BadReply: it does; a single node on a branch of its own must not stop a chain.
+    """
+    views = [client]
+    other = client.second()
+    if other is not None:
+        views.append(other)
+    for view in views:
+        try:
+            header = await view.block(final.number)
+        except RpcError:
+            continue
+        if header is not None and header.hash == final.hash:
+            if client.provider is not None:
+                client.doubt(client.provider)
+            raise BadReply(
+                f"a provider denied the final block {final.number}, which "
+                f"{view.provider or 'it'} still holds",
+                where=client.name,
+            )

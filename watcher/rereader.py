@@ -1,0 +1,97 @@
+"""Working off what is to be read again, a chunk at a time, while the head has nothing new."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chain.client import ChainClient
+from ledger.cursors import Cursor, stored_blocks
+from ledger.leases import Lease
+from ledger.rescans import backup_end, forget_backups, next_rescan, request_rescan
+from ledger.store import Ledger
+from watcher.again import Chunk, backup_due, commit_chunk, next_chunk, read_chunk, reader_for
+from watcher.effects import House, hold
+from watcher.filters import LogFilter
+from watcher.match import AddressSet
+from watcher.plan import ReadRange
+from watcher.reading import Doubts
+from watcher.report import Report
+from watcher.sizes import Sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """``found``: payments that the first reading had missed; ``more``: go on at once."""
+
+    blocks: int
+    found: bool
+    more: bool
+
+
+class Rereader:
+    """Rescans and second readings of one chain."""
+
+    def __init__(self, ledger: Ledger, house: House, doubts: Doubts, report: Report) -> None:
+        self._ledger = ledger
+        self._house = house
+        self._doubts = doubts
+        self._report = report
+        self._sizes = Sizes(house.chain.name)
+        self._backup_end: int | None = None
+
+    async def step(
+        self,
+        client: ChainClient,
+        cursor: Cursor,
+        size: int,
+        addresses: AddressSet,
+        asked: LogFilter,
+        known_index: int,
+        lease: Lease | None,
+    ) -> Reread | None:
+        """Read one chunk; ``None``: nothing is to be read again.
+
+        :raises RpcError, IncompleteReply, AddressesGrew: nothing was committed.
+        """
+        chain = self._house.chain.name
+        async with self._ledger.reading() as tx:
+            rescan = await next_rescan(tx, chain, cursor.cursor.number)
+        if rescan is None:
+            await self._plan_backup(cursor, lease)
+            return None
+        reader = reader_for(client, rescan)
+        chunk = next_chunk(rescan, cursor, min(size, self._sizes.of(reader.provider)))
+        async with self._ledger.reading() as tx:
+            stored = await stored_blocks(tx, chain, chunk.first - 1, chunk.last)
+        with self._sizes.learning(reader.provider, ReadRange(chunk.first, chunk.last)) as lesson:
+            reading = await read_chunk(
+                reader, chunk, stored, addresses=addresses, asked=asked, doubts=self._doubts
+            )
+        if lesson.too_large:
+            return Reread(0, found=False, more=True)
+        async with self._ledger.transaction() as tx:
+            recorded = await commit_chunk(
+                tx, self._house, chunk, reading, cursor, known_index, lease
+            )
+        self._report.reread(chunk.rescan.trigger, chunk.length, recorded)
+        found = recorded.credited + recorded.held + recorded.resumed > 0
+        return Reread(chunk.length, found, more=self._go_on(chunk))
+
+    def _go_on(self, chunk: Chunk) -> bool:
+        """What somebody waits for goes on at once; second readings take their time."""
+        return chunk.rescan.trigger != "backup" and chunk.last < chunk.rescan.last_block
+
+    async def _plan_backup(self, cursor: Cursor, lease: Lease | None) -> None:
+        chain = self._house.chain.name
+        if self._backup_end is None:
+            async with self._ledger.reading() as tx:
+                done = await backup_end(tx, chain)
+            self._backup_end = cursor.start_block - 1 if done is None else done
+        due = backup_due(self._backup_end, cursor.final.number)
+        if due is None:
+            return
+        async with self._ledger.transaction() as tx:
+            await hold(tx, chain, cursor, lease)
+            await forget_backups(tx, chain, due[0])
+            await request_rescan(tx, chain, *due, "backup")
+        self._backup_end = due[1]

@@ -1,0 +1,286 @@
+"""Following one chain: each tick is one bounded step, committed or given up as a whole.
+
+Guarantees, whatever the providers say and wherever the process is killed:
+every block between start and cursor has been read as part of one linked chain;
+its payments are in the books if and only if its block is below the cursor; and
+only a rewind takes the cursor back.
+
+Does not guarantee that an answer was complete: see :mod:`watcher.checks` for
+what is noticed at once, and :mod:`watcher.again` for what is read twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from chain.client import ChainClient
+from chain.rpc.errors import RpcError
+from config.chains import ChainSettings
+from config.clock import Clock
+from config.errors import ConfigError, ConflictError, DatabaseError, LeaseLostError
+from config.log import get_logger
+from ledger.addresses import load_addresses
+from ledger.cursors import Cursor, halt_chain, rewind, stored_blocks
+from ledger.invoices import Tolerance, Touched, refresh_invoices
+from ledger.leases import check
+from ledger.payment_rows import PaymentPolicy
+from ledger.store import Ledger
+from watcher.ancestor import FinalityViolation
+from watcher.effects import AddressesGrew, House, Pass, Scan, commit_pass, hold
+from watcher.filters import LogFilter, choose_filter
+from watcher.leader import Leader
+from watcher.look import Look, Lookout
+from watcher.match import AddressSet
+from watcher.observer import SilentObserver, WatcherObserver
+from watcher.opinions import Opinions
+from watcher.plan import Nothing, ReadBlocks, ReadRange, next_step
+from watcher.reading import Doubts, Fork, IncompleteReply, Reading, read_step
+from watcher.reorg import find_ancestor
+from watcher.report import Report
+from watcher.rereader import Rereader
+from watcher.sizes import Sizes
+from watcher.status import Outcome, TickResult, WatcherStatus
+from watcher.waiting import wait
+
+log = get_logger(__name__)
+
+_READ_AGAIN_BEFORE_STREAMING: Final = 2
+"""Passes given up for new addresses before everything is read instead of asking by address."""
+EXPECTED: Final = (RpcError, DatabaseError, ConflictError, IncompleteReply, ConfigError)
+"""What a tick may fail with and the next one get over: told in the status, never fatal."""
+
+
+class ChainWatcher:
+    """Follows one chain; see the module.
+
+    :param lease_owner: names this process start among several on one database; ``None``: alone.
+    :param few_addresses: up to here payments are asked for by address.
+    """
+
+    def __init__(
+        self,
+        chain: ChainSettings,
+        *,
+        client: ChainClient,
+        ledger: Ledger,
+        policy: PaymentPolicy,
+        tolerance: Tolerance,
+        clock: Clock,
+        observer: WatcherObserver | None = None,
+        lease_owner: str | None = None,
+        few_addresses: int | None = None,
+    ) -> None:
+        self._chain = chain
+        self._client = client
+        self._ledger = ledger
+        self._clock = clock
+        self._house = House(chain, policy, tolerance)
+        self._addresses = AddressSet() if few_addresses is None else AddressSet(few_addresses)
+        self._known_index = -1
+        self._read_again = 0
+        self._unsettled = True
+        self._doubts = Doubts()
+        self._sizes = Sizes(chain.name)
+        self._leader = Leader(ledger, f"watcher:{chain.name}", lease_owner, clock)
+        self._report = Report(chain, clock, observer or SilentObserver())
+        self._lookout = Lookout(chain, client, ledger, clock, self._report)
+        self._opinions = Opinions(ledger, self._house, clock, self._report)
+        self._rereader = Rereader(ledger, self._house, self._doubts, self._report)
+
+    @property
+    def name(self) -> str:
+        """Of the chain."""
+        return self._chain.name
+
+    def status(self) -> WatcherStatus:
+        """As of the last tick; cheap."""
+        return self._report.status(self._client.provider_count)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tick until ``stop``; waits for the poll interval whenever there is nothing left to do."""
+        while not stop.is_set():
+            more = False
+            try:
+                more = (await self.tick()).more
+            except EXPECTED as error:
+                self._report.failed(error)
+            except LeaseLostError as error:
+                self._report.failed(error)
+                self._leader.lost()
+            if not more:
+                await wait(self._clock, self._chain.poll_interval.total_seconds(), stop)
+        await self._leader.resign()
+
+    async def tick(self) -> TickResult:
+        """One bounded step.
+
+        :raises RpcError, DatabaseError, ConflictError, IncompleteReply: nothing was committed;
+            the next tick tries again.
+        :raises ConfigError: the provider, or the database, belongs to another chain.
+        :raises LeaseLostError: another process leads; nothing was committed.
+        """
+        if not await self._leader.lead():
+            self._report.standing_by(await self._lookout.stored_cursor())
+            return TickResult(Outcome.STANDBY)
+        cursor = await self._lookout.cursor(self._leader.lease)
+        self._report.at(cursor)
+        if cursor.halted_reason is not None:
+            self._report.succeeded(at_head=False)
+            return TickResult(Outcome.HALTED)
+        await self._load_addresses()
+        look = await self._lookout.look(cursor)
+        step = next_step(
+            cursor=cursor.cursor.number,
+            head=look.head.number,
+            final=look.final,
+            range_size=self._sizes.of(look.client.provider),
+        )
+        try:
+            if isinstance(step, Nothing):
+                result = await self._idle(cursor, look)
+            else:
+                result = await self._advance(cursor, look, step)
+        except AddressesGrew:
+            self._read_again += 1
+            result = TickResult(Outcome.AGAIN, more=True)
+        self._report.succeeded(at_head=not result.more)
+        return result
+
+    # --- forward -----------------------------------------------------------------------
+
+    async def _advance(
+        self, cursor: Cursor, look: Look, step: ReadRange | ReadBlocks
+    ) -> TickResult:
+        asked = self._filter()
+        known_index = self._known_index
+        with self._sizes.learning(look.client.provider, step) as lesson:
+            reading = await read_step(
+                look.client,
+                step,
+                cursor.cursor,
+                head=look.head,
+                addresses=self._addresses,
+                asked=asked,
+                doubts=self._doubts,
+            )
+        if lesson.too_large:
+            return TickResult(Outcome.AGAIN, more=True)
+        if isinstance(reading, Fork):
+            return await self._turn_back(cursor, look, reading)
+        scan = Scan(known_index, asked, reading.matcher)
+        await self._commit(look, self._pass(cursor, look, step, reading, scan))
+        top = reading.headers[-1].number
+        more = top < look.head.number
+        return TickResult(Outcome.ADVANCED, blocks=len(reading.headers), more=more)
+
+    def _pass(
+        self,
+        cursor: Cursor,
+        look: Look,
+        step: ReadRange | ReadBlocks,
+        reading: Reading,
+        scan: Scan,
+    ) -> Pass:
+        below = isinstance(step, ReadRange)
+        return Pass(
+            cursor=cursor,
+            headers=reading.headers,
+            stored=reading.headers[-1:] if below else reading.headers,
+            sightings=reading.sightings,
+            scan=scan,
+            final=look.final,
+            tags=look.tags,
+            agreed=None,
+        )
+
+    async def _commit(self, look: Look, work: Pass) -> None:
+        work = await self._opinions.gather(look.client, work)
+        async with self._ledger.transaction() as tx:
+            effects = await commit_pass(tx, self._house, work, self._leader.lease)
+            now = tx.now
+        self._read_again = 0
+        self._unsettled = effects.waiting > 0
+        if effects.fresh:
+            self._addresses.add(fresh.address for fresh in effects.fresh)
+            self._known_index = effects.fresh[-1].index
+        self._report.committed(work, effects, look.head, now, len(self._addresses))
+
+    # --- at the head -------------------------------------------------------------------
+
+    async def _idle(self, cursor: Cursor, look: Look) -> TickResult:
+        """No new block: settle what waits, then read something a second time."""
+        if self._unsettled or look.final > cursor.final.number:
+            work = Pass(cursor, (), (), (), None, look.final, look.tags, None)
+            await self._commit(look, work)
+            # What follows wants a cursor as it now is: the next tick reads it.
+            return TickResult(Outcome.IDLE)
+        self._report.at_head(cursor, look.head)
+        size = self._sizes.of(look.client.provider)
+        again = await self._rereader.step(
+            look.client, cursor, size, self._addresses, self._filter(), self._known_index,
+            self._leader.lease,
+        )  # fmt: skip
+        if again is None:
+            return TickResult(Outcome.IDLE)
+        self._read_again = 0
+        self._unsettled = self._unsettled or again.found
+        return TickResult(Outcome.RESCANNED, blocks=again.blocks, more=again.more or again.found)
+
+    # --- backward ----------------------------------------------------------------------
+
+    async def _turn_back(self, cursor: Cursor, look: Look, fork: Fork) -> TickResult:
+        async with self._ledger.reading() as tx:
+            stored = await stored_blocks(
+                tx, self._chain.name, cursor.final.number, cursor.cursor.number
+            )
+        verdict = await find_ancestor(look.client, fork.child, stored, cursor.final)
+        if isinstance(verdict, FinalityViolation):
+            await self._halt(verdict)
+            return TickResult(Outcome.HALTED)
+        ancestor = next(block for block in stored if block.number == verdict.number)
+        touched = Touched()
+        async with self._ledger.transaction() as tx:
+            await hold(tx, self._chain.name, cursor, self._leader.lease)
+            depth = await rewind(
+                tx,
+                self._chain.name,
+                expected=cursor.cursor,
+                ancestor=ancestor,
+                policy=self._house.policy,
+                touched=touched,
+            )
+            await refresh_invoices(tx, touched.ids, self._house.tolerance)
+        self._report.rewound(depth, ancestor, len(touched.ids))
+        return TickResult(Outcome.REWOUND, blocks=depth, more=True)
+
+    async def _halt(self, violation: FinalityViolation) -> None:
+        reason = (
+            f"block {violation.number} was final as 0x{violation.stored.hex()} "
+            f"and is no longer on the chain"
+        )
+        async with self._ledger.transaction() as tx:
+            if self._leader.lease is not None:
+                await check(tx, self._leader.lease)
+            await halt_chain(tx, self._chain.name, reason)
+        self._report.violated(reason)
+
+    # --- addresses ---------------------------------------------------------------------
+
+    def _filter(self) -> LogFilter:
+        return choose_filter(
+            self._addresses, stream=self._read_again >= _READ_AGAIN_BEFORE_STREAMING
+        )
+
+    async def _load_addresses(self) -> None:
+        """At the start all of them, after that what a given-up pass has found to be new."""
+        if self._known_index >= 0 and self._read_again == 0:
+            return
+        while True:
+            async with self._ledger.reading() as tx:
+                found, last = await load_addresses(tx, self._known_index)
+            if not found:
+                break
+            self._addresses.add(found)
+            self._known_index = last
+        self._report.watching(len(self._addresses))

@@ -1,0 +1,58 @@
+"""The operator's way out of a finality violation, checked against the chain first."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from chain.client import ChainClient
+from config.errors import ConflictError
+from ledger.cursors import stored_blocks
+from ledger.invoices import Touched, refresh_invoices
+from ledger.store import Ledger
+from ledger.violations import resolve_violation
+from watcher.effects import House, to_block_row
+from watcher.ranges import LARGEST
+
+_NEAR: Final = 2 * LARGEST
+"""Of every range read below finality one block is stored, so that one is found within this."""
+
+
+async def clear_violation(
+    ledger: Ledger, client: ChainClient, house: House, to_block: int | None
+) -> int:
+    """End the halt of a chain; returns how many payments were taken back.
+
+    :param to_block: the last block that both histories share: everything above it is undone and
+        read again. ``None``: the chain was repaired; if it was not, it halts again at once.
+    :raises ConflictError: not halted, or the chain and the books don't share ``to_block``.
+    """
+    ancestor = None
+    if to_block is not None:
+        header = await client.block(to_block)
+        if header is None:
+            raise ConflictError(f"{house.chain.name} has no block {to_block}")
+        await _shared_below(ledger, client, house.chain.name, to_block)
+        ancestor = to_block_row(header)
+    touched = Touched()
+    async with ledger.transaction() as tx:
+        count = await resolve_violation(tx, house.chain.name, ancestor, house.policy, touched)
+        await refresh_invoices(tx, touched.ids, house.tolerance)
+    return count
+
+
+async def _shared_below(ledger: Ledger, client: ChainClient, chain: str, block: int) -> None:
+    """The nearest stored block at or below must be on the chain: then so is all below it.
+
+    :raises ConflictError: it is not; the histories part further down.
+    """
+    async with ledger.reading() as tx:
+        stored = await stored_blocks(tx, chain, max(0, block - _NEAR), block)
+    if not stored:
+        return
+    nearest = stored[-1]
+    header = await client.block(nearest.number)
+    if header is None or header.hash != nearest.hash:
+        raise ConflictError(
+            f"block {nearest.number} of {chain} is no longer the one that was read",
+            remedy="name a lower block",
+        )
