@@ -14,7 +14,7 @@ from gateway.dispatch import handler_of
 from gateway.limits import TokenBuckets
 from gateway.middleware import middlewares, prepare
 from gateway.operation import Operation
-from gateway.resources import admin, destinations, health, invoices, merchants, money
+from gateway.resources import admin, destinations, health, invoices, merchants, money, webhooks
 from gateway.stopping import STOPPING, set_stopping
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
@@ -22,6 +22,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *destinations.OPERATIONS,
     *invoices.OPERATIONS,
     *money.OPERATIONS,
+    *webhooks.OPERATIONS,
     *admin.OPERATIONS,
 )
 

@@ -243,6 +243,15 @@ async def claim_deliveries(
     tx: Tx, endpoint_id: str, *, limit: int, lease: timedelta
 ) -> list[Claimed]:
     """Take up to ``limit`` due deliveries of an endpoint for the length of a lease."""
+    endpoint = (
+        await tx.conn.execute(
+            sa.select(webhook_endpoints).where(webhook_endpoints.c.id == endpoint_id)
+        )
+    ).one()
+    if endpoint.deleted_at is not None or endpoint.status != "enabled":
+        # Written by a transaction that began before the endpoint went away.
+        await _give_up(tx, endpoint_id, endpoint.reason or "the endpoint was deleted")
+        return []
     table, earlier = webhook_deliveries, webhook_deliveries.alias("earlier")
     older = sa.exists().where(
         earlier.c.endpoint_id == table.c.endpoint_id,
@@ -270,11 +279,6 @@ async def claim_deliveries(
         .where(table.c.id.in_([row.id for row in rows]))
         .values(attempts=table.c.attempts + 1, next_attempt_at=tx.now + lease)
     )
-    endpoint = (
-        await tx.conn.execute(
-            sa.select(webhook_endpoints).where(webhook_endpoints.c.id == endpoint_id)
-        )
-    ).one()
     told = await _events(tx, [row.event_seq for row in rows])
     overlap = endpoint.previous_secret_until is not None and endpoint.previous_secret_until > tx.now
     return [

@@ -1,0 +1,1 @@
+"""Telling merchants: secrets, targets, signatures, and the worker that delivers."""

@@ -1,0 +1,184 @@
+"""The worker that delivers: claims what is due, sends it, writes down what came of it.
+
+What it guarantees: at least once, in order per object and endpoint, by any
+number of workers; an endpoint that is slow or dead holds up nobody else, since
+each has a few slots of its own. What it does not: exactly once. A crash between
+an answer and its commit sends again; the receiver tells by ``webhook-id``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import Final
+
+from config.clock import Clock, Entropy
+from config.errors import ConfigError
+from config.log import get_logger
+from gateway.observer import HttpObserver
+from gateway.webhooks.backoff import next_attempt
+from gateway.webhooks.sender import Message, Reply, Sender, message_body, secrets_of
+from gateway.webhooks.vault import Vault
+from ledger.store import Ledger
+from ledger.webhooks import (
+    Claimed,
+    Result,
+    claim_deliveries,
+    disable_endpoint,
+    due_endpoints,
+    record_result,
+)
+
+log = get_logger(__name__)
+
+PER_ENDPOINT: Final = 8
+AT_ONCE: Final = 256
+LEASE: Final = timedelta(seconds=30)
+"""Longer than an attempt: a claim that runs out belongs to a worker that died."""
+IDLE_SECONDS: Final = 0.25
+
+
+class WebhookDispatcher:
+    """Run one per process; :meth:`run` until stopped, or :meth:`tick` by hand."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        sender: Sender,
+        vault: Vault,
+        clock: Clock,
+        entropy: Entropy,
+        observer: HttpObserver,
+    ) -> None:
+        self._ledger = ledger
+        self._sender = sender
+        self._vault = vault
+        self._clock = clock
+        self._entropy = entropy
+        self._observer = observer
+        self._busy: Counter[str] = Counter()
+        self._failing: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until ``stop`` is set; what is under way then is finished (10 s at most).
+
+        :raises DatabaseError: to be started again by whoever supervises this.
+        """
+        try:
+            while not stop.is_set():
+                started = await self.tick()
+                self._reap()
+                if not started:
+                    await self._clock.sleep(IDLE_SECONDS)
+            await self.drain()
+        finally:
+            # Cancelled, or the database went away: what is cut off here is sent again later.
+            for task in self._tasks:
+                task.cancel()
+
+    async def tick(self) -> int:
+        """Claim what is due and begin to send it; returns how many attempts were begun."""
+        free = AT_ONCE - len(self._tasks)
+        if free <= 0:
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            return 0
+        async with self._ledger.reading() as tx:
+            due = await due_endpoints(tx)
+        started = 0
+        # The least busy first, so that the slots left over never all go to the same few.
+        for endpoint_id in sorted(due, key=lambda e: (self._busy[e], e)):
+            # One that failed last time is tried with one at a time: many dead endpoints that
+            # answer only after ten seconds would otherwise take every slot.
+            own = 1 if endpoint_id in self._failing else PER_ENDPOINT
+            slots = min(own - self._busy[endpoint_id], free - started)
+            if slots <= 0:
+                continue
+            async with self._ledger.transaction() as tx:
+                claimed = await claim_deliveries(tx, endpoint_id, limit=slots, lease=LEASE)
+            for delivery in claimed:
+                self._begin(delivery)
+            started += len(claimed)
+        return started
+
+    async def drain(self) -> None:
+        """Wait for every attempt that was begun."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+            self._reap()
+
+    def _begin(self, delivery: Claimed) -> None:
+        self._busy[delivery.endpoint_id] += 1
+        self._tasks.add(asyncio.create_task(self._attempt(delivery)))
+
+    def _reap(self) -> None:
+        """Forget finished attempts; what one raised (a database that went away) is raised here."""
+        done = {task for task in self._tasks if task.done()}
+        self._tasks -= done
+        for task in done:
+            if not task.cancelled():
+                task.result()
+
+    async def _attempt(self, delivery: Claimed) -> None:
+        try:
+            reply = await self._send(delivery)
+            if reply.outcome == "failed":
+                self._failing.add(delivery.endpoint_id)
+            else:
+                self._failing.discard(delivery.endpoint_id)
+            await self._record(delivery, reply)
+        finally:
+            self._busy[delivery.endpoint_id] -= 1
+            if not self._busy[delivery.endpoint_id]:
+                del self._busy[delivery.endpoint_id]
+
+    async def _send(self, delivery: Claimed) -> Reply:
+        try:
+            current = self._vault.open(delivery.secret_encrypted, delivery.endpoint_id)
+            previous = (
+                None
+                if delivery.previous_secret_encrypted is None
+                else self._vault.open(delivery.previous_secret_encrypted, delivery.endpoint_id)
+            )
+        except ConfigError as error:
+            log.warning("webhook_secret_unreadable", endpoint=delivery.endpoint_id, why=error.what)
+            return Reply("failed", error=error.what)
+        message = Message(
+            url=delivery.url,
+            event_id=str(delivery.event["id"]),
+            body=message_body(delivery.event),
+            secrets=secrets_of(current, previous),
+        )
+        return await self._sender.send(message, self._clock.now())
+
+    async def _record(self, delivery: Claimed, reply: Reply) -> None:
+        jitter = self._entropy.token_bytes(1)[0] / 255
+        async with self._ledger.transaction() as tx:
+            result = _result_of(delivery, reply, tx.now, jitter)
+            held = await record_result(tx, delivery.id, delivery.attempt, result)
+            if held and reply.outcome == "gone":
+                await disable_endpoint(tx, delivery.endpoint_id, "answered 410 Gone")
+        if held:
+            self._observer.on_delivery(_outcome(reply, result))
+
+
+def _result_of(delivery: Claimed, reply: Reply, now: datetime, jitter: float) -> Result:
+    retry_at = None
+    if reply.outcome == "failed":
+        retry_at = next_attempt(delivery.attempt, delivery.created_at, now, jitter)
+    return Result(
+        delivered=reply.outcome == "ok",
+        response_status=reply.status,
+        error=reply.error,
+        retry_at=retry_at,
+    )
+
+
+def _outcome(reply: Reply, result: Result) -> str:
+    if reply.outcome == "ok":
+        return "delivered"
+    if reply.outcome == "gone":
+        return "disabled"
+    return "dead" if result.retry_at is None else "retry"
