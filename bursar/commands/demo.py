@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from bursar.commands.base import finish
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -21,7 +19,13 @@ def demo(
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end.")] = False,
 ) -> None:
-    """Show the whole product on this machine: a local chain, payments, a reorg, payouts."""
+    """Show the whole product on this machine: a local chain, payments, a reorg, payouts.
+
+    Without an option it plays a round and stays until Ctrl-C; where there is no
+    terminal it ends after the round.
+    """
     from bursar.demo.run import run
 
-    finish(run(once=once, keep=keep) == 0)
+    if once and keep:
+        raise typer.BadParameter("--once ends after the round, --keep stays: choose one")
+    raise typer.Exit(run(once=once, keep=keep))

@@ -1,0 +1,105 @@
+"""The end of a round: every amount from both sides, the cost, and the verdict."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bursar.demo.board import Board
+from bursar.demo.measure import Gas, Verdict
+from bursar.demo.summary import Sheet
+from config.money import format_amount
+
+
+def show(console: Console, verdict: Verdict, board: Board, seconds: float) -> None:
+    """Print the table, what the payouts cost, and whether all agrees."""
+    console.print()
+    console.print(amounts(verdict.sheets))
+    console.print()
+    console.print(_gas_line(verdict.gas))
+    console.print(_webhook_line(board))
+    console.print(_verdict_line(verdict, seconds))
+    for problem in verdict.problems:
+        console.print(Text(f"  ✗ {problem}", style="red"), soft_wrap=True)
+
+
+def show_staying(console: Console, board: Board) -> None:
+    """Where to look while it stays."""
+    assert board.links is not None, "a round was played"
+    console.print()
+    for label, url in (
+        ("checkout page", board.links.checkout),
+        ("API, to try", f"{board.links.api}/docs"),
+        ("metrics", f"{board.links.api}/metrics"),
+        ("chain (JSON-RPC)", board.links.rpc),
+        ("daemon's log", board.links.log),
+    ):
+        line = Text(f"  {label:18}", style="dim")
+        line.append(url, style=f"cyan link {url}" if url.startswith("http") else "cyan")
+        console.print(line, soft_wrap=True)
+    console.print()
+    console.print("Everything stays as it is. [bold]Ctrl-C[/] ends it and leaves nothing behind.")
+
+
+def amounts(sheets: tuple[Sheet, ...]) -> Table:
+    """Every amount, ledger against chain, to the unit."""
+    table = Table(
+        title="Every amount, ledger against chain",
+        title_style="bold",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        header_style="dim",
+        pad_edge=False,
+    )
+    table.add_column("")
+    table.add_column("")
+    for header in ("ledger", "chain", "difference"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for sheet in sheets:
+        decimals = sheet.coin.decimals
+        for position, line in enumerate(sheet.lines):
+            differs = line.difference != 0
+            table.add_row(
+                Text(sheet.coin.symbol if position == 0 else "", style="bold"),
+                line.label,
+                format_amount(line.ledger, decimals),
+                format_amount(line.chain, decimals),
+                Text(
+                    format_amount(line.difference, decimals) if differs else "0",
+                    style="bold red" if differs else "green",
+                ),
+                end_section=position == len(sheet.lines) - 1,
+            )
+    return table
+
+
+def _gas_line(gas: Gas) -> Text:
+    return Text(
+        f"{gas.payouts} payouts in {gas.batches} batches took {gas.batched:,} gas; "
+        f"one by one about {gas.separate:,}. "
+        f"{gas.swept} deposit addresses were swept in {gas.sweeps} "
+        f"transaction{'' if gas.sweeps == 1 else 's'}.",
+        style="dim",
+    )
+
+
+def _webhook_line(board: Board) -> Text:
+    repeated = f", {board.webhooks_repeated} repeated" if board.webhooks_repeated else ""
+    return Text(
+        f"{sum(board.webhooks.values())} webhooks delivered, every signature verified{repeated}."
+        if not board.webhooks_refused
+        else f"{board.webhooks_refused} webhooks did not verify.",
+        style="dim",
+    )
+
+
+def _verdict_line(verdict: Verdict, seconds: float) -> Text:
+    if verdict.problems:
+        return Text(f"✗ {len(verdict.problems)} differences ({seconds:.0f} s):", style="bold red")
+    return Text(
+        f"✓ ledger and chain agree to the unit, and every payment ended as it must "
+        f"({seconds:.0f} s)",
+        style="bold green",
+    )

@@ -1,0 +1,40 @@
+"""Two ways to show a board: a live view on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+
+from bursar.demo.board import Board
+from bursar.demo.view import View
+
+_FRAMES_PER_SECOND: Final = 8
+_LEAST_WIDTH: Final = 72
+_LEAST_HEIGHT: Final = 24
+
+
+@contextmanager
+def screen_for(console: Console, board: Board) -> Iterator[None]:
+    """Show ``board`` while the context is open."""
+    small = console.width < _LEAST_WIDTH or console.height < _LEAST_HEIGHT
+    if not console.is_terminal or console.is_dumb_terminal or small:
+        board.listener = lambda line: console.print(line, markup=False, soft_wrap=True)
+        try:
+            yield
+        finally:
+            board.listener = lambda _line: None
+        return
+    view = View(board)
+    with Live(
+        view,
+        console=console,
+        refresh_per_second=_FRAMES_PER_SECOND,
+        vertical_overflow="crop",
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ):
+        yield

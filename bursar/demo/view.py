@@ -1,0 +1,226 @@
+"""The live view: one glance says what is happening and how everything stands.
+
+Drawn anew from the board each time; it keeps nothing, so that a resized
+terminal is filled as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.panel import Panel
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from bursar.demo.board import BlockCell, Board
+from bursar.demo.story import COINS, SHOPS, Scene
+
+Json = Mapping[str, Any]
+STYLES: Final = {
+    "new": "dim",
+    "partially_paid": "yellow",
+    "processing": "cyan",
+    "paid": "bold green",
+    "expired": "magenta",
+    "detected": "cyan",
+    "confirming": "cyan",
+    "confirmed": "green",
+    "orphaned": "red strike",
+    "ignored": "dim strike",
+    "queued": "dim",
+    "batched": "cyan",
+    "submitted": "cyan",
+    "on_hold": "bold red",
+    "failed": "bold red",
+}
+_SIDE: Final = 2
+_PAST_LINES: Final = 2
+_FIXED_LINES: Final = 24
+"""Lines that are there whatever happens: frames, header, blocks, payouts, story."""
+_BLOCK_WIDTH: Final = 8
+
+
+class View:
+    """A renderable over a board."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._spinner = Spinner("dots", style="cyan")
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        board, height = self._board, options.size.height
+        parts: list[RenderableType] = [_header(board), _blocks(board, options.max_width)]
+        if board.scenes:
+            parts.append(_invoices(board, max(height - _FIXED_LINES, 3)))
+            parts.append(_below(board))
+        parts.append(_story(board, self._spinner))
+        yield Group(*parts)
+
+
+def _header(board: Board) -> RenderableType:
+    title = Text("bursar demo", style="bold")
+    title.append("   stablecoins in, payouts out, every unit accounted for", style="dim")
+    if board.links is None:
+        return Panel(Group(title, Text()), box=box.ROUNDED, border_style="dim")
+    links = Text()
+    for label, url in (
+        ("checkout", board.links.checkout),
+        ("api", f"{board.links.api}/docs"),
+        ("metrics", f"{board.links.api}/metrics"),
+    ):
+        links.append(f"{label} ", style="dim")
+        links.append(url, style=f"cyan link {url}")
+        links.append("   ")
+    links.no_wrap = True
+    links.overflow = "ellipsis"
+    return Panel(Group(title, links), box=box.ROUNDED, border_style="dim")
+
+
+def _blocks(board: Board, width: int) -> RenderableType:
+    """The newest blocks; one that has left the chain stays, struck through."""
+    room = max((width - 4) // _BLOCK_WIDTH, 1)
+    line = Text(no_wrap=True)
+    for cell in list(board.blocks)[-room:]:
+        line.append_text(_block(cell))
+    return Panel(line, title="blocks", title_align="left", box=box.ROUNDED, border_style="dim")
+
+
+def _block(cell: BlockCell) -> Text:
+    if cell.gone:
+        style = "red strike"
+    elif cell.transactions:
+        style = "bold cyan"
+    else:
+        style = "dim"
+    mark = "✗" if cell.gone else "■" if cell.transactions else "□"
+    return Text.assemble(
+        (f"{mark} {cell.number}", style), " " * (_BLOCK_WIDTH - 2 - len(str(cell.number)))
+    )
+
+
+def _invoices(board: Board, room: int) -> RenderableType:
+    table = _grid("customer", "shop", "asked", "came in", "status", "payments")
+    table.columns[2].justify = table.columns[3].justify = "right"
+    rows = [(scene, board.invoices[i]) for i, scene in board.scenes.items() if i in board.invoices]
+    # In a low window those that are through make room for those that are not.
+    hidden = max(len(rows) - room, 0)
+    through = [row for row in rows if row[1]["settlement"]["status"] == "paid"][:hidden]
+    shown = [row for row in rows if row not in through][:room]
+    for scene, invoice in shown:
+        table.add_row(*_invoice(scene, invoice))
+    title = "invoices" if len(shown) == len(rows) else f"invoices ({len(shown)} of {len(rows)})"
+    return Panel(table, title=title, title_align="left", box=box.ROUNDED, border_style="dim")
+
+
+def _invoice(scene: Scene, invoice: Json) -> tuple[RenderableType, ...]:
+    status = _status(invoice["status"])
+    if invoice["exceptions"]:
+        status.append(f" {' '.join(invoice['exceptions'])}", style="yellow not bold")
+    settled = invoice["settlement"]["status"]
+    payments = Text(" ").join(_payment(p) for p in invoice["payments"])
+    if settled in ("scheduled", "paid"):
+        mark, style = ("→ paid out", "green") if settled == "paid" else ("→ leaving", "cyan")
+        payments = Text(mark, style=style)
+    return (
+        Text(scene.title),
+        Text(SHOPS[scene.shop], style="dim"),
+        Text(f"${scene.amount}"),
+        _came_in(invoice),
+        status,
+        payments,
+    )
+
+
+def _came_in(invoice: Json) -> Text:
+    got = [f"{short(o['amount_received'])} {o['token']}" for o in invoice["options"] if _some(o)]
+    return Text(", ".join(got), style="bold" if got else "dim")
+
+
+def _some(option: Json) -> bool:
+    return str(option["amount_received"]).strip("0.") != ""
+
+
+def short(amount: str, decimals: int = 6) -> str:
+    """An amount cut to a few decimals for a narrow column; an ellipsis says that it was cut."""
+    whole, _, fraction = amount.partition(".")
+    return amount if len(fraction) <= decimals else f"{whole}.{fraction[:decimals]}…"
+
+
+def _payment(payment: Json) -> Text:
+    text = _status(payment["status"])
+    if payment["status"] in ("detected", "confirming"):
+        text.append(f" {payment['confirmations']}", style="cyan")
+    elif payment["status"] == "ignored" and payment["reason"]:
+        text = Text(f"ignored: {payment['reason'].replace('_', ' ')}", style="dim")
+    return text
+
+
+def _status(status: str) -> Text:
+    return Text(status.replace("_", " "), style=STYLES.get(status, ""))
+
+
+def _below(board: Board) -> RenderableType:
+    grid = Table.grid(expand=True, padding=(0, 0))
+    grid.add_column(ratio=5)
+    grid.add_column(ratio=_SIDE)
+    grid.add_row(_payouts(board), _webhooks(board))
+    return grid
+
+
+def _payouts(board: Board) -> RenderableType:
+    table = _grid("to", "amount", "status", "batch", "transaction")
+    table.columns[1].justify = "right"
+    ordered = sorted(
+        board.payouts.values(), key=lambda item: (item[1]["token"], item[0], item[1]["id"])
+    )
+    for shop, payout in ordered[: len(SHOPS) * len(COINS)]:
+        tx_hash = payout["tx_hash"] or ""
+        table.add_row(
+            Text(SHOPS[shop]),
+            Text(f"{short(payout['amount'])} {payout['token']}", style="bold"),
+            _status(payout["status"]),
+            Text((payout["batch"] or "").replace("_", " "), style="dim"),
+            Text(f"{tx_hash[:10]}…" if tx_hash else "", style="dim"),
+        )
+    for _ in range(len(SHOPS) * len(COINS) - len(ordered)):
+        table.add_row("")
+    return Panel(table, title="payouts", title_align="left", box=box.ROUNDED, border_style="dim")
+
+
+def _webhooks(board: Board) -> RenderableType:
+    table = Table.grid(expand=True, padding=(0, 1))
+    table.add_column()
+    table.add_column(justify="right")
+    families = ("invoice", "payment", "payout")
+    for family in families:
+        count = sum(n for kind, n in board.webhooks.items() if kind.startswith(f"{family}."))
+        table.add_row(Text(f"{family}.*", style="dim"), Text(str(count), style="bold"))
+    table.add_row()
+    verified = sum(board.webhooks.values())
+    good = not board.webhooks_refused
+    table.add_row(
+        Text("verified" if good else "refused", style="green" if good else "bold red"),
+        Text(str(verified if good else board.webhooks_refused), style="bold"),
+    )
+    for _ in range(2):
+        table.add_row()
+    return Panel(table, title="webhooks", title_align="left", box=box.ROUNDED, border_style="dim")
+
+
+def _story(board: Board, spinner: Spinner) -> RenderableType:
+    past = [Text(f"  ✓ {line}", style="dim", no_wrap=True) for line in board.past[-_PAST_LINES:]]
+    now = Table.grid(padding=(0, 1))
+    done = board.now == "done"
+    now.add_row("", Text("✓", style="green") if done else spinner, Text(board.now, style="bold"))
+    return Group(*past, now)
+
+
+def _grid(*headers: str) -> Table:
+    table = Table(box=None, expand=True, padding=(0, 1), pad_edge=False, header_style="dim")
+    for header in headers:
+        table.add_column(header, no_wrap=True, overflow="ellipsis")
+    return table
