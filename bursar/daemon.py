@@ -17,7 +17,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Final, Literal
+from typing import Final
 
 from bursar.compose import House, Outside, open_house
 from bursar.door import Door, open_door, operations_app
@@ -26,8 +26,8 @@ from bursar.metrics.figures import BooksGauges
 from bursar.metrics.labels import begin_at_zero
 from bursar.metrics.process import RpcMetrics, TaskMetrics
 from bursar.monitor import ChainMonitor
-from bursar.readiness import ChainFacts, database_check, judge_chain, judge_tasks
-from bursar.roles import Roles
+from bursar.readiness import ChainFacts, Worker, database_check, judge_chain, judge_tasks
+from bursar.roles import WITH_API, WITH_SIGNERS, Role, Roles
 from bursar.startup import ChainGate, first_look, prepare_database
 from bursar.supervision import Supervisor
 from config.log import get_logger
@@ -39,9 +39,6 @@ from ledger.store import ping
 
 log = get_logger(__name__)
 
-Role = Literal["all", "gateway", "watcher", "settlement"]
-_WITH_CHAINS: Final = ("all", "watcher", "settlement")
-_WITH_API: Final = ("all", "gateway")
 _DATABASE_SECONDS: Final = 5.0
 
 
@@ -80,7 +77,7 @@ class Daemon:
         self._house = house
         self._role: Role = role
         self._families = families
-        chains = house.chain_settings() if role in _WITH_CHAINS else ()
+        chains = house.chain_settings() if role != "gateway" else ()
         self._gates = {c.name: ChainGate(house, c) for c in chains}
         self._monitors = {
             c.name: ChainMonitor(c, house.chains[c.name], families, house.clock) for c in chains
@@ -89,12 +86,14 @@ class Daemon:
         self._supervisor = Supervisor(
             clock=house.clock, entropy=house.entropy, observer=TaskMetrics(families)
         )
+        self._roles: Roles | None = None
         self._stopping = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Check, listen, work, stop."""
         roles = await Roles.prepare(self._house, self._role, self._families)
         await first_look(list(self._gates.values()))
+        self._roles = roles
         door = await self._open(roles)
         try:
             self._add_tasks(roles, door)
@@ -103,12 +102,11 @@ class Daemon:
                 await self._supervisor.run(stop)
         finally:
             await door.close()
-            await roles.release()
         log.info("stopped")
 
     async def _open(self, roles: Roles) -> Door:
         http = self._house.settings.http
-        if self._role in _WITH_API:
+        if self._role in WITH_API:
             app = roles.gateway_app(self.readiness, self.metrics)
             return await open_door(app, http, any_port=False)
         return await open_door(operations_app(self.readiness, self.metrics), http, any_port=True)
@@ -118,9 +116,9 @@ class Daemon:
         self._supervisor.add("figures", self._gauges.run)
         for name, monitor in self._monitors.items():
             self._supervisor.add(f"monitor:{name}", monitor.run)
-        for task, chain, work in roles.tasks(stopping=lambda: self._stopping):
-            gate = self._gates.get(chain)
-            self._supervisor.add(task, work if gate is None else gate.guarding(work))
+        for task in roles.tasks():
+            gate = self._gates[task.chain] if task.chain is not None else None
+            self._supervisor.add(task.name, task.work if gate is None else gate.guarding(task.work))
 
     @contextmanager
     def _signals(self, stop: asyncio.Event) -> Iterator[None]:
@@ -150,7 +148,7 @@ class Daemon:
         checks = [database, judge_tasks(self._supervisor.down())]
         if database.ok:
             checks += await self._chains()
-        if self._role in ("all", "settlement"):
+        if self._role in WITH_SIGNERS:
             # Opened before anything else ran: a process without its signer does not exist.
             checks.append(Check("signer", True))
         if self._stopping:
@@ -186,9 +184,23 @@ class Daemon:
                 head_time=monitor.head_time,
                 started_at=monitor.started_at,
                 providers=self._house.chains[chain.name].provider_count,
+                workers=self._workers(chain.name),
             )
             checks.append(judge_chain(chain, facts, now))
         return checks
+
+    def _workers(self, chain: str) -> list[Worker]:
+        """What the chain's own tasks say of themselves; a standby says nothing."""
+        if self._roles is None:
+            return []
+        found = []
+        if (watcher := self._roles.watchers.get(chain)) is not None:
+            status = watcher.status()
+            found.append(Worker("watcher", status.leading, status.problem, status.last_success))
+        if (settlement := self._roles.settlements.get(chain)) is not None:
+            told = settlement.status()
+            found.append(Worker("settlement", told.leading, told.last_error, told.last_tick_at))
+        return found
 
     async def metrics(self) -> bytes:
         """The exposition; touches memory only."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
+from bursar.compose import House
 from config.errors import InvalidInputError
 from ledger import pauses
 from ledger.holds import release_hold
@@ -12,14 +12,12 @@ from ledger.runs import create_run
 from ledger.store import Tx
 from ledger.views import view_time
 
-Preview = Callable[[str | None], Awaitable[dict[str, Any]]]
-
 
 class Operations:
     """A :class:`gateway.deps.Operations`: requests become rows that a running settlement reads."""
 
-    def __init__(self, preview: Preview) -> None:
-        self._preview = preview
+    def __init__(self, house: House) -> None:
+        self._house = house
 
     async def request_run(self, tx: Tx, merchant_id: str | None) -> dict[str, Any]:
         run_id = await create_run(tx, merchant_id, "api")
@@ -31,7 +29,7 @@ class Operations:
         }
 
     async def preview(self, merchant_id: str | None) -> dict[str, Any]:
-        return await self._preview(merchant_id)
+        raise NotImplementedError
 
     async def pause(self, tx: Tx, what: str, chain: str | None, reason: str | None) -> None:
         await pauses.pause(tx, pauses.scope_of(_what(what), chain), reason)

@@ -23,7 +23,17 @@ SILENT_AT_LEAST: Final = timedelta(seconds=60)
 STALE_BLOCKS: Final = 30
 """A real chain whose head is older than this many block times, at least 90 s, is stuck for us."""
 STALE_AT_LEAST: Final = timedelta(seconds=90)
-DATABASE_SECONDS: Final = 5.0
+PATIENCE: Final = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A chain's task: what its last round failed with, and when one last did not."""
+
+    name: str
+    leading: bool
+    problem: str | None
+    succeeded_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +55,49 @@ class ChainFacts:
     head_time: datetime | None
     started_at: datetime
     providers: int
+    workers: Sequence[Worker] = ()
 
 
 def judge_chain(chain: ChainSettings, facts: ChainFacts, now: datetime) -> Check:
     """One line about one chain; pure."""
-    name = f"chain {chain.name}"
+    fault = _stopped(chain, facts) or _stuck(facts, now) or _silent(chain, facts, now)
+    return Check(f"chain {chain.name}", fault is None, fault or _note(facts))
+
+
+def _stopped(chain: ChainSettings, facts: ChainFacts) -> str | None:
+    """What only a person, or a check that has to pass first, sets going again."""
     if facts.gate is not None:
-        return Check(name, False, facts.gate)
+        return facts.gate
     if facts.halted is not None:
-        return Check(name, False, f"halted: {facts.halted} (bursar chain clear {chain.name})")
+        return f"halted: {facts.halted} (bursar chain clear {chain.name})"
     if facts.halted_lanes:
-        return Check(name, False, f"lane halted: {'; '.join(facts.halted_lanes)}")
+        return f"lane halted: {'; '.join(facts.halted_lanes)} (bursar holds list)"
+    return None
+
+
+def _stuck(facts: ChainFacts, now: datetime) -> str | None:
+    for worker in facts.workers:
+        if _is_stuck(worker, now):
+            return f"{worker.name}: {worker.problem}"
+    return None
+
+
+def _silent(chain: ChainSettings, facts: ChainFacts, now: datetime) -> str | None:
     silence = now - (facts.asked_at or facts.started_at)
     if silence > max(SILENT_AT_LEAST, SILENT_POLLS * chain.poll_interval):
-        return Check(name, False, f"no provider has answered for {_seconds(silence)} s")
+        return f"no provider has answered for {_seconds(silence)} s"
     if facts.head_time is not None and not chain.is_test:
         age = now - facts.head_time
         if age > max(STALE_AT_LEAST, STALE_BLOCKS * chain.block_time):
-            return Check(name, False, f"the newest block is {_seconds(age)} s old")
-    return Check(name, True, _note(facts))
+            return f"the newest block is {_seconds(age)} s old"
+    return None
+
+
+def _is_stuck(worker: Worker, now: datetime) -> bool:
+    """A round that failed is tried again; one that failed for :data:`PATIENCE` is a state."""
+    if worker.problem is None or not worker.leading:
+        return False
+    return worker.succeeded_at is None or now - worker.succeeded_at > PATIENCE
 
 
 def _note(facts: ChainFacts) -> str:

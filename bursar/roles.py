@@ -1,39 +1,223 @@
-"""What each role holds and does: keys, applications, tasks."""
+"""What each role holds and does: keys, the door's application, tasks.
+
+=============  ==========================================  ===================
+role           does                                        holds
+=============  ==========================================  ===================
+``gateway``    API, checkout, webhook delivery             deposit xpub
+``watcher``    follows the chains, expires invoices        nothing
+``settlement`` schedules, sweeps, pays                     all signers
+``all``        the three in one process                    all signers
+=============  ==========================================  ===================
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from aiohttp import web
 
+from bursar.addresses import OwnAddresses, own_addresses
 from bursar.compose import House
 from bursar.metrics.families import Families
-from bursar.supervision import Work
-from gateway.deps import Readiness
+from bursar.metrics.paying import SettlementMetrics
+from bursar.metrics.serving import HttpMetrics
+from bursar.metrics.watching import WatcherMetrics
+from bursar.operations import Operations
+from bursar.supervision import Work, crash_guard
+from config.errors import BursarError, ConfigError
+from config.log import get_logger
+from config.units import Address
+from gateway.app import create_app
+from gateway.deps import GatewayDeps, Readiness
+from gateway.webhooks.dispatcher import WebhookDispatcher
+from gateway.webhooks.sender import http_sender
+from gateway.webhooks.vault import Vault, load_data_key
+from ledger.invoices import Tolerance
+from ledger.payment_rows import PaymentPolicy
+from settlement.service import ChainSettlement
+from wallets.derivation import DepositDeriver
+from wallets.keyring import KeyRing, deposit_xpub, open_keyring
+from watcher.expiry import run_expiry
+from watcher.service import ChainWatcher
+
+log = get_logger(__name__)
+
+Role = Literal["all", "gateway", "watcher", "settlement"]
+WITH_API: Final = ("all", "gateway")
+WITH_WATCHER: Final = ("all", "watcher")
+WITH_SIGNERS: Final = ("all", "settlement")
+OWNER_BYTES: Final = 8
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Work for the supervisor; ``chain`` is set where it must wait for that chain's check."""
+
+    name: str
+    work: Work
+    chain: str | None = None
+
+
 class Roles:
-    """The parts of one process."""
+    """The parts of one process; made by :meth:`prepare`."""
 
-    house: House
-    role: str
-    families: Families
+    def __init__(self, house: House, role: Role, families: Families) -> None:
+        self._house = house
+        self._role = role
+        self._families = families
+        # A process start, not a host: after a restart the old lease is somebody else's.
+        self._owner = f"{role}-{house.entropy.token_bytes(OWNER_BYTES).hex()}"
+        self._deriver: DepositDeriver | None = None
+        self._data_key = b""
+        self._http = HttpMetrics(families)
+        self.watchers: dict[str, ChainWatcher] = {}
+        self.settlements: dict[str, ChainSettlement] = {}
 
     @classmethod
-    async def prepare(cls, house: House, role: str, families: Families) -> Roles:
-        return cls(house, role, families)
+    async def prepare(cls, house: House, role: Role, families: Families) -> Roles:
+        """Open what the role needs.
+
+        :raises ConfigError: a secret or an address is missing.
+        :raises WalletError: the keystore cannot be opened.
+        """
+        roles = cls(house, role, families)
+        if role in WITH_API:
+            roles._prepare_door()
+        if role in WITH_WATCHER:
+            roles._prepare_watchers()
+        if role in WITH_SIGNERS:
+            # Half a second of scrypt, off the loop.
+            ring = await asyncio.to_thread(open_keyring, house.settings, house.secrets)
+            roles._prepare_settlement(ring)
+        return roles
+
+    def _prepare_door(self) -> None:
+        settings, secrets = self._house.settings, self._house.secrets
+        self._deriver = DepositDeriver(deposit_xpub(settings, secrets))
+        self._data_key = load_data_key(secrets, settings.database.url, self._house.entropy)
+        if secrets.admin_key is None:
+            log.warning("no_admin_key", remedy="set BURSAR_ADMIN_KEY to use /v1/admin")
+
+    def _prepare_watchers(self) -> None:
+        observer = WatcherMetrics(self._families)
+        for chain in self._house.chain_settings():
+            self.watchers[chain.name] = ChainWatcher(
+                chain,
+                client=self._house.chains[chain.name],
+                ledger=self._house.ledger,
+                policy=payment_policy(self._house),
+                tolerance=tolerance_of(self._house),
+                clock=self._house.clock,
+                observer=observer,
+                lease_owner=self._owner,
+            )
+
+    def _prepare_settlement(self, ring: KeyRing) -> None:
+        own = own_addresses(self._house.settings, self._house.secrets)
+        observer = SettlementMetrics(self._families, self._house.clock)
+        for chain in self._house.chain_settings():
+            self.settlements[chain.name] = ChainSettlement(
+                chain,
+                client=self._house.chains[chain.name],
+                ledger=self._house.ledger,
+                wallets=ring,
+                contracts=own.contracts,
+                settings=self._house.settings.settlement,
+                clock=self._house.clock,
+                observer=observer,
+                owner_id=self._owner,
+            )
 
     def gateway_app(
         self,
         readiness: Callable[[], Awaitable[Readiness]],
         metrics: Callable[[], Awaitable[bytes]],
     ) -> web.Application:
-        raise NotImplementedError
+        """The merchant's door."""
+        assert self._deriver is not None, "only roles with the API have one"
+        secrets = self._house.secrets
+        return create_app(
+            GatewayDeps(
+                ledger=self._house.ledger,
+                settings=self._house.settings,
+                admin_key=secrets.admin_key.get_secret_value() if secrets.admin_key else None,
+                data_key=self._data_key,
+                derive=self._deriver.addresses,
+                clock=self._house.clock,
+                entropy=self._house.entropy,
+                readiness=readiness,
+                metrics_text=metrics,
+                operations=Operations(self._house),
+                observer=self._http,
+                refused=refused_addresses(self._house),
+                crash_guard=crash_guard,
+            )
+        )
 
-    def tasks(self, stopping: Callable[[], bool]) -> Iterator[tuple[str, str, Work]]:
-        yield from ()
+    def tasks(self) -> Iterator[Task]:
+        """Everything that the supervisor keeps running."""
+        if self._role in WITH_API:
+            yield Task("webhooks", self._deliver)
+        if self._role in WITH_WATCHER:
+            yield Task("expiry", self._expire)
+        for name, watcher in self.watchers.items():
+            yield Task(f"watcher:{name}", watcher.run, name)
+        for name, settlement in self.settlements.items():
+            yield Task(f"settlement:{name}", settlement.run, name)
 
-    async def release(self) -> None:
-        pass
+    async def _deliver(self, stop: asyncio.Event) -> None:
+        security = self._house.settings.security
+        async with http_sender(allow_private=security.allow_private_webhooks) as sender:
+            dispatcher = WebhookDispatcher(
+                ledger=self._house.ledger,
+                sender=sender,
+                vault=Vault(self._data_key),
+                clock=self._house.clock,
+                entropy=self._house.entropy,
+                observer=self._http,
+            )
+            await dispatcher.run(stop)
+
+    async def _expire(self, stop: asyncio.Event) -> None:
+        await run_expiry(self._house.ledger, tolerance_of(self._house), self._house.clock, stop)
+
+
+def payment_policy(house: House) -> PaymentPolicy:
+    """What decides about payments, from the configuration."""
+    return PaymentPolicy(
+        dust=house.settings.invoices.dust, fee_bps=house.settings.settlement.fee_bps
+    )
+
+
+def tolerance_of(house: House) -> Tolerance:
+    """Shortfall that still counts as paid, from the configuration."""
+    configured = house.settings.invoices.tolerance
+    return Tolerance(absolute=configured.absolute, bps=configured.bps)
+
+
+def refused_addresses(house: House) -> Collection[Address]:
+    """Where no payout may go: tokens, helper contracts, sponsors, signers.
+
+    A gateway that knows only an xpub knows none of ours but the tokens; settlement
+    refuses the others again when it plans.
+    """
+    tokens = {token.address for token in house.catalogue}
+    try:
+        own: OwnAddresses | None = own_addresses(house.settings, house.secrets)
+    except BursarError as error:
+        level = log.info if isinstance(error, ConfigError) else log.warning
+        level("own_addresses_unknown", reason=str(error))
+        own = None
+    if own is None:
+        return tokens
+    return tokens | {
+        own.sponsor_sweeps,
+        own.sponsor_payouts,
+        own.treasury_signer,
+        own.contracts.treasury,
+        own.contracts.collector,
+        own.contracts.forwarder,
+    }

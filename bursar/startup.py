@@ -45,7 +45,7 @@ async def _is_empty(house: House) -> bool:
     """No table at all: a file of somebody else's is not ours to write into."""
     async with house.ledger.reading() as tx:
         tables = await tx.conn.scalar(sa.text("SELECT count(*) FROM sqlite_master"))
-    return tables == 0
+    return not tables
 
 
 class ChainGate:

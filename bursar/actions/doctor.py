@@ -20,7 +20,7 @@ from wallets.keyring import deposit_xpub, open_keyring
 async def examine(settings: Settings, secrets: Secrets, *, as_json: bool) -> bool:
     """Print every finding; whether all is well."""
     async with open_house(settings, secrets) as house:
-        findings = [Finding(True, "config", f"{len(settings.chains)} chains, valid")]
+        findings = [Finding(True, "config", f"valid, {len(settings.chains)} chain(s)")]
         if not settings.chains:
             findings = [Finding(False, "config", "no chain is configured (add [[chains]])")]
         findings += await _database(house)
