@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from eth_account import Account
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from hexbytes import HexBytes
 
 from chain.abi import decode_uint, encode_call
 from chain.anvil import DevRpc
@@ -13,11 +18,12 @@ from chain.client import ChainClient
 from chain.deployment import Deployer, HelperContracts, deployment_steps, plan_addresses
 from chain.erc20 import encode_balance_of, encode_transfer
 from chain.model import Log
+from chain.send import SendResult
 from config.catalogue import Catalogue
 from config.chains import ChainSettings
 from config.clock import SystemClock
 from config.models import SettlementSettings
-from config.units import Address, Amount, checksum
+from config.units import Address, Amount, checksum, from_hex
 from ledger.cursors import BlockMark, BlockRow, advance_cursor, get_cursor, rewind, start_cursor
 from ledger.invoices import (
     InvoiceSpec,
@@ -35,9 +41,10 @@ from ledger.payouts import NewPayout, create_payouts
 from ledger.schema import merchants, payout_destinations, payouts
 from ledger.sql import as_row
 from ledger.states import PaymentStatus
-from ledger.store import Ledger, make_engine
+from ledger.store import Ledger, Tx, make_engine
 from settlement.context import Policy
 from settlement.observer import SilentObserver
+from settlement.reconcile import reconcile
 from settlement.service import ChainSettlement
 from settlement.verdicts import Patience
 from tests.support.clock import ManualClock, SeededEntropy
@@ -127,6 +134,7 @@ class World:
         for _ in range(rounds):
             await service.tick()
             await self.watch(mine=1)
+            await self.agrees()
             if await until():
                 return
         raise AssertionError(f"not settled after {rounds} rounds: {self.observer.notes[-6:]}")
@@ -283,6 +291,12 @@ class World:
 
         return check
 
+    async def agrees(self) -> None:
+        """Every unit at our addresses is in the books, whatever is under way."""
+        found = await reconcile(self.client, self.ledger, self.contracts)
+        assert found is not None
+        assert found.agrees, [r for r in found.rows if r.difference]
+
     async def held(self, symbol: str, account: Address) -> int:
         return decode_uint(await self.dev.call(self.tokens[symbol], encode_balance_of(account)))
 
@@ -373,3 +387,56 @@ async def build_world(
     async with ledger.transaction() as tx:
         await start_cursor(tx, "anvil", CHAIN_ID, await world._row(head))
     return world
+
+
+class Crash(BaseException):
+    """What a test raises where a process would have been killed."""
+
+
+class CrashingLedger:
+    """The ledger of a process that dies at its n-th write: just before or just after the commit."""
+
+    def __init__(self, ledger: Ledger, at: int, *, committed: bool) -> None:
+        self._ledger = ledger
+        self._left = at
+        self._committed = committed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        self._left -= 1
+        async with self._ledger.transaction() as tx:
+            yield tx
+            if self._left == 0 and not self._committed:
+                raise Crash
+        if self._left == 0:
+            raise Crash
+
+
+class SpyingClient:
+    """A client that remembers what was sent, and may die before or after a send, or lie."""
+
+    def __init__(self, client: ChainClient) -> None:
+        self._client = client
+        self.sent: dict[tuple[Address, int], set[bytes]] = {}
+        self.sends = 0
+        self.die_before = 0
+        self.die_after = 0
+        self.answer: Callable[[bytes], Awaitable[SendResult]] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def send_raw(self, raw: bytes) -> SendResult:
+        self.sends += 1
+        if self.sends == self.die_before:
+            raise Crash
+        sender = Address(from_hex(Account.recover_transaction(raw)))
+        nonce = int(TypedTransaction.from_bytes(HexBytes(raw)).as_dict()["nonce"])
+        self.sent.setdefault((sender, nonce), set()).add(raw)
+        result = await (self.answer or self._client.send_raw)(raw)
+        if self.sends == self.die_after:
+            raise Crash
+        return result

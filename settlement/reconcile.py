@@ -1,0 +1,202 @@
+"""Ledger against chain, at one block: every unit at a deposit address or in the treasury.
+
+The ledger is read in one snapshot together with the cursor; the chain's balances
+are read at the cursor's block *hash*. What the books do not know yet because it
+is mined but not final is counted by its own receipts. If the block is reorged
+away while its balances are read, the whole is done again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import sqlalchemy as sa
+
+from chain.client import ChainClient
+from chain.deployment import HelperContracts
+from chain.model import Receipt
+from chain.rpc.errors import BadReply, NodeBehind, NodeError
+from config.catalogue import Token
+from config.units import Address
+from ledger.attempts import Attempt, open_attempts
+from ledger.audit import deposit_holders, ignored_amounts, physical_totals
+from ledger.cursors import Cursor, get_cursor
+from ledger.store import Ledger
+from settlement.outcome import transfers_in
+
+TRIES: Final = 5
+_CHUNK: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """One account of one token, base units.
+
+    :param ledger: what the books say is there for good.
+    :param in_flight: mined, not final yet: added to the ledger's side.
+    :param explained: not money of ours but there, by cause (dust that was ignored).
+    """
+
+    account: str
+    token: str
+    decimals: int
+    ledger: int
+    in_flight: int
+    chain: int
+    explained: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def difference(self) -> int:
+        """Chain less everything that is known."""
+        return self.chain - self.ledger - self.in_flight - sum(self.explained.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """One chain at one block. ``causes``: what differences were traced to, in words."""
+
+    chain: str
+    block: int
+    rows: tuple[AccountRow, ...]
+    causes: tuple[str, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        """Whether ledger and chain are equal to the unit."""
+        return all(row.difference == 0 for row in self.rows)
+
+    def difference(self, token: str) -> int:
+        """Of all accounts of a token together."""
+        return sum(row.difference for row in self.rows if row.token == token)
+
+
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """What one snapshot of the ledger holds."""
+
+    cursor: Cursor
+    ledger: dict[tuple[str, str], int]
+    ignored: dict[str, int]
+    holders: dict[str, list[Address]]
+    attempts: list[Attempt]
+
+
+async def reconcile(
+    client: ChainClient, ledger: Ledger, contracts: HelperContracts
+) -> Reconciliation | None:
+    """Compare one chain; ``None`` before the watcher's first block.
+
+    :raises RpcError: the chain does not answer.
+    """
+    for attempt in range(TRIES):
+        books = await _read(ledger, client.name)
+        if books is None:
+            return None
+        try:
+            return await _compare(client, ledger, contracts, books)
+        except (NodeBehind, BadReply, NodeError):
+            # The pinned block left the chain, or this node does not have it yet.
+            if attempt == TRIES - 1:
+                raise
+    return None
+
+
+async def _read(ledger: Ledger, chain: str) -> _Books | None:
+    async with ledger.reading() as tx:
+        if tx.dialect == "postgresql":
+            # Read committed would show each statement another state of a busy database.
+            await tx.conn.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        cursor = await get_cursor(tx, chain)
+        if cursor is None:
+            return None
+        return _Books(
+            cursor,
+            await physical_totals(tx, chain),
+            await ignored_amounts(tx, chain),
+            await deposit_holders(tx, chain),
+            await open_attempts(tx, chain),
+        )
+
+
+async def _compare(
+    client: ChainClient, ledger: Ledger, contracts: HelperContracts, books: _Books
+) -> Reconciliation:
+    at = books.cursor.cursor
+    found = await client.receipts([a.tx_hash for a in books.attempts])
+    mined = [r for r in found if r is not None and r.block_number <= at.number]
+    rows: list[AccountRow] = []
+    causes: list[str] = []
+    for token in ledger.catalogue.payable_tokens(client.name):
+        holders = books.holders.get(token.symbol, [])
+        flows = _flows(mined, token, set(holders), contracts.treasury)
+        on_deposits = 0
+        for start in range(0, len(holders), _CHUNK):
+            part = holders[start : start + _CHUNK]
+            on_deposits += sum(await client.token_balances(token.address, part, at.hash))
+        (in_treasury,) = await client.token_balances(token.address, [contracts.treasury], at.hash)
+        dust = books.ignored.get(token.symbol, 0)
+        explained = {"ignored payments": dust} if dust else {}
+        for account, balance, why in (
+            ("deposits", on_deposits, explained),
+            ("treasury", in_treasury, {}),
+        ):
+            rows.append(
+                AccountRow(
+                    account,
+                    token.symbol,
+                    token.decimals,
+                    books.ledger.get((account, token.symbol), 0),
+                    flows[account],
+                    balance,
+                    dict(why),
+                )
+            )
+            if rows[-1].difference:
+                causes += await _causes(client, token, contracts, books, rows[-1])
+    header = await client.block(at.number)
+    if header is None or header.hash != at.hash:
+        raise NodeBehind(f"block {at.number} was reorged while it was read", where=client.name)
+    return Reconciliation(client.name, at.number, tuple(rows), tuple(causes))
+
+
+def _flows(
+    mined: Sequence[Receipt], token: Token, holders: set[Address], treasury: Address
+) -> dict[str, int]:
+    """Net inflow of each account by the Transfer logs of what is mined but not booked."""
+    flows: dict[str, int] = defaultdict(int)
+    for receipt in mined:
+        for t in transfers_in(receipt.logs):
+            if t.token != token.address:
+                continue
+            for address, sign in ((t.sender, -1), (t.recipient, 1)):
+                if address == treasury:
+                    flows["treasury"] += sign * t.amount
+                elif address in holders:
+                    flows["deposits"] += sign * t.amount
+    return flows
+
+
+async def _causes(
+    client: ChainClient,
+    token: Token,
+    contracts: HelperContracts,
+    books: _Books,
+    row: AccountRow,
+) -> list[str]:
+    """Transfers that went straight to the treasury, past every deposit address."""
+    first, last = books.cursor.start_block, books.cursor.cursor.number
+    if row.account != "treasury" or last - first > 50_000:
+        return [f"{row.account} {token.symbol}: {row.difference} base units without a known cause"]
+    logs = await client.transfer_logs(
+        first, last, tokens=[token.address], recipients=[contracts.treasury]
+    )
+    holders = set(books.holders.get(token.symbol, []))
+    direct = [log for log in logs if Address(log.topics[1][12:]) not in holders]
+    return [
+        f"treasury {token.symbol}: {int.from_bytes(log.data)} base units came directly in "
+        f"0x{log.tx_hash.hex()}"
+        for log in direct[:20]
+    ] or [f"treasury {token.symbol}: {row.difference} base units without a known cause"]

@@ -1,0 +1,218 @@
+"""Payout runs: whoever is due gets what is available, as promises in the books.
+
+A run needs no key and no chain: it plans from balances, and in the same commit
+reserves the money, queues the payouts and moves the due dates on. Two processes
+that run at once are told apart by the locks on the merchants' rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from config.errors import NotFoundError
+from config.models import Settings
+from config.money import format_amount, parse_amount
+from config.units import Address, ChainName, TokenSymbol, checksum
+from ledger.cursors import get_cursor
+from ledger.payouts import NewPayout, create_payouts
+from ledger.runs import (
+    MerchantBalance,
+    create_run,
+    destinations_of,
+    due_merchants,
+    get_merchants,
+    merchant_balances,
+    merchants_without_date,
+    move_run,
+    own_addresses,
+    planned_runs_over,
+    promised_today,
+    requested_runs,
+    set_next_settlement,
+)
+from ledger.store import Ledger, Tx
+from ledger.views import Row
+from settlement.planning import HALTED, Plan, Rules, make_plan
+from settlement.schedule import judge, schedule_of
+from settlement.scheduler import every_second
+
+_AT_ONCE: Final = 200
+"""Merchants planned in one commit: bounded memory, short locks."""
+
+
+async def request_run(tx: Tx, merchant_id: str | None, trigger: str) -> str:
+    """Enqueue a run of one merchant or of all, for the settlement that runs; returns its id.
+
+    :param trigger: ``api`` or ``command``.
+    :raises NotFoundError: no such merchant.
+    """
+    if merchant_id is not None and not await get_merchants(tx, [merchant_id]):
+        raise NotFoundError(f"no merchant {merchant_id[:40]!r}")
+    return await create_run(tx, merchant_id, trigger)
+
+
+class PayoutRuns:
+    """Turns due dates and requests into queued payouts.
+
+    :param refused: addresses that no payout may go to, besides our deposit addresses.
+    """
+
+    def __init__(self, ledger: Ledger, *, settings: Settings, refused: Collection[Address]) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._refused = frozenset(refused)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look every second until told to stop; what goes wrong goes to the supervisor."""
+        async for _ in every_second(stop):
+            while await self.tick():
+                if stop.is_set():
+                    return
+
+    async def tick(self) -> bool:
+        """Plan what is due or was asked for; ``True`` when there may be more."""
+        async with self._ledger.transaction() as tx:
+            await self._set_first_dates(tx)
+            due = await due_merchants(tx, _AT_ONCE)
+            if due:
+                await self._settle_due(tx, due)
+            for run in await requested_runs(tx):
+                await self._settle_requested(tx, run)
+            for run_id in await planned_runs_over(tx):
+                await move_run(tx, run_id, "done")
+        return len(due) == _AT_ONCE
+
+    async def preview(self, merchant_id: str | None = None) -> Plan:
+        """What a run would do now; nothing is written.
+
+        :raises NotFoundError: no such merchant.
+        """
+        async with self._ledger.reading() as tx:
+            found = await get_merchants(tx, None if merchant_id is None else [merchant_id])
+            if merchant_id is not None and not found:
+                raise NotFoundError(f"no merchant {merchant_id[:40]!r}")
+            return await self._plan(tx, found, lock=False)
+
+    async def _set_first_dates(self, tx: Tx) -> None:
+        fresh = await merchants_without_date(tx)
+        await self._move_dates(tx, fresh)
+
+    async def _move_dates(self, tx: Tx, rows: Sequence[Row]) -> None:
+        default = self._settings.settlement.schedule
+        moments = [
+            (
+                row["id"],
+                judge(
+                    schedule_of(row["schedule"], default), row["next_settlement_at"], tx.now
+                ).next_at,
+            )
+            for row in rows
+        ]
+        await set_next_settlement(tx, [(m, at) for m, at in moments if at is not None])
+
+    async def _settle_due(self, tx: Tx, due: list[Row]) -> None:
+        await self._move_dates(tx, due)
+        plan = await self._plan(tx, due, lock=True)
+        if plan.payouts:
+            run_id = await create_run(tx, None, "schedule")
+            await self._carry_out(tx, run_id, plan)
+
+    async def _settle_requested(self, tx: Tx, run: Row) -> None:
+        wanted = run["merchant_id"]
+        rows = await get_merchants(tx, None if wanted is None else [wanted])
+        await self._carry_out(tx, run["id"], await self._plan(tx, rows, lock=True))
+
+    async def _carry_out(self, tx: Tx, run_id: str, plan: Plan) -> None:
+        new = [
+            NewPayout(p.merchant_id, p.chain, p.token, p.amount, p.address, run_id, reason=p.reason)
+            for p in plan.payouts
+        ]
+        ids = await create_payouts(tx, new)
+        await move_run(tx, run_id, "planned", view_plan(plan, tx, ids))
+
+    async def _plan(self, tx: Tx, rows: Sequence[Row], *, lock: bool) -> Plan:
+        ids = [row["id"] for row in rows]
+        balances = await merchant_balances(tx, ids, lock=lock)
+        destinations = await destinations_of(tx, ids)
+        candidates = {d.address for d in destinations}
+        rules = Rules(
+            now=tx.now,
+            minimums=self._minimums(tx, balances, {row["id"]: row for row in rows}),
+            daily_limits=self._daily_limits(tx),
+            promised_today=await promised_today(tx),
+            refused=self._refused
+            | {token.address for token in tx.catalogue}
+            | await own_addresses(tx, candidates),
+            stopped=await _halted(tx, {b.chain for b in balances}),
+        )
+        return make_plan(balances, destinations, rules)
+
+    def _minimums(
+        self, tx: Tx, balances: Sequence[MerchantBalance], rows: dict[str, Row]
+    ) -> dict[tuple[str, str, str], int]:
+        """Base units; a token that is not configured any more has none and is held back."""
+        found: dict[tuple[str, str, str], int] = {}
+        decimals = {(t.chain, t.symbol): t.decimals for t in tx.catalogue}
+        default = self._settings.settlement.minimum_payout
+        for b in balances:
+            places = decimals.get((ChainName(b.chain), TokenSymbol(b.token)))
+            if places is not None:
+                text = rows[b.merchant_id]["minimum_payout"] or default
+                found[b.merchant_id, b.chain, b.token] = parse_amount(text, places)
+        return found
+
+    def _daily_limits(self, tx: Tx) -> dict[tuple[str, str], int]:
+        limits = self._settings.settlement.daily_limit
+        return {
+            (token.chain, token.symbol): parse_amount(limits[token.symbol], token.decimals)
+            for token in tx.catalogue
+            if token.symbol in limits
+        }
+
+
+async def _halted(tx: Tx, chains: Collection[str]) -> dict[str, str]:
+    found = {}
+    for chain in chains:
+        cursor = await get_cursor(tx, chain)
+        if cursor is not None and cursor.halted_reason is not None:
+            found[chain] = HALTED
+    return found
+
+
+def view_plan(plan: Plan, tx: Tx, payout_ids: Sequence[str] = ()) -> dict[str, Any]:
+    """A plan as JSON: amounts as decimal text.
+
+    :param payout_ids: of its payouts, where they exist already.
+    """
+    decimals = {(token.chain, token.symbol): token.decimals for token in tx.catalogue}
+
+    def amount(chain: str, token: str, value: int) -> str:
+        return format_amount(value, decimals.get((ChainName(chain), TokenSymbol(token)), 0))
+
+    ids: Sequence[str | None] = payout_ids or [None] * len(plan.payouts)
+    return {
+        "payouts": [
+            {
+                "payout": payout_id,
+                "merchant": p.merchant_id,
+                "chain": p.chain,
+                "token": p.token,
+                "amount": amount(p.chain, p.token, p.amount),
+                "address": checksum(p.address),
+                "on_hold": p.reason,
+            }
+            for p, payout_id in zip(plan.payouts, ids, strict=True)
+        ],
+        "held_back": [
+            {
+                "merchant": h.merchant_id,
+                "chain": h.chain,
+                "token": h.token,
+                "amount": amount(h.chain, h.token, h.amount),
+                "reason": h.reason,
+            }
+            for h in plan.held_back
+        ],
+    }
