@@ -148,6 +148,8 @@ class Anvil:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # Ctrl-C at a terminal is for whoever started it: what uses the chain stops first.
+            start_new_session=True,
         )
         ports: queue.Queue[int | None] = queue.Queue()
         # The pipe is read for as long as the process lives: a full pipe would stop Anvil.

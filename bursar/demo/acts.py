@@ -149,6 +149,7 @@ async def _reorg(stage: Stage, scene: Scene) -> None:
     await street.reorg(REORG_DEPTH, without=tx_hash)
     await street.mine()
     await stage.wait_for(scene, "to lose it", lambda i: "orphaned" in payment_statuses(i))
+    await stage.beat()
     board.tell("the payment is mined again; it must be credited once")
     await street.rpc.call("eth_sendRawTransaction", raw)
     await street.mine()

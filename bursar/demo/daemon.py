@@ -46,17 +46,6 @@ async def command(*arguments: str, config: Path, env: Mapping[str, str]) -> tupl
     return process.returncode or 0, output.decode(errors="replace")
 
 
-async def must(*arguments: str, config: Path, env: Mapping[str, str]) -> str:
-    """As :func:`command`; :raises DemoError: it failed."""
-    status, output = await command(*arguments, config=config, env=env)
-    if status != 0:
-        raise DemoError(
-            f"failed with status {status}: {' | '.join(output.split(chr(10))[-4:]).strip()}",
-            where=f"bursar {' '.join(arguments)}",
-        )
-    return output
-
-
 class Daemon:
     """A running ``bursar run``."""
 

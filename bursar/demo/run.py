@@ -30,6 +30,7 @@ from config.clock import Clock, Entropy, SystemClock, SystemEntropy
 from config.errors import BursarError
 
 INTERRUPTED: Final = 130
+BEAT_SECONDS: Final = 1.5
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOG: Final = "daemon.log"
 
@@ -80,8 +81,8 @@ class _Demo:
 
     async def _whole(self, stack: AsyncExitStack) -> Verdict:
         started = self._clock.monotonic()
-        with screen_for(self._console, self._board):
-            verdict = await self._round(stack)
+        with screen_for(self._console, self._board, self._clock) as live:
+            verdict = await self._round(stack, beat_seconds=BEAT_SECONDS if live else 0.0)
         seconds = self._clock.monotonic() - started
         report.show(self._console, verdict, self._board, seconds)
         if self._stay:
@@ -89,7 +90,7 @@ class _Demo:
             await _until_cancelled()
         return verdict
 
-    async def _round(self, stack: AsyncExitStack) -> Verdict:
+    async def _round(self, stack: AsyncExitStack, *, beat_seconds: float) -> Verdict:
         """Everything that is started is put on ``stack``: the world stays while that is open."""
         clock, board = self._clock, self._board
         board.tell("starting a chain of its own")
@@ -104,6 +105,7 @@ class _Demo:
         board.tell("starting the daemon")
         running = await stack.enter_async_context(daemon(world.config, world.env, log))
         stage = Stage(world, Api(session, world.url), board, clock, self._entropy)
+        stage.beat_seconds = beat_seconds
         return await beside(
             self._acts(stage, receiver, observer, log), running.died(), observer.blocks()
         )

@@ -11,6 +11,7 @@ from rich.live import Live
 
 from bursar.demo.board import Board
 from bursar.demo.view import View
+from config.clock import Clock
 
 _FRAMES_PER_SECOND: Final = 8
 _LEAST_WIDTH: Final = 72
@@ -18,13 +19,19 @@ _LEAST_HEIGHT: Final = 24
 
 
 @contextmanager
-def screen_for(console: Console, board: Board) -> Iterator[None]:
-    """Show ``board`` while the context is open."""
+def screen_for(console: Console, board: Board, clock: Clock) -> Iterator[bool]:
+    """Show ``board`` while the context is open; whether it is a live view that somebody watches."""
     small = console.width < _LEAST_WIDTH or console.height < _LEAST_HEIGHT
     if not console.is_terminal or console.is_dumb_terminal or small:
-        board.listener = lambda line: console.print(line, markup=False, soft_wrap=True)
+        started = clock.monotonic()
+
+        def say(line: str) -> None:
+            seconds = f"{clock.monotonic() - started:5.1f} s  "
+            console.print(seconds + line, markup=False, soft_wrap=True)
+
+        board.listener = say
         try:
-            yield
+            yield False
         finally:
             board.listener = lambda _line: None
         return
@@ -37,4 +44,4 @@ def screen_for(console: Console, board: Board) -> Iterator[None]:
         redirect_stdout=False,
         redirect_stderr=False,
     ):
-        yield
+        yield True

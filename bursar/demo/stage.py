@@ -39,6 +39,8 @@ class Stage:
     clock: Clock
     entropy: Entropy
     shops: list[Shop] = field(default_factory=list)
+    beat_seconds: float = 0.0
+    """How long a sight stays before the next; nobody needs it where nobody looks."""
 
     def customer(self, scene: Scene) -> int:
         """Account of a scene's customer."""
@@ -53,6 +55,10 @@ class Stage:
     def deposit_address(self, scene: Scene) -> Address:
         """Where its customer pays."""
         return parse_address(self.invoice(scene)["address"])
+
+    async def beat(self) -> None:
+        """Leave what can be seen now for a moment."""
+        await self.clock.sleep(self.beat_seconds)
 
     async def wait_for(self, scene: Scene, what: str, holds: Callable[[Json], bool]) -> None:
         """Until the API shows it.

@@ -39,7 +39,7 @@ STYLES: Final = {
 }
 _SIDE: Final = 2
 _PAST_LINES: Final = 2
-_FIXED_LINES: Final = 24
+_FIXED_LINES: Final = 26
 """Lines that are there whatever happens: frames, header, blocks, payouts, story."""
 _BLOCK_WIDTH: Final = 8
 
@@ -65,19 +65,21 @@ def _header(board: Board) -> RenderableType:
     title = Text("bursar demo", style="bold")
     title.append("   stablecoins in, payouts out, every unit accounted for", style="dim")
     if board.links is None:
-        return Panel(Group(title, Text()), box=box.ROUNDED, border_style="dim")
-    links = Text()
-    for label, url in (
-        ("checkout", board.links.checkout),
-        ("api", f"{board.links.api}/docs"),
-        ("metrics", f"{board.links.api}/metrics"),
-    ):
-        links.append(f"{label} ", style="dim")
-        links.append(url, style=f"cyan link {url}")
-        links.append("   ")
-    links.no_wrap = True
-    links.overflow = "ellipsis"
-    return Panel(Group(title, links), box=box.ROUNDED, border_style="dim")
+        return Panel(Group(title, Text(), Text()), box=box.ROUNDED, border_style="dim")
+    checkout = _links(("checkout", board.links.checkout))
+    others = _links(
+        ("api     ", f"{board.links.api}/docs"), ("metrics", f"{board.links.api}/metrics")
+    )
+    return Panel(Group(title, checkout, others), box=box.ROUNDED, border_style="dim")
+
+
+def _links(*labelled: tuple[str, str]) -> Text:
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for label, url in labelled:
+        text.append(f"{label} ", style="dim")
+        text.append(url, style=f"cyan link {url}")
+        text.append("   ")
+    return text
 
 
 def _blocks(board: Board, width: int) -> RenderableType:
@@ -119,7 +121,9 @@ def _invoices(board: Board, room: int) -> RenderableType:
 def _invoice(scene: Scene, invoice: Json) -> tuple[RenderableType, ...]:
     status = _status(invoice["status"])
     if invoice["exceptions"]:
-        status.append(f" {' '.join(invoice['exceptions'])}", style="yellow not bold")
+        status.append(
+            f" {', '.join(invoice['exceptions']).replace('_', ' ')}", style="yellow not bold"
+        )
     settled = invoice["settlement"]["status"]
     payments = Text(" ").join(_payment(p) for p in invoice["payments"])
     if settled in ("scheduled", "paid"):
@@ -196,9 +200,13 @@ def _webhooks(board: Board) -> RenderableType:
     table.add_column()
     table.add_column(justify="right")
     families = ("invoice", "payment", "payout")
+    shown = 0
     for family in families:
         count = sum(n for kind, n in board.webhooks.items() if kind.startswith(f"{family}."))
+        shown += count
         table.add_row(Text(f"{family}.*", style="dim"), Text(str(count), style="bold"))
+    others = sum(board.webhooks.values()) - shown
+    table.add_row(Text("other", style="dim"), Text(str(others), style="bold"))
     table.add_row()
     verified = sum(board.webhooks.values())
     good = not board.webhooks_refused
@@ -206,8 +214,7 @@ def _webhooks(board: Board) -> RenderableType:
         Text("verified" if good else "refused", style="green" if good else "bold red"),
         Text(str(verified if good else board.webhooks_refused), style="bold"),
     )
-    for _ in range(2):
-        table.add_row()
+    table.add_row()
     return Panel(table, title="webhooks", title_align="left", box=box.ROUNDED, border_style="dim")
 
 

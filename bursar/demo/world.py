@@ -6,7 +6,6 @@ customers; the house never uses them.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -18,7 +17,8 @@ from typing import Final
 from bursar.addresses import own_addresses
 from bursar.demo.board import Board
 from bursar.demo.config_text import config_text
-from bursar.demo.daemon import environment, must
+from bursar.demo.daemon import environment
+from bursar.demo.helpers import deploy_helpers
 from bursar.demo.story import BY_SYMBOL, COINS, LOOK_ALIKE_UNITS, SCENES
 from bursar.demo.street import Street
 from chain.anvil import Anvil, AnvilOptions, DevRpc
@@ -26,6 +26,7 @@ from chain.deployment import HelperContracts
 from config.clock import Clock, Entropy
 from config.settings import Secrets, Settings, load_secrets, load_settings
 from config.units import Address
+from ledger.migrate import upgrade
 from wallets.keyring import mnemonic_of
 
 CHAIN_ID: Final = 31337
@@ -91,10 +92,8 @@ async def build(
     own = own_addresses(settings, secrets)
     await _fund(street, [address for _, address in own.sponsors()], tokens, look_alike, disperser)
     board.tell("deploying treasury, collector and forwarder, making the database")
-    await asyncio.gather(
-        must("contracts", "deploy", "--chain", settings.chains[0].name, config=config, env=env),
-        must("migrate", config=config, env=env),
-    )
+    await upgrade(settings.database.url)
+    await deploy_helpers(settings, secrets)
     await street.block_every(BLOCK_SECONDS)
     return World(
         street=street,
