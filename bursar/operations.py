@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from bursar.compose import House
 from config.errors import InvalidInputError
 from ledger import pauses
 from ledger.holds import release_hold
-from ledger.runs import create_run
-from ledger.store import Tx
+from ledger.store import Ledger, Tx
 from ledger.views import view_time
+from settlement.runs import PayoutRuns, request_run, view_plan
 
 
 class Operations:
     """A :class:`gateway.deps.Operations`: requests become rows that a running settlement reads."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, ledger: Ledger, runs: PayoutRuns) -> None:
+        self._ledger = ledger
+        self._runs = runs
 
     async def request_run(self, tx: Tx, merchant_id: str | None) -> dict[str, Any]:
-        run_id = await create_run(tx, merchant_id, "api")
+        run_id = await request_run(tx, merchant_id, "api")
         return {
             "id": run_id,
             "status": "requested",
@@ -29,7 +29,9 @@ class Operations:
         }
 
     async def preview(self, merchant_id: str | None) -> dict[str, Any]:
-        raise NotImplementedError
+        plan = await self._runs.preview(merchant_id)
+        async with self._ledger.reading() as tx:
+            return view_plan(plan, tx)
 
     async def pause(self, tx: Tx, what: str, chain: str | None, reason: str | None) -> None:
         await pauses.pause(tx, pauses.scope_of(_what(what), chain), reason)

@@ -1,13 +1,14 @@
 """What each role holds and does: keys, the door's application, tasks.
 
-=============  ==========================================  ===================
-role           does                                        holds
-=============  ==========================================  ===================
-``gateway``    API, checkout, webhook delivery             deposit xpub
-``watcher``    follows the chains, expires invoices        nothing
-``settlement`` schedules, sweeps, pays                     all signers
-``all``        the three in one process                    all signers
-=============  ==========================================  ===================
+===============  ========================================  ===================
+role             does                                      holds
+===============  ========================================  ===================
+``gateway``      API, checkout, webhook delivery           deposit xpub
+``watcher``      follows the chains, expires invoices      nothing
+``settlement``   schedules, sweeps, pays                   all signers
+``all``          the three in one process                  all signers
+``settle_once``  watcher and settlement, for one command   all signers
+===============  ========================================  ===================
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Final, Literal
 from aiohttp import web
 
 from bursar.addresses import OwnAddresses, own_addresses
+from bursar.auditing import ChainAudit
 from bursar.compose import House
 from bursar.metrics.families import Families
 from bursar.metrics.paying import SettlementMetrics
@@ -37,6 +39,7 @@ from gateway.webhooks.sender import http_sender
 from gateway.webhooks.vault import Vault, load_data_key
 from ledger.invoices import Tolerance
 from ledger.payment_rows import PaymentPolicy
+from settlement.runs import PayoutRuns
 from settlement.service import ChainSettlement
 from wallets.derivation import DepositDeriver
 from wallets.keyring import KeyRing, deposit_xpub, open_keyring
@@ -45,10 +48,10 @@ from watcher.service import ChainWatcher
 
 log = get_logger(__name__)
 
-Role = Literal["all", "gateway", "watcher", "settlement"]
+Role = Literal["all", "gateway", "watcher", "settlement", "settle_once"]
 WITH_API: Final = ("all", "gateway")
-WITH_WATCHER: Final = ("all", "watcher")
-WITH_SIGNERS: Final = ("all", "settlement")
+WITH_WATCHER: Final = ("all", "watcher", "settle_once")
+WITH_SIGNERS: Final = ("all", "settlement", "settle_once")
 OWNER_BYTES: Final = 8
 
 
@@ -75,6 +78,7 @@ class Roles:
         self._http = HttpMetrics(families)
         self.watchers: dict[str, ChainWatcher] = {}
         self.settlements: dict[str, ChainSettlement] = {}
+        self._audits: dict[str, ChainAudit] = {}
 
     @classmethod
     async def prepare(cls, house: House, role: Role, families: Families) -> Roles:
@@ -130,6 +134,15 @@ class Roles:
                 observer=observer,
                 owner_id=self._owner,
             )
+            self._audits[chain.name] = ChainAudit(
+                chain,
+                client=self._house.chains[chain.name],
+                ledger=self._house.ledger,
+                own=own,
+                settlement=self.settlements[chain.name],
+                observer=observer,
+                clock=self._house.clock,
+            )
 
     def gateway_app(
         self,
@@ -150,7 +163,7 @@ class Roles:
                 entropy=self._house.entropy,
                 readiness=readiness,
                 metrics_text=metrics,
-                operations=Operations(self._house),
+                operations=Operations(self._house.ledger, payout_runs(self._house)),
                 observer=self._http,
                 refused=refused_addresses(self._house),
                 crash_guard=crash_guard,
@@ -165,6 +178,10 @@ class Roles:
             yield Task("expiry", self._expire)
         for name, watcher in self.watchers.items():
             yield Task(f"watcher:{name}", watcher.run, name)
+        if self._role in WITH_SIGNERS:
+            yield Task("runs", payout_runs(self._house).run)
+        for name, audit in self._audits.items():
+            yield Task(f"audit:{name}", audit.run, name)
         for name, settlement in self.settlements.items():
             yield Task(f"settlement:{name}", settlement.run, name)
 
@@ -183,6 +200,11 @@ class Roles:
 
     async def _expire(self, stop: asyncio.Event) -> None:
         await run_expiry(self._house.ledger, tolerance_of(self._house), self._house.clock, stop)
+
+
+def payout_runs(house: House) -> PayoutRuns:
+    """What turns due dates and requests into payouts; needs no key."""
+    return PayoutRuns(house.ledger, settings=house.settings, refused=refused_addresses(house))
 
 
 def payment_policy(house: House) -> PaymentPolicy:

@@ -94,7 +94,7 @@ async def read_figures(tx: Tx) -> Figures:
 async def status_counts(tx: Tx, table: sa.Table) -> dict[str, int]:
     """Rows by status."""
     query = sa.select(table.c.status, sa.func.count()).group_by(table.c.status)
-    return dict((await tx.conn.execute(query)).tuples().all())
+    return {row[0]: row[1] for row in await tx.conn.execute(query)}
 
 
 async def chain_figures(tx: Tx) -> dict[str, ChainFigure]:
@@ -155,7 +155,7 @@ async def _holds(tx: Tx) -> dict[str, int]:
         .where(holds.c.released_at.is_(None))
         .group_by(holds.c.kind)
     )
-    return dict((await tx.conn.execute(query)).tuples().all())
+    return {row[0]: row[1] for row in await tx.conn.execute(query)}
 
 
 async def _oldest_delivery(tx: Tx) -> datetime | None:
