@@ -185,8 +185,8 @@ async def expire_due(tx: Tx, tolerance: Tolerance, limit: int = 1000) -> int:
         .where(
             invoices.c.status.in_(("new", "partially_paid")),
             invoices.c.expires_at < tx.now,
-            # A partial payment stays counted; refreshed once, its label keeps it from coming back.
-            invoices.c.updated_at <= invoices.c.expires_at,
+            # What is new leaves that status; a partial payment stays, so it is looked at once.
+            sa.or_(invoices.c.status == "new", invoices.c.updated_at <= invoices.c.expires_at),
         )
         .order_by(invoices.c.expires_at)
         .limit(limit)
@@ -263,7 +263,9 @@ def _fact(row: Row) -> PaymentFacts:
 
 async def _payments_of(tx: Tx, ids: Sequence[str]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = defaultdict(list)
-    query = sa.select(payments).where(payments.c.invoice_id.in_(ids)).order_by(payments.c.id)
+    # Ids of one commit share their time, so that they do not say which of them came first.
+    oldest_first = (payments.c.detected_at, payments.c.block_number, payments.c.log_index)
+    query = sa.select(payments).where(payments.c.invoice_id.in_(ids)).order_by(*oldest_first)
     for row in await tx.conn.execute(query):
         found[row.invoice_id].append(as_row(row))
     return found

@@ -199,9 +199,10 @@ class ChainWatcher:
         async with self._ledger.transaction() as tx:
             effects = await commit_pass(tx, self._house, work, self._leader.lease)
             now = tx.now
-        self._read_again = 0
         self._unsettled = effects.waiting > 0
-        if effects.fresh:
+        if not effects.fresh:
+            self._read_again = 0  # while new ones keep coming, go on reading everything
+        else:
             self._addresses.add(fresh.address for fresh in effects.fresh)
             self._known_index = effects.fresh[-1].index
         self._report.committed(work, effects, look.head, now, len(self._addresses))

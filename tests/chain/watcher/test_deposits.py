@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from tests.chain.watcher.world import World
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from chain.model import Log, Receipt
+from config.units import MAX_AMOUNT
+from ledger.schema import ignored_logs
+from tests.chain.watcher.world import PAYER, World
+from tests.support.dev_chain import address_of
+
+
+def last_log(receipt: Receipt) -> Log:
+    return receipt.logs[-1]
+
+
+async def settle(world: World) -> None:
+    await world.mine(3)
+    await world.follow()
 
 
 async def test_exact_payment__three_confirmations__invoice_paid(world: World) -> None:
@@ -18,3 +36,231 @@ async def test_exact_payment__three_confirmations__invoice_paid(world: World) ->
     await world.follow()
     assert (await world.status(invoice), await world.statuses()) == ("paid", ["confirmed"])
     await world.agrees()
+
+
+async def test_events__confirmed_payment__tells_its_confirmations(world: World) -> None:
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    await world.follow()
+    await settle(world)
+    view = await world.view(invoice)
+    assert view["payments"][0]["confirmations"] == 4
+    assert await world.event_types() == [
+        "invoice.created",
+        "payment.detected",
+        "invoice.processing",
+        "payment.confirmed",
+        "invoice.paid",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("token", "units"), [("USDC", 10_000_000), ("USDT", 10_000_000), ("DAI", 10**19)]
+)
+async def test_tokens__each_conduct__paid_in_full(world: World, token: str, units: int) -> None:
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, units, token)
+    await settle(world)
+    assert await world.status(invoice) == "paid"
+    await world.agrees()
+
+
+@pytest.mark.parametrize(
+    ("parts", "status", "exceptions"),
+    [
+        ([9_999_999], "partially_paid", []),
+        ([10_000_001], "paid", ["overpaid"]),
+        ([4_000_000, 6_000_000], "paid", []),
+    ],
+)
+async def test_f25_amounts__one_unit_off_or_split__exact(
+    world: World, parts: list[int], status: str, exceptions: list[str]
+) -> None:
+    await world.follow()
+    invoice = await world.invoice()
+    for units in parts:
+        await world.pay(invoice.address, units)
+    await settle(world)
+    view = await world.view(invoice)
+    assert (view["status"], view["exceptions"]) == (status, exceptions)
+    assert [p["amount"] for p in await world.payments()] == parts
+    await world.agrees()
+
+
+async def test_f25_amount__largest_of_256_bits__recorded_to_the_unit(world: World) -> None:
+    huge = await world.chain.create(PAYER, "UsdtLike")
+    await world.call(huge, "mint(address,uint256)", address_of(PAYER), MAX_AMOUNT)
+    world.tokens["LOOK"] = huge
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, MAX_AMOUNT, "LOOK")
+    await settle(world)
+    (payment,) = await world.payments()
+    assert (payment["amount"], payment["reason"]) == (MAX_AMOUNT, "unsupported_token")
+
+
+async def test_f24_two_transfers__one_transaction__both_counted(world: World) -> None:
+    await world.follow()
+    invoice = await world.invoice()
+    exchange = await world.chain.create(PAYER, "Disperser")
+    await world.pay(exchange, 10_000_000)
+    await world.call(
+        exchange,
+        "disperse(address,address[],uint256[])",
+        world.tokens["USDC"],
+        [invoice.address, invoice.address],
+        [4_000_000, 6_000_000],
+    )
+    await settle(world)
+    assert await world.status(invoice) == "paid"
+    assert [(p["ordinal"], p["amount"]) for p in await world.payments()] == [
+        (0, 4_000_000),
+        (1, 6_000_000),
+    ]
+    await world.agrees()
+
+
+async def test_f24_one_transaction__pays_fifty_invoices__each_paid(world: World) -> None:
+    await world.follow()
+    invoices = await world.invoices(50)
+    exchange = await world.chain.create(PAYER, "Disperser")
+    await world.pay(exchange, 500_000_000)
+    await world.call(
+        exchange,
+        "disperse(address,address[],uint256[])",
+        world.tokens["USDC"],
+        [invoice.address for invoice in invoices],
+        [10_000_000] * 50,
+    )
+    await settle(world)
+    assert [await world.status(invoice) for invoice in invoices] == ["paid"] * 50
+    await world.agrees()
+
+
+async def test_f24_mint_to_the_address__credited(world: World) -> None:
+    await world.follow()
+    invoice = await world.invoice()
+    await world.call(world.tokens["USDC"], "mint(address,uint256)", invoice.address, 10_000_000)
+    await settle(world)
+    assert await world.status(invoice) == "paid"
+    await world.agrees()
+
+
+async def test_wrong_token__registered_not_offered__held(world: World) -> None:
+    await world.follow()
+    invoice = await world.invoice(tokens=["USDC"])
+    await world.pay(invoice.address, 10_000_000, "USDT")
+    await settle(world)
+    view = await world.view(invoice)
+    assert (view["status"], view["exceptions"]) == ("new", ["wrong_token", "held"])
+    assert [(p["status"], p["reason"], p["held"]) for p in await world.payments()] == [
+        ("confirmed", "wrong_token", True)
+    ]
+    await world.agrees()
+
+
+async def test_fee_on_transfer__recipient_short__booked_as_the_log_says(world: World) -> None:
+    await world.follow()
+    invoice = await world.invoice(tokens=["FEE"])
+    await world.pay(invoice.address, 10_000_000, "FEE")
+    await settle(world)
+    assert [p["amount"] for p in await world.payments()] == [9_900_000]
+    assert await world.status(invoice) == "partially_paid"
+    await world.agrees()
+
+
+async def test_late__after_expiry__credited_and_labelled(world: World) -> None:
+    await world.follow()
+    invoice = await world.invoice(expires=timedelta(seconds=-60))
+    await world.pay(invoice.address, 10_000_000)
+    await settle(world)
+    view = await world.view(invoice)
+    assert (view["status"], view["exceptions"]) == ("paid", ["late"])
+    await world.agrees()
+
+
+async def test_unmatched__after_monitor_until__held(world: World) -> None:
+    await world.follow()
+    invoice = await world.invoice(expires=timedelta(seconds=-60), monitor=timedelta(seconds=10))
+    await world.pay(invoice.address, 10_000_000)
+    await settle(world)
+    (payment,) = await world.payments()
+    assert (payment["status"], payment["reason"], payment["held"]) == (
+        "confirmed",
+        "unmatched",
+        True,
+    )
+    await world.agrees()
+
+
+@pytest.mark.parametrize("few", [500, 0], ids=["by_topic", "all_transfers"])
+async def test_f23_no_money__zero_lookalike_malformed__ignored_with_reason(
+    world: World, few: int
+) -> None:
+    world.restart(few_addresses=few)
+    await world.follow()
+    invoice = await world.invoice()
+    usdc = world.tokens["USDC"]
+    payer = address_of(PAYER)
+    poisoner = await world.chain.create(PAYER, "Poisoner")
+    await world.call(poisoner, "poison(address,address,address[])", usdc, payer, [invoice.address])
+    await world.pay(invoice.address, 10_000_000, "LOOK")
+    await world.call(poisoner, "fake(address,address,uint256)", payer, invoice.address, 10**7)
+    for shape in range(7):
+        await world.call(
+            poisoner,
+            "malformed(uint256,address,address,uint256)",
+            shape,
+            payer,
+            invoice.address,
+            10**7,
+        )
+    await settle(world)
+    found = [(p["status"], p["reason"]) for p in await world.payments()]
+    expected = [
+        ("ignored", "zero_value"),
+        ("ignored", "unsupported_token"),
+        ("ignored", "unsupported_token"),
+        # No data, 31 bytes, 33 bytes, value indexed; with fewer topics nobody is paid.
+        *[("ignored", "malformed")] * (4 if few else 5),
+    ]
+    # A dirty address topic is another topic to the node: only the whole stream shows it.
+    assert found == expected
+    assert (await world.view(invoice))["status"] == "new"
+    await world.agrees()
+
+
+async def test_f23_dust__many_zero_transfers__counted_beyond_the_cap(world: World) -> None:
+    await world.follow()
+    invoice = await world.invoice()
+    poisoner = await world.chain.create(PAYER, "Poisoner")
+    for _ in range(3):
+        await world.call(
+            poisoner,
+            "poison(address,address,address[])",
+            world.tokens["USDC"],
+            address_of(PAYER),
+            [invoice.address] * 100,
+        )
+    await world.pay(invoice.address, 10_000_000)
+    await settle(world)
+    async with world.ledger.reading() as tx:
+        counts = (await tx.conn.execute(sa.select(ignored_logs.c.count))).scalars().all()
+    assert counts == [300]
+    assert sum(p["reason"] == "zero_value" for p in await world.payments()) == 100
+    assert await world.status(invoice) == "paid"
+    await world.agrees()
+
+
+@pytest.mark.parametrize("few", [500, 0], ids=["by_topic", "all_transfers"])
+async def test_strangers__transfers_to_others__nothing_recorded(world: World, few: int) -> None:
+    world.restart(few_addresses=few)
+    await world.follow()
+    await world.invoice()
+    for i in range(5):
+        await world.pay(address_of(PAYER), i + 1)
+    await settle(world)
+    assert await world.payments() == []
+    assert world.observer.logs.get("stranger", 0) == (0 if few else 5)

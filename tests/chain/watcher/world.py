@@ -117,6 +117,10 @@ class World:
                 return results
         raise AssertionError(f"still busy after {limit} ticks: {results[-5:]}")
 
+    async def follow_some(self, ticks: int) -> None:
+        for _ in range(ticks):
+            await self.watcher.tick()
+
     # --- the chain ---------------------------------------------------------------------
 
     async def mine(self, blocks: int = 1) -> None:
@@ -201,7 +205,9 @@ class World:
 
     async def payments(self) -> list[dict[str, Any]]:
         async with self.ledger.reading() as tx:
-            rows = await tx.conn.execute(sa.select(payments).order_by(payments.c.id))
+            rows = await tx.conn.execute(
+                sa.select(payments).order_by(payments.c.block_number, payments.c.log_index)
+            )
             return [dict(row._mapping) for row in rows]
 
     async def statuses(self) -> list[str]:

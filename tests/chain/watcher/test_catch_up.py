@@ -1,0 +1,324 @@
+"""Stops, restarts and gaps: caught up whole, whatever happened meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from ledger.leases import acquire
+from ledger.rescans import get_rescan, request_rescan
+from ledger.schema import chain_cursors, deposit_addresses
+from tests.chain.watcher.world import World, chain_settings, deposits
+from watcher import service
+from watcher.expiry import expire_all
+from watcher.status import Outcome
+
+
+async def test_f10_down_longer_than_finality__caught_up_whole(world: World) -> None:
+    await world.follow()
+    invoices = await world.invoices(10)
+    for invoice in invoices:
+        await world.mine(40)
+        await world.pay(invoice.address, 10_000_000)
+    await world.mine(3)
+    world.restart()
+    results = await world.follow()
+    assert sum(r.blocks for r in results if r.outcome is Outcome.ADVANCED) == 413
+    assert [await world.status(invoice) for invoice in invoices] == ["paid"] * 10
+    await world.agrees()
+
+
+async def test_f10_killed_in_the_middle__goes_on_where_it_was(world: World) -> None:
+    await world.follow()
+    invoices = await world.invoices(6)
+    for invoice in invoices:
+        await world.mine(60)
+        await world.pay(invoice.address, 10_000_000)
+    await world.mine(3)
+    for _ in range(4):  # each process lives for one tick
+        world.restart()
+        await world.watcher.tick()
+    world.restart()
+    await world.follow()
+    assert sorted(await world.statuses()) == ["confirmed"] * 6
+    await world.agrees()
+
+
+async def test_progress__catching_up__behind_and_eta_told(world: World) -> None:
+    await world.follow()
+    await world.mine(300)
+    await world.watcher.tick()
+    status = world.watcher.status()
+    assert status.behind and status.eta_seconds is not None
+    await world.follow()
+    assert (world.watcher.status().behind, world.watcher.status().ready) == (0, True)
+
+
+async def test_start_block__latest__begins_at_the_final_block(world: World) -> None:
+    await world.mine(20)
+    head = await world.head()
+    await world.watcher.tick()
+    cursor, final = await world.cursor()
+    assert final >= head - 2 and cursor >= final
+    # A reorg right after the first start is no violation.
+    await world.reorg(2)
+    await world.mine()
+    assert (await world.follow())[-1].outcome is not Outcome.HALTED
+
+
+async def test_start_block__number__history_is_read(world: World) -> None:
+    (address,) = deposits(0, 1)
+    await world.pay(address, 10_000_000)
+    invoice = await world.invoice()
+    assert invoice.address == address
+    await world.mine(20)
+    world.settings = world.settings.model_copy(update={"start_block": 1})
+    world.restart()
+    await world.follow()
+    assert await world.status(invoice) == "paid"
+
+
+async def test_start_block__database_not_empty__not_used(world: World) -> None:
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    await world.mine(50)
+    world.restart()
+    await world.follow()
+    assert await world.status(invoice) == "paid"
+
+
+@pytest.mark.parametrize("few", [500, 0], ids=["by_topic", "all_transfers"])
+async def test_f11_invoice_created_while_a_pass_runs__credited(
+    world: World, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address is committed after the logs were asked for and paid in those very blocks."""
+    world.restart(few_addresses=few)
+    await world.invoice()
+    await world.follow()
+    (address,) = deposits(1, 1)
+    await world.pay(address, 10_000_000)
+    original = service.read_step
+    made = []
+
+    async def read_then_open(*args: object, **more: object) -> object:
+        found = await original(*args, **more)  # type: ignore[arg-type]
+        if not made:
+            made.append(await world.invoice())
+        return found
+
+    monkeypatch.setattr(service, "read_step", read_then_open)
+    results = [await world.watcher.tick()]
+    assert results[0].outcome is Outcome.AGAIN
+    await world.mine(3)
+    await world.follow()
+    assert await world.status(made[0]) == "paid"
+    await world.agrees()
+
+
+async def test_f11_invoices_opened_without_pause__scan_does_not_starve(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.invoice()
+    await world.follow()
+    original = service.read_step
+
+    async def read_then_open(*args: object, **more: object) -> object:
+        found = await original(*args, **more)  # type: ignore[arg-type]
+        await world.invoice()
+        return found
+
+    monkeypatch.setattr(service, "read_step", read_then_open)
+    await world.mine(3)
+    outcomes = []
+    for _ in range(8):
+        outcomes.append((await world.watcher.tick()).outcome)
+        await world.mine()
+    assert Outcome.ADVANCED in outcomes
+    assert outcomes.count(Outcome.AGAIN) == 2
+
+
+async def test_f11_address_known_too_late__gap_is_read_again(world: World) -> None:
+    """``watch_from`` lies below the cursor: as if its commit had been overtaken."""
+    world.restart(few_addresses=0)
+    await world.invoice()
+    await world.follow()
+    (address,) = deposits(1, 1)
+    await world.pay(address, 10_000_000)
+    await world.mine(3)
+    await world.follow()
+    invoice = await world.invoice()
+    async with world.ledger.transaction() as tx:
+        await tx.conn.execute(
+            deposit_addresses.update()
+            .where(deposit_addresses.c.invoice_id == invoice.id)
+            .values(watch_from={"anvil": (await world.cursor())[0] - 4})
+        )
+    await world.mine()
+    await world.follow()
+    assert await world.status(invoice) == "paid"
+    assert [t for t, _, _ in world.observer.rescans] == ["gap"]
+    await world.agrees()
+
+
+async def test_rescan__what_was_read_already__never_credited_twice(world: World) -> None:
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    await world.mine(250)
+    await world.follow()
+    before = await world.event_types()
+    async with world.ledger.transaction() as tx:
+        number = await request_rescan(tx, "anvil", 0, (await world.cursor())[0], "command")
+    await world.follow()
+    async with world.ledger.reading() as tx:
+        rescan = await get_rescan(tx, number)
+    assert rescan is not None and rescan.finished
+    assert await world.statuses() == ["confirmed"]
+    assert await world.event_types() == before
+    assert sum(blocks for t, blocks, _ in world.observer.rescans if t == "command") > 250
+    await world.agrees()
+
+
+async def test_rescan__below_the_start__finds_and_confirms(world: World) -> None:
+    (address,) = deposits(0, 1)
+    await world.pay(address, 10_000_000)
+    await world.mine(10)
+    await world.follow()
+    invoice = await world.invoice()
+    async with world.ledger.transaction() as tx:
+        await request_rescan(tx, "anvil", 1, 10**6, "command")
+    await world.follow()
+    assert await world.status(invoice) == "paid"
+    await world.agrees()
+
+
+async def test_f19_two_watchers__one_leads_the_other_stands_by(world: World) -> None:
+    world.restart(lease_owner="first")
+    await world.watcher.tick()
+    first = world.watcher
+    world.restart(lease_owner="second")
+    assert (await world.watcher.tick()).outcome is Outcome.STANDBY
+    assert world.watcher.status().ready
+    await first._leader.resign()
+    assert (await world.watcher.tick()).outcome is not Outcome.STANDBY
+
+
+async def test_f19_lease_taken_meanwhile__pass_is_refused(world: World) -> None:
+    world.restart(lease_owner="first")
+    await world.follow()
+    async with world.ledger.transaction() as tx:
+        await tx.conn.execute(sa.text("UPDATE leases SET owner = 'other'"))
+        assert await acquire(tx, "watcher:anvil", "third") is None
+    await world.mine()
+    before = await world.cursor()
+    with pytest.raises(service.LeaseLostError):
+        await world.watcher.tick()
+    assert await world.cursor() == before
+
+
+async def test_cursor_moved_by_another__pass_refused(world: World) -> None:
+    await world.follow()
+    await world.mine()
+    cursor = await world.watcher._lookout.cursor(None)
+    look = await world.watcher._lookout.look(cursor)
+    async with world.ledger.transaction() as tx:
+        await tx.conn.execute(chain_cursors.update().values(cursor_hash=b"\x01" * 32))
+    with pytest.raises(service.ConflictError):
+        from watcher.plan import ReadBlocks
+
+        await world.watcher._advance(
+            cursor, look, ReadBlocks(cursor.cursor.number + 1, look.head.number)
+        )
+
+
+async def test_run__stops_when_asked__and_follows_meanwhile(world: World) -> None:
+    stop = asyncio.Event()
+    task = asyncio.create_task(world.watcher.run(stop))
+    invoice = await world.invoice()
+    for _ in range(200):
+        if world.watcher.status().cursor is not None:
+            break
+        await asyncio.sleep(0.02)
+    await world.pay(invoice.address, 10_000_000)
+    await world.mine(3)
+    for _ in range(200):
+        if await world.status(invoice) == "paid":
+            break
+        await asyncio.sleep(0.02)
+    stop.set()
+    await asyncio.wait_for(task, 5)
+    assert await world.status(invoice) == "paid"
+
+
+async def test_expiry__deadline_passed__expired_once(world: World) -> None:
+    invoice = await world.invoice(expires=timedelta(milliseconds=20))
+    expired = 0
+    for _ in range(200):
+        expired += await expire_all(world.ledger, world.watcher._house.tolerance)
+        if expired:
+            break
+        await asyncio.sleep(0.005)
+    assert expired == 1
+    assert await expire_all(world.ledger, world.watcher._house.tolerance) == 0
+    assert await world.status(invoice) == "expired"
+
+
+async def test_tiers__cumulative_credit__waits_for_the_stricter_finality(world: World) -> None:
+    world.settings = chain_settings(
+        world.url,
+        world.tokens,
+        finality={"confirmations": 1},
+        finality_tiers=[{"above": "15", "finality": {"confirmations": 6}}],
+    )
+    world.restart()
+    await world.follow()
+    first, second = await world.invoices(2)
+    await world.pay(first.address, 10_000_000)
+    await world.pay(second.address, 10_000_000)
+    await world.follow()
+    assert (await world.status(first), await world.status(second)) == ("paid", "processing")
+    await world.mine(5)
+    await world.follow()
+    assert await world.status(second) == "paid"
+    assert [p["is_final"] for p in await world.payments()] == [True, True]
+
+
+async def test_tier_reorg__above_final__confirmed_payment_reversed(world: World) -> None:
+    world.settings = chain_settings(
+        world.url,
+        world.tokens,
+        finality={"confirmations": 1},
+        finality_tiers=[{"above": "1000", "finality": {"confirmations": 6}}],
+    )
+    world.restart()
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    await world.follow()
+    assert await world.status(invoice) == "paid"
+    await world.reorg(1)
+    await world.mine()
+    await world.follow()
+    view = await world.view(invoice)
+    assert (view["status"], await world.statuses()) == ("new", ["reversed"])
+    assert "payment.reversed" in await world.event_types()
+    await world.agrees()
+
+
+async def test_tag__finalized__confirmed_when_the_tag_passes(world: World) -> None:
+    """Anvil: ``finalized`` lies 64 blocks below the head."""
+    world.settings = chain_settings(world.url, world.tokens, finality="finalized")
+    world.restart()
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    await world.mine(63)
+    await world.follow()
+    assert await world.statuses() == ["confirming"]
+    await world.mine(2)
+    await world.follow()
+    assert await world.status(invoice) == "paid"

@@ -1,0 +1,225 @@
+"""Providers that omit, invent, lag and break: nothing lost, nothing twice, nothing believed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from chain.anvil import Anvil, DevRpc
+from chain.rpc.errors import RpcError
+from config.errors import ConfigError
+from tests.chain.rpc.conftest import MakeClient
+from tests.chain.watcher.world import World, deploy_tokens
+from tests.support.dev_chain import DevChain
+from tests.support.fault_proxy import Fault, FaultProxy, Kind
+from watcher import opinions
+from watcher.service import EXPECTED
+from watcher.status import Outcome
+
+
+@pytest.fixture
+async def liar(anvil: Anvil) -> AsyncIterator[FaultProxy]:
+    async with FaultProxy(anvil.rpc_url, seed=7) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def honest(anvil: Anvil) -> AsyncIterator[FaultProxy]:
+    async with FaultProxy(anvil.rpc_url, seed=8) as proxy:
+        yield proxy
+
+
+async def persist(world: World, done: Any, limit: int = 300) -> None:
+    """Tick through failures, as ``run`` does, until ``done()``."""
+    for _ in range(limit):
+        try:
+            await world.watcher.tick()
+        except EXPECTED:
+            await asyncio.sleep(0)
+        if await done():
+            return
+    raise AssertionError(f"not done after {limit} ticks: {await world.payments()}")
+
+
+async def pay_many(world: World, count: int) -> Any:
+    """Pays ``count`` invoices, a block each; returns a check that all are paid."""
+    invoices = await world.invoices(count)
+    for invoice in invoices:
+        await world.pay(invoice.address, 10_000_000)
+    await world.mine(3)
+
+    async def all_paid() -> bool:
+        return all([await world.status(invoice) == "paid" for invoice in invoices])
+
+    return all_paid
+
+
+async def test_f05_empty_logs__one_provider_for_a_while__refused_and_found(
+    world: World, liar: FaultProxy, make_client: MakeClient
+) -> None:
+    world.restart(make_client([liar.url]))
+    await world.follow()
+    liar.add(Fault(Kind.empty_logs, times=3))
+    done = await pay_many(world, 1)
+    await persist(world, done)
+    assert len(await world.payments()) == 1
+    await world.agrees()
+
+
+async def test_f05_empty_logs__always_from_one_of_two__second_provider_found_it(
+    world: World, liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
+) -> None:
+    world.restart(make_client([liar.url, honest.url]))
+    await world.follow()
+    liar.add(Fault(Kind.empty_logs))
+    done = await pay_many(world, 3)
+    await persist(world, done)
+    assert len(await world.payments()) == 3
+    await world.agrees()
+
+
+async def test_f05_f08_everything_wrong_with_one_of_two__twenty_five_payments_once(
+    world: World, liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
+) -> None:
+    world.restart(make_client([liar.url, honest.url]))
+    await world.follow()
+    for kind in (Kind.html, Kind.dropped, Kind.null_block, Kind.foreign_log, Kind.truncated):
+        liar.add(Fault(kind, share=0.08))
+    liar.add(Fault(Kind.empty_logs, share=0.5))
+    liar.add(Fault(Kind.head_behind, share=0.3, value=4))
+    liar.add(Fault(Kind.rate_limited, share=0.05, value=0))
+    invoices = await world.invoices(25)
+    for i, invoice in enumerate(invoices):
+        await world.pay(invoice.address, 10_000_000)
+        if i % 3 == 0:
+            try:
+                await world.watcher.tick()
+            except EXPECTED:
+                continue
+    await world.mine(3)
+
+    async def all_paid() -> bool:
+        return all([await world.status(invoice) == "paid" for invoice in invoices])
+
+    await persist(world, all_paid)
+    assert sorted(await world.statuses()) == ["confirmed"] * 25
+    assert world.observer.reorgs == []
+    await world.agrees()
+
+
+async def test_f05_first_reading_missed__backup_scan_finds_it(
+    world: World, liar: FaultProxy, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bloom that admits nothing hides an empty answer; only the second reading helps."""
+    monkeypatch.setattr("watcher.rereader.backup_due.__defaults__", (10,))
+    world.restart(make_client([liar.url]))
+    await world.follow()
+    fault = liar.add(Fault(Kind.empty_logs))
+    monkeypatch.setattr("watcher.reading.suspiciously_empty", lambda *_: [])
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    await world.mine(3)
+    await world.follow()
+    assert await world.payments() == []
+    liar.clear()
+    assert fault.struck
+    await world.mine(20)
+    await world.follow()
+    assert await world.status(invoice) == "paid"
+    assert [(t, f) for t, _, f in world.observer.rescans if f] == [("backup", 1)]
+    await world.agrees()
+
+
+async def test_invented_deposit__second_provider_denies_it__never_confirmed(
+    world: World, anvil: Anvil, make_client: MakeClient
+) -> None:
+    """The first provider shows another history, in which the invoice was paid."""
+    async with Anvil(anvil.options) as other, DevRpc(other.rpc_url) as rpc:
+        world.chain = DevChain(rpc)
+        assert await deploy_tokens(world.chain) == world.tokens
+        world.restart(make_client([other.rpc_url, anvil.rpc_url]))
+        await world.follow()
+        invoice = await world.invoice()
+        await world.pay(invoice.address, 10_000_000)
+        await world.mine(5)
+        await world.follow_some(6)
+        assert await world.statuses() == ["confirming"]
+        assert await world.status(invoice) == "processing"
+
+
+async def test_second_provider_dead__waits_then_counts_on_one_word(
+    world: World, honest: FaultProxy, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.restart(make_client([honest.url, "http://127.0.0.1:1"]))
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    await world.mine(3)
+    await world.follow_some(3)
+    assert await world.statuses() == ["confirming"]
+    monkeypatch.setattr(opinions, "PATIENCE_SECONDS", 0.0)
+    await world.follow_some(2)
+    assert await world.status(invoice) == "paid"
+    assert world.observer.unverified == 1
+    assert world.watcher.status().second_opinion is False
+
+
+async def test_f09_wrong_chain__refused_with_a_clear_word(
+    world: World, liar: FaultProxy, make_client: MakeClient
+) -> None:
+    liar.add(Fault(Kind.wrong_chain, value=8453))
+    world.restart(make_client([liar.url]))
+    with pytest.raises((ConfigError, RpcError), match="8453"):
+        await world.watcher.tick()
+    assert not world.watcher.status().ready
+
+
+async def test_f09_chain_id_changed_after_restart__refused(
+    world: World, make_client: MakeClient
+) -> None:
+    await world.follow()
+    world.settings = world.settings.model_copy(update={"chain_id": 31338})
+    world.restart()
+    with pytest.raises(ConfigError, match="31337"):
+        await world.watcher.tick()
+
+
+async def test_f07_range_too_large__split_until_it_fits(
+    world: World, liar: FaultProxy, make_client: MakeClient
+) -> None:
+    await world.follow()
+    invoice = await world.invoice()
+    await world.mine(60)
+    await world.pay(invoice.address, 10_000_000)
+    await world.mine(3)
+    liar.add(
+        Fault(
+            Kind.error,
+            methods={"eth_getLogs"},
+            times=2,
+            value=(-32005, "query returned more than 10000 results"),
+        )
+    )
+    world.restart(make_client([liar.url]))
+    results = await world.follow()
+    assert [r.outcome for r in results].count(Outcome.AGAIN) == 2
+    assert await world.status(invoice) == "paid"
+    await world.agrees()
+
+
+async def test_f03_lagging_node__head_jumps_back_and_forth__no_rewind(
+    world: World, liar: FaultProxy, make_client: MakeClient
+) -> None:
+    world.restart(make_client([liar.url]))
+    liar.add(Fault(Kind.head_behind, share=0.5, value=5))
+    await world.follow()
+    for _ in range(20):
+        await world.mine()
+        await world.watcher.tick()
+    assert world.observer.reorgs == []
+    liar.clear()
+    await world.follow()
+    assert (await world.cursor())[0] == await world.head()
