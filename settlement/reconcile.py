@@ -17,18 +17,22 @@ import sqlalchemy as sa
 
 from chain.client import ChainClient
 from chain.deployment import HelperContracts
+from chain.helper_contracts import decode_batch_executed, executed_topics
 from chain.model import Receipt
 from chain.rpc.errors import BadReply, NodeBehind, NodeError
 from config.catalogue import Token
-from config.units import Address
+from config.units import Address, Hash32
 from ledger.attempts import Attempt, open_attempts
 from ledger.audit import deposit_holders, ignored_amounts, physical_totals
+from ledger.batches import Batch, open_batches
 from ledger.cursors import Cursor, get_cursor
 from ledger.store import Ledger
 from settlement.outcome import transfers_in
 
 TRIES: Final = 5
 _CHUNK: Final = 500
+_SPAN: Final = 1_000
+BATCH_EXECUTED_TOPIC: Final = executed_topics(0, 0)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class _Books:
     ignored: dict[str, int]
     holders: dict[str, list[Address]]
     attempts: list[Attempt]
+    batches: list[Batch]
 
 
 async def reconcile(
@@ -118,6 +123,7 @@ async def _read(ledger: Ledger, chain: str) -> _Books | None:
             await ignored_amounts(tx, chain),
             await deposit_holders(tx, chain),
             await open_attempts(tx, chain),
+            [b for b in await open_batches(tx, chain) if b.purpose == "payout"],
         )
 
 
@@ -125,7 +131,8 @@ async def _compare(
     client: ChainClient, ledger: Ledger, contracts: HelperContracts, books: _Books
 ) -> Reconciliation:
     at = books.cursor.cursor
-    found = await client.receipts([a.tx_hash for a in books.attempts])
+    hashes = [a.tx_hash for a in books.attempts]
+    found = await client.receipts(hashes + await _executed_by_strangers(client, books))
     mined = [r for r in found if r is not None and r.block_number <= at.number]
     rows: list[AccountRow] = []
     causes: list[str] = []
@@ -160,6 +167,28 @@ async def _compare(
     if header is None or header.hash != at.hash:
         raise NodeBehind(f"block {at.number} was reorged while it was read", where=client.name)
     return Reconciliation(client.name, at.number, tuple(rows), tuple(causes))
+
+
+async def _executed_by_strangers(client: ChainClient, books: _Books) -> list[Hash32]:
+    """Transactions of others that ran our signed batches, which are not booked yet."""
+    if not books.batches:
+        return []
+    first = min(b.sealed_block for b in books.batches)
+    last = books.cursor.cursor.number
+    ours = {a.tx_hash for a in books.attempts}
+    waiting = {(b.epoch, b.onchain_id) for b in books.batches}
+    treasury = books.batches[0].target
+    found: list[Hash32] = []
+    for start in range(first, last + 1, _SPAN):
+        logs = await client.logs(
+            start, min(start + _SPAN - 1, last), [treasury], (BATCH_EXECUTED_TOPIC,)
+        )
+        for log in logs:
+            event = decode_batch_executed(log, treasury)
+            known = event is None or (event.epoch, event.batch_id) not in waiting
+            if not known and log.tx_hash not in ours:
+                found.append(log.tx_hash)
+    return found
 
 
 def _flows(

@@ -1,0 +1,373 @@
+"""What goes wrong on the way out, and what each costs: time, never money."""
+
+from __future__ import annotations
+
+import pytest
+
+from chain.send import SendOutcome, SendResult
+from config.units import Address, to_hex
+from ledger.attempts import open_attempts
+from ledger.batches import open_batches
+from ledger.books import totals_of
+from ledger.holds import open_holds, release_hold
+from ledger.lanes import get_lane
+from ledger.pauses import pause, resume
+from ledger.postings import AccountKind, AccountRef
+from ledger.schema import transactions
+from settlement.payouts import BLACKLISTED, TOKEN_PAUSED
+from tests.chain.settlement.world import SpyingClient, World, recipient
+from tests.support.dev_chain import address_of, dev_account
+
+AMOUNT = 5_000001
+
+
+async def funded(world: World, symbol: str = "USDC", to: Address | None = None) -> str:
+    """A payout whose money lies at a deposit address."""
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, symbol, AMOUNT)
+    await world.watch(mine=4)
+    return await world.promise(merchant, symbol, AMOUNT, to or recipient(world.merchants))
+
+
+async def until_sent(world: World, service: object, lane: str) -> None:
+    """Tick until the lane has something in flight."""
+    for _ in range(30):
+        await service.tick()  # type: ignore[attr-defined]
+        async with world.ledger.reading() as tx:
+            if await open_attempts(tx, "anvil", lane):
+                return
+        await world.watch(mine=1)
+    raise AssertionError("nothing was sent")
+
+
+async def statuses(world: World) -> list[str]:
+    async with world.ledger.reading() as tx:
+        rows = await tx.conn.execute(transactions.select().order_by(transactions.c.id))
+        return [row.status for row in rows]
+
+
+async def test_f21_blacklisted_recipient__set_aside_before_sealing__others_paid(
+    world: World,
+) -> None:
+    bad, listed = recipient(666), recipient(667)
+    await world.run(world.tokens["USDC"], "blacklist(address)", bad)
+    await world.run(world.tokens["USDT"], "addBlackList(address)", listed)
+    good = await funded(world)
+    refused = await funded(world, to=bad)
+    tether = await funded(world, "USDT", listed)
+
+    service = world.service()
+    await world.settle(service, world.all_are("paid", good))
+    await world.settle(service, world.all_are("on_hold", refused, tether))
+
+    assert "blacklisted" in (await world.payout(refused))["reason"]
+    assert (await world.payout(tether))["reason"] == BLACKLISTED
+    assert await world.held("USDT", listed) == 0, "Tether pays whom it has listed"
+    await world.run(world.tokens["USDC"], "unBlacklist(address)", bad)
+    async with world.ledger.transaction() as tx:
+        hold = next(h for h in await open_holds(tx) if h.object_id == refused)
+        await release_hold(tx, hold.id)
+    await world.settle(service, world.all_are("paid", refused))
+    assert await world.held("USDC", bad) == AMOUNT
+
+
+async def test_f21_recipient_blacklisted_after_sealing__fails_alone__on_hold_after_finality(
+    world: World,
+) -> None:
+    bad = recipient(666)
+    good = await funded(world)
+    refused = await funded(world, to=bad)
+    spy = SpyingClient(world.client)
+
+    async def listed_at_the_last_moment(raw: bytes) -> SendResult:
+        async with world.ledger.reading() as tx:
+            if await open_batches(tx, "anvil", "payouts"):
+                await world.run(world.tokens["USDC"], "blacklist(address)", bad)
+        return await world.client.send_raw(raw)
+
+    spy.answer = listed_at_the_last_moment
+    await world.settle(world.service(client=spy), world.all_are("paid", good))
+    row = await world.payout(refused)
+    assert (row["status"], row["batch_id"]) == ("on_hold", None)
+    assert "blacklisted" in row["reason"]
+    assert await world.held("USDC", world.contracts.treasury) == AMOUNT
+    async with world.ledger.reading() as tx:
+        treasury = AccountRef(AccountKind.TREASURY, "anvil", "USDC")
+        assert (await totals_of(tx, [treasury]))[treasury].credits_pending == 0
+
+
+async def test_f21_paused_token__waits_on_hold__goes_on_by_itself(world: World) -> None:
+    payout, other = await funded(world), await funded(world, "DAI")
+    service = world.service()
+    await until_sent(world, service, "sweeps")
+    await world.watch(mine=1)
+    await world.run(world.tokens["USDC"], "setPaused(bool)", True)
+    await world.settle(service, world.all_are("paid", other))
+    assert (await world.payout(payout))["reason"] == TOKEN_PAUSED
+    await world.run(world.tokens["USDC"], "setPaused(bool)", False)
+    await world.settle(service, world.all_are("paid", payout))
+
+
+async def test_f21_empty_sponsor__waits_with_a_hold__goes_on_when_funded(world: World) -> None:
+    sponsor = world.keys.sponsor("payouts").address
+    await world.fund(sponsor, 1000)
+    payout = await funded(world)
+    service = world.service()
+    for _ in range(12):
+        await service.tick()
+        await world.watch(mine=1)
+    assert (await world.payout(payout))["status"] == "batched"
+    async with world.ledger.reading() as tx:
+        (hold,) = await open_holds(tx)
+    assert "native coin" in hold.reason
+    await world.fund(sponsor, 10**20)
+    await world.settle(service, world.all_are("paid", payout))
+    async with world.ledger.reading() as tx:
+        assert await open_holds(tx) == []
+
+
+async def test_f15_base_fee_spikes__replaced_at_a_higher_price__one_is_mined(
+    world: World,
+) -> None:
+    payout = await funded(world)
+    service = world.service()
+    await world.rpc.call("evm_setAutomine", False)
+    await until_sent(world, service, "sweeps")
+    await world.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(40 * 10**9))
+    await world.mine()
+    world.clock.advance(31)
+    await service.tick()
+    async with world.ledger.reading() as tx:
+        first, second = await open_attempts(tx, "anvil", "sweeps")
+    assert (first.nonce, second.attempt) == (second.nonce, 1)
+    assert second.max_fee * 10 >= first.max_fee * 11
+    assert second.max_tip * 10 >= first.max_tip * 11
+    await world.rpc.call("evm_setAutomine", True)
+    await world.settle(service, world.all_are("paid", payout))
+    assert "replaced" in await statuses(world)
+
+
+async def test_f15_base_fee_over_the_cap__waits__and_recovers(world: World) -> None:
+    payout = await funded(world)
+    await world.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(500 * 10**9))
+    await world.watch(mine=1)
+    service = world.service()
+    await service.tick()
+    assert world.observer.count("waiting_for_lower_fees") > 0
+    await world.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**9))
+    await world.watch(mine=1)
+    await world.settle(service, world.all_are("paid", payout))
+
+
+async def test_f17_older_replacement_is_mined__accounted_for(world: World) -> None:
+    payout = await funded(world)
+    spy = SpyingClient(world.client)
+    service = world.service(client=spy)
+    await world.rpc.call("evm_setAutomine", False)
+    await until_sent(world, service, "sweeps")
+    async with world.ledger.reading() as tx:
+        (first,) = await open_attempts(tx, "anvil", "sweeps")
+
+    async def swallowed(raw: bytes) -> SendResult:
+        return SendResult(SendOutcome.unknown, "504 Gateway Timeout")
+
+    spy.answer = swallowed
+    world.clock.advance(31)
+    await service.tick()
+    spy.answer = None
+    assert world.observer.replacements == 1
+    await world.rpc.call("evm_setAutomine", True)
+    await world.mine()
+    await world.settle(service, world.all_are("paid", payout))
+    async with world.ledger.reading() as tx:
+        rows = list(await tx.conn.execute(transactions.select().order_by(transactions.c.id)))
+    final = next(row for row in rows if row.tx_hash == first.tx_hash)
+    assert final.status == "final"
+    assert [r.status for r in rows if r.nonce == first.nonce and r.lane == "sweeps"] == [
+        "final",
+        "replaced",
+    ]
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_f14_unknown_send_error__decided_by_hash_and_nonce(
+    world: World, accepted: bool
+) -> None:
+    payout = await funded(world)
+    spy = SpyingClient(world.client)
+
+    async def unknown(raw: bytes) -> SendResult:
+        if accepted:
+            await world.client.send_raw(raw)
+        return SendResult(SendOutcome.unknown, "502 Bad Gateway")
+
+    spy.answer = unknown
+    service = world.service(client=spy)
+    await until_sent(world, service, "sweeps")
+    if not accepted:
+        spy.answer = None
+        world.clock.advance(61)
+    await world.settle(service, world.all_are("paid", payout))
+    assert all(nonces == [0] for nonces in _nonces(spy).values())
+
+
+def _nonces(spy: SpyingClient) -> dict[Address, list[int]]:
+    found: dict[Address, list[int]] = {}
+    for sender, nonce in spy.sent:
+        found.setdefault(sender, []).append(nonce)
+    return found
+
+
+async def test_f16_nonce_too_low_for_bytes_already_mined__found_by_their_hash(
+    world: World,
+) -> None:
+    payout = await funded(world)
+    spy = SpyingClient(world.client)
+
+    async def mined_before_the_answer(raw: bytes) -> SendResult:
+        await world.client.send_raw(raw)
+        await world.mine()
+        return await world.client.send_raw(raw)
+
+    spy.answer = mined_before_the_answer
+    await world.settle(world.service(client=spy), world.all_are("paid", payout))
+    assert set(await statuses(world)) == {"final"}
+
+
+async def test_f18_somebody_else_used_the_key__idle_lane_halts(world: World) -> None:
+    service = world.service()
+    await service.tick()
+    payout = await funded(world)
+    sponsor = world.keys.sponsor("sweeps").address
+    await world.rpc.call("anvil_impersonateAccount", to_hex(sponsor))
+    tx = {"from": to_hex(sponsor), "to": to_hex(sponsor), "value": "0x0"}
+    await world.rpc.call("eth_sendTransaction", tx)
+    await world.watch(mine=2)
+    for _ in range(5):
+        await service.tick()
+        await world.watch(mine=1)
+    async with world.ledger.reading() as tx:
+        lane = await get_lane(tx, "anvil", "sweeps")
+        (hold,) = await open_holds(tx)
+    assert lane is not None
+    assert "somebody else" in (lane.halted_reason or "")
+    assert hold.kind == "lane"
+    assert (await world.payout(payout))["status"] == "queued"
+
+
+async def test_f18_nonce_taken_by_a_stranger_in_flight__halts_at_finality_only(
+    world: World,
+) -> None:
+    payout = await funded(world)
+    spy = SpyingClient(world.client)
+
+    async def swallowed(raw: bytes) -> SendResult:
+        return SendResult(SendOutcome.unknown, "")
+
+    spy.answer = swallowed
+    service = world.service(client=spy)
+    await until_sent(world, service, "sweeps")
+    sponsor = to_hex(world.keys.sponsor("sweeps").address)
+    await world.rpc.call("anvil_impersonateAccount", sponsor)
+    await world.rpc.call("eth_sendTransaction", {"from": sponsor, "to": sponsor, "value": "0x0"})
+    world.clock.advance(31)
+    await service.tick()
+    async with world.ledger.reading() as tx:
+        lane = await get_lane(tx, "anvil", "sweeps")
+    assert lane is not None
+    assert lane.halted_reason is None, "one block says nothing: it may be reorged"
+    await world.watch(mine=4)
+    world.clock.advance(31)
+    await service.tick()
+    async with world.ledger.reading() as tx:
+        lane = await get_lane(tx, "anvil", "sweeps")
+    assert lane is not None
+    assert "not ours" in (lane.halted_reason or "")
+    assert (await world.payout(payout))["status"] == "queued"
+
+
+async def test_f13_reorg_after_mined__back_to_broadcast_and_paid_once(world: World) -> None:
+    payout = await funded(world)
+    service = world.service()
+    await until_sent(world, service, "payouts")
+    await world.watch(mine=1)
+    await service.tick()
+    async with world.ledger.reading() as tx:
+        (attempt,) = await open_attempts(tx, "anvil", "payouts")
+    assert attempt.status == "mined"
+    await world.agrees()
+    # The removed transactions are not put back: they are gone from chain and mempool.
+    await world.rpc.call("anvil_reorg", 2, [])
+    await world.watch()
+    await service.tick()
+    assert world.observer.count("transaction_reorged") == 1
+    await world.settle(service, world.all_are("paid", payout))
+    assert await world.held("USDC", recipient(world.merchants)) == AMOUNT
+
+
+async def test_f19_two_processes__one_leads__the_other_after_the_lease(world: World) -> None:
+    payout = await funded(world)
+    first, second = world.service(), world.service()
+    assert await first.tick()
+    assert not await second.tick()
+    world.clock.advance(11)
+    assert await second.tick()
+    assert not await first.tick()
+    await world.settle(second, world.all_are("paid", payout))
+    assert await world.held("USDC", recipient(world.merchants)) == AMOUNT
+
+
+async def test_pause__stops_new_sends_in_one_tick__in_flight_is_followed(world: World) -> None:
+    payout = await funded(world)
+    service = world.service()
+    await until_sent(world, service, "sweeps")
+    async with world.ledger.transaction() as tx:
+        await pause(tx, "all", "drill")
+    for _ in range(8):
+        await service.tick()
+        await world.watch(mine=1)
+    assert await statuses(world) == ["final"], "the sweep in flight was followed to its end"
+    assert (await world.payout(payout))["status"] == "queued"
+    async with world.ledger.transaction() as tx:
+        await resume(tx, "all")
+    await world.settle(service, world.all_are("paid", payout))
+
+
+async def test_stranger_submits_our_signed_batch__adopted_not_paid_again(world: World) -> None:
+    payout = await funded(world)
+    spy = SpyingClient(world.client)
+    service = world.service(client=spy)
+
+    async def front_run(raw: bytes) -> SendResult:
+        async with world.ledger.reading() as tx:
+            batches = await open_batches(tx, "anvil", "payouts")
+        if batches and not done:
+            done.append(True)
+            await world.dev.must(dev_account(4), world.contracts.treasury, batches[0].calldata)
+        return await world.client.send_raw(raw)
+
+    done: list[bool] = []
+    spy.answer = front_run
+    await world.settle(service, world.all_are("paid", payout))
+    assert done
+    assert await world.held("USDC", recipient(world.merchants)) == AMOUNT
+    assert world.observer.count("execution_adopted") == 1
+    assert "reverted" in await statuses(world)
+    row = await world.payout(payout)
+    assert row["tx_hash"] is not None
+    receipt = await world.client.receipt(row["tx_hash"])
+    assert receipt is not None
+    assert receipt.sender == address_of(dev_account(4)), "the transaction that paid is told"
+
+
+async def test_f22_token_that_keeps_a_fee__loss_is_booked(world: World) -> None:
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "FEE", 1_000_000)
+    await world.watch(mine=4)
+    service = world.service()
+    payout = await world.promise(merchant, "FEE", 900_000, recipient(1))
+    await world.settle(service, world.all_are("paid", payout))
+    async with world.ledger.reading() as tx:
+        loss = AccountRef(AccountKind.TOKEN_LOSS, "anvil", "FEE")
+        lost = (await totals_of(tx, [loss]))[loss].debits_posted
+    assert lost == 9_900
