@@ -20,11 +20,10 @@ REORG_DEPTH: Final = 2
 async def play(stage: Stage) -> None:
     """Every scene, then the settlement; returns when all that had to happen has happened."""
     stage.board.tell("customers pay: exactly, in parts, too much, too little, with a fake coin")
-    late = [scene for scene in SCENES if scene.act == "late"]
     await _first_payments(stage)
-    await asyncio.gather(*(_too_late(stage, scene) for scene in late))
     for scene in _acting("reorg"):
         await _reorg(stage, scene)
+    await asyncio.gather(*(_too_late(stage, scene) for scene in _acting("late")))
     stage.board.tell("waiting until every payment is deep enough to be final")
     await asyncio.gather(*(_ending(stage, scene) for scene in SCENES))
     await _settle(stage)

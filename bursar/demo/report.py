@@ -53,9 +53,9 @@ def amounts(sheets: tuple[Sheet, ...]) -> Table:
         header_style="dim",
         pad_edge=False,
     )
-    table.add_column("")
-    table.add_column("")
-    for header in ("ledger", "chain", "difference"):
+    table.add_column("", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for header in ("ledger", "chain", "off by"):
         table.add_column(header, justify="right", no_wrap=True)
     for sheet in sheets:
         decimals = sheet.coin.decimals

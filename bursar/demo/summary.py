@@ -98,11 +98,11 @@ def sheet(coin: Coin, books: Books, chain: OnChain, shops: Sequence[str]) -> She
     return Sheet(
         coin,
         (
-            Line("received from customers", books.received, chain.received),
-            Line("still at deposit addresses", books.deposits, chain.deposits),
+            Line("received", books.received, chain.received),
+            Line("not swept yet", books.deposits, chain.deposits),
             Line("in the treasury", books.treasury, chain.treasury),
             *(
-                Line(f"paid out to {shop}", in_books, on_chain)
+                Line(f"paid to {shop}", in_books, on_chain)
                 for shop, in_books, on_chain in zip(shops, books.paid, chain.paid, strict=True)
             ),
             Line("kept as fees", books.fees, kept),
