@@ -1,0 +1,172 @@
+"""Runs over the books: due dates, requests, what is held back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from config.errors import NotFoundError
+from config.models import Settings, SettlementSettings
+from config.units import Address
+from ledger.books import totals_of
+from ledger.payouts import PayoutMove, lock_payouts, move_payouts
+from ledger.postings import AccountKind, AccountRef
+from ledger.runs import get_run, set_next_settlement
+from ledger.schema import merchants, payments, payout_destinations, payouts
+from ledger.states import PayoutStatus
+from settlement.planning import BELOW_MINIMUM, COOLING_OFF, DAILY_LIMIT, NO_DESTINATION, REFUSED
+from settlement.runs import PayoutRuns, request_run
+from tests.support.books import USDC, Books
+
+DESTINATION = Address(b"\xdd" * 20)
+
+
+def runs(books: Books, **settlement: object) -> PayoutRuns:
+    settings = Settings(settlement=SettlementSettings(**settlement))  # type: ignore[arg-type]
+    return PayoutRuns(books.ledger, settings=settings, refused=[Address(b"\xee" * 20)])
+
+
+async def destination(
+    books: Books, address: Address = DESTINATION, cooling: int = 0, merchant: str = "mer_1"
+) -> None:
+    async with books.ledger.transaction() as tx:
+        await tx.conn.execute(
+            payout_destinations.insert().values(
+                id=tx.new_id("pd"),
+                merchant_id=merchant,
+                chain="anvil",
+                address=address,
+                status="cooling_off" if cooling else "active",
+                created_at=tx.now,
+                active_at=tx.now + timedelta(seconds=cooling),
+            )
+        )
+
+
+async def paid(books: Books, amount: int = 5_000000, merchant: str = "mer_1") -> None:
+    _, address = await books.invoice(amount, merchant_id=merchant)
+    await books.record(books.sighting(address, amount))
+    await books.confirm_all()
+
+
+async def made(books: Books) -> list[sa.Row[*tuple[object, ...]]]:
+    async with books.ledger.reading() as tx:
+        return list(await tx.conn.execute(payouts.select().order_by(payouts.c.id)))
+
+
+async def ask(books: Books, planner: PayoutRuns, merchant: str | None = "mer_1") -> str:
+    async with books.ledger.transaction() as tx:
+        run_id = await request_run(tx, merchant, "command")
+    await planner.tick()
+    return run_id
+
+
+async def test_requested_run__everything_available_is_promised_and_linked(books: Books) -> None:
+    await destination(books)
+    await paid(books)
+    await paid(books, 3_000000)
+    run_id = await ask(books, runs(books))
+    (payout,) = await made(books)
+    assert (payout.amount, payout.status, payout.address) == (8_000000, "queued", DESTINATION)
+    async with books.ledger.reading() as tx:
+        linked = (await tx.conn.execute(sa.select(payments.c.payout_id))).scalars()
+        assert set(linked) == {payout.id}
+        run = await get_run(tx, run_id)
+        account = AccountRef(AccountKind.MERCHANT, "anvil", "USDC", "mer_1")
+        totals = (await totals_of(tx, [account]))[account]
+    assert run is not None
+    assert run["status"] == "planned"
+    assert run["plan"]["payouts"][0]["amount"] == "8.00"
+    assert totals.debits_pending == 8_000000
+
+
+async def test_run_twice__promises_once(books: Books) -> None:
+    await destination(books)
+    await paid(books)
+    planner = runs(books)
+    await ask(books, planner)
+    await ask(books, planner)
+    assert len(await made(books)) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "cooling", "amount", "reason"),
+    [
+        (None, 0, 5_000000, NO_DESTINATION),
+        (DESTINATION, 60, 5_000000, COOLING_OFF),
+        (Address(bytes(20)), 0, 5_000000, REFUSED),
+        (USDC, 0, 5_000000, REFUSED),
+        (Address(b"\xee" * 20), 0, 5_000000, REFUSED),
+        (DESTINATION, 0, 999_999, BELOW_MINIMUM),
+    ],
+)
+async def test_preview__obstacle__is_named(
+    books: Books, address: Address | None, cooling: int, amount: int, reason: str
+) -> None:
+    if address is not None:
+        await destination(books, address, cooling)
+    await paid(books, amount)
+    plan = await runs(books).preview()
+    assert plan.payouts == ()
+    assert [(h.reason, h.amount) for h in plan.held_back] == [(reason, amount)]
+    await ask(books, runs(books))
+    assert await made(books) == []
+
+
+async def test_destination_is_our_deposit_address__refused(books: Books) -> None:
+    _, own = await books.invoice()
+    await destination(books, own)
+    await paid(books)
+    plan = await runs(books).preview("mer_1")
+    assert [h.reason for h in plan.held_back] == [REFUSED]
+
+
+async def test_preview__unknown_merchant__not_found(books: Books) -> None:
+    with pytest.raises(NotFoundError):
+        await runs(books).preview("mer_nobody")
+
+
+async def test_daily_limit__what_goes_over_it_starts_on_hold(books: Books) -> None:
+    for merchant in ("mer_1", "mer_2"):
+        if merchant != "mer_1":
+            await books.merchant(merchant)
+        await destination(books, merchant=merchant)
+        await paid(books, 6_000000, merchant)
+    await ask(books, runs(books, daily_limit={"USDC": "10"}), None)
+    first, second = await made(books)
+    assert (first.status, second.status) == ("queued", "on_hold")
+    assert second.reason == DAILY_LIMIT
+
+
+async def test_schedule__due_time_passed_several_times__one_run_then_the_next(
+    books: Books,
+) -> None:
+    await destination(books)
+    planner = runs(books, schedule="every 10s")
+    await planner.tick()
+    await paid(books)
+    await planner.tick()
+    assert await made(books) == [], "not due yet"
+    books.clock.advance(35)
+    await planner.tick()
+    assert len(await made(books)) == 1
+    async with books.ledger.reading() as tx:
+        due = await tx.conn.scalar(sa.select(merchants.c.next_settlement_at))
+    assert books.clock.now() < due <= books.clock.now() + timedelta(seconds=10)
+
+
+async def test_canceled_payout__money_and_payments_are_due_again(books: Books) -> None:
+    await destination(books)
+    await paid(books)
+    planner = runs(books)
+    await ask(books, planner)
+    (payout,) = await made(books)
+    async with books.ledger.transaction() as tx:
+        rows = await lock_payouts(tx, [payout.id])
+        await move_payouts(tx, [PayoutMove(rows[0], PayoutStatus.CANCELED)])
+        await set_next_settlement(tx, [])
+    await ask(books, planner)
+    _, again = await made(books)
+    assert (again.status, again.amount) == ("queued", 5_000000)
