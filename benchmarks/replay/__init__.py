@@ -1,0 +1,1 @@
+"""A chain that costs nothing to serve: made once, kept as JSON text, sent from memory."""
