@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.metadata import version
 from typing import Final
 
 from aiohttp import web
 
+from gateway import docs_page
 from gateway.auth import BUCKETS
 from gateway.body import MAX_BYTES
+from gateway.checkout import routes as checkout_routes
 from gateway.deps import GatewayDeps
 from gateway.dispatch import handler_of
+from gateway.docs_page import OPENAPI
 from gateway.limits import TokenBuckets
 from gateway.middleware import middlewares, prepare
+from gateway.openapi import openapi_document
 from gateway.operation import Operation
+from gateway.rendering import PAGES, Pages, asset
 from gateway.resources import admin, destinations, health, invoices, merchants, money, webhooks
 from gateway.stopping import STOPPING, set_stopping
 
@@ -37,4 +43,9 @@ def create_app(deps: GatewayDeps) -> web.Application:
     for operation in OPERATIONS:
         app.router.add_route(operation.method, operation.path, handler_of(operation))
     health.add_routes(app)
+    app[PAGES] = Pages()
+    app[OPENAPI] = openapi_document(OPERATIONS, deps.settings.http.public_url, version("bursar"))
+    app.router.add_get("/assets/{name}", asset)
+    checkout_routes.add_routes(app)
+    docs_page.add_routes(app)
     return app

@@ -172,6 +172,6 @@ Url = Annotated[
     AfterValidator(_web_url),
     WithJsonSchema({"type": "string", "format": "uri", "maxLength": 2048}),
 ]
-Limit = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=100, strict=True)]
-WaitSeconds = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=60, strict=True)]
+Limit = Annotated[int, Field(ge=1, le=100, strict=True), BeforeValidator(_whole)]
+WaitSeconds = Annotated[int, Field(ge=0, le=60, strict=True), BeforeValidator(_whole)]
 BasisPoints = Annotated[int, Field(ge=0, le=10_000, strict=True)]

@@ -19,6 +19,8 @@ from gateway.problems import Code, ProblemError, internal_problem, problem_respo
 
 FIRST_REQUEST_SECONDS: Final = 10.0
 KEEPALIVE_SECONDS: Final = 75.0
+LINGERING_SECONDS: Final = 2.0
+"""How long the rest of a body is read and dropped after its request was answered early."""
 SHUTDOWN_SECONDS: Final = 8.0
 """What open requests may take once the server stops; long polls and streams end at once."""
 BACKLOG: Final = 1024
@@ -95,7 +97,10 @@ async def start_server(app: web.Application, host: str, port: int) -> AsyncItera
         app,
         access_log=None,
         keepalive_timeout=KEEPALIVE_SECONDS,
+        lingering_time=LINGERING_SECONDS,
         shutdown_timeout=SHUTDOWN_SECONDS,
+        # Unpacking is left out: a kilobyte may unpack to a gigabyte.
+        auto_decompress=False,
     )
     await runner.setup()
     try:

@@ -6,6 +6,7 @@ what is inserted meanwhile lands on the first page and moves nothing.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -309,3 +310,30 @@ async def find_hold(tx: Tx, hold_id: str) -> dict[str, Any] | None:
     """A hold, released or not."""
     row = (await tx.conn.execute(sa.select(holds).where(holds.c.id == hold_id))).first()
     return None if row is None else view_hold(as_row(row))
+
+
+async def invoice_pulse(tx: Tx, invoice_id: str) -> str | None:
+    """A short text that differs whenever the invoice looks different to its payer.
+
+    Three reads by key, for pages that are watched; ``None``: no such invoice.
+    """
+    row = (
+        await tx.conn.execute(
+            sa.select(invoices.c.status, invoices.c.exceptions, invoices.c.expires_at).where(
+                invoices.c.id == invoice_id
+            )
+        )
+    ).first()
+    if row is None:
+        return None
+    query = sa.select(
+        payments.c.id, payments.c.status, payments.c.held, payments.c.chain, payments.c.block_number
+    ).where(payments.c.invoice_id == invoice_id)
+    found = (await tx.conn.execute(query.order_by(payments.c.id))).all()
+    blocks = await cursor_blocks(tx) if found else {}
+    parts = [str(row.status), *row.exceptions, str(tx.now > row.expires_at)]
+    for payment in found:
+        open_ = payment.status in ("detected", "confirming")
+        depth = blocks.get(payment.chain, 0) - payment.block_number if open_ else 0
+        parts.append(f"{payment.id}:{payment.status}:{payment.held}:{depth}")
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""The hosted checkout page: rendered here, alive without any script, nothing from elsewhere."""
