@@ -13,6 +13,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from config.errors import ConflictError, InvalidInputError
+from ledger.cursors import get_cursor
 from ledger.schema import rescans
 from ledger.store import Tx
 
@@ -35,12 +36,20 @@ class Rescan:
 async def request_rescan(tx: Tx, chain: str, first: int, last: int, trigger: Trigger) -> int:
     """Ask for blocks ``first … last`` to be read again; returns the request's id.
 
-    :raises InvalidInputError: no such range.
+    What lies above the cursor is left out: it is about to be read anyway.
+
+    :raises InvalidInputError: no such range, or none of it has been read yet.
     """
     if not 0 <= first <= last:
         raise InvalidInputError(
             f"blocks {first} to {last} are not a range", where="from", remedy="0 <= from <= to"
         )
+    cursor = await get_cursor(tx, chain)
+    if cursor is None or first > cursor.cursor.number:
+        raise InvalidInputError(
+            f"{chain} has not been read up to block {first} yet", where="from", remedy="wait for it"
+        )
+    last = min(last, cursor.cursor.number)
     result = await tx.conn.scalar(
         rescans.insert()
         .values(

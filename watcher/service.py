@@ -110,7 +110,10 @@ class ChainWatcher:
                 self._leader.lost()
             if not more:
                 await wait(self._clock, self._chain.poll_interval.total_seconds(), stop)
-        await self._leader.resign()
+        try:
+            await self._leader.resign()
+        except DatabaseError as error:
+            self._report.failed(error)  # the lease runs out by itself
 
     async def tick(self) -> TickResult:
         """One bounded step.

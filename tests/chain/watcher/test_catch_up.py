@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from config.errors import InvalidInputError
 from ledger.leases import acquire
 from ledger.rescans import get_rescan, request_rescan
 from ledger.schema import chain_cursors, deposit_addresses
@@ -194,6 +195,13 @@ async def test_rescan__below_the_start__finds_and_confirms(world: World) -> None
     await world.follow()
     assert await world.status(invoice) == "paid"
     await world.agrees()
+
+
+async def test_rescan__not_read_yet__refused(world: World) -> None:
+    await world.follow()
+    async with world.ledger.transaction() as tx:
+        with pytest.raises(InvalidInputError, match="not been read"):
+            await request_rescan(tx, "anvil", 10**6, 10**6, "command")
 
 
 async def test_f19_two_watchers__one_leads_the_other_stands_by(world: World) -> None:

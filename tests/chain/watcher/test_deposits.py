@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from chain.model import Log, Receipt
 from config.units import MAX_AMOUNT
-from ledger.schema import ignored_logs
+from ledger.schema import events, ignored_logs
 from tests.chain.watcher.world import PAYER, World
 from tests.support.dev_chain import address_of
 
@@ -38,14 +38,17 @@ async def test_exact_payment__three_confirmations__invoice_paid(world: World) ->
     await world.agrees()
 
 
-async def test_events__confirmed_payment__tells_its_confirmations(world: World) -> None:
+async def test_events__each_block_read_by_itself__tell_confirmations_as_they_are(
+    world: World,
+) -> None:
     await world.follow()
     invoice = await world.invoice()
     await world.pay(invoice.address, 10_000_000)
     await world.follow()
-    await settle(world)
-    view = await world.view(invoice)
-    assert view["payments"][0]["confirmations"] == 4
+    await world.mine()
+    await world.follow()
+    await world.mine()
+    await world.follow()
     assert await world.event_types() == [
         "invoice.created",
         "payment.detected",
@@ -53,6 +56,10 @@ async def test_events__confirmed_payment__tells_its_confirmations(world: World) 
         "payment.confirmed",
         "invoice.paid",
     ]
+    async with world.ledger.reading() as tx:
+        query = sa.select(events.c.data).where(events.c.type.like("payment.%"))
+        told = list((await tx.conn.execute(query.order_by(events.c.seq))).scalars())
+    assert [data["confirmations"] for data in told] == [1, 3]
 
 
 @pytest.mark.parametrize(
