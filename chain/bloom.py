@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from eth_utils.crypto import keccak
+from sha3 import keccak_256
 
 from chain.model import TRANSFER_TOPIC, Log
 from config.units import Address
@@ -15,7 +15,7 @@ from config.units import Address
 
 def mask(item: bytes) -> int:
     """The three bits of an address (20 bytes) or topic (32 bytes), as a 2048-bit integer."""
-    digest = keccak(item)
+    digest = keccak_256(item).digest()
     bits = 0
     for offset in (0, 2, 4):
         bits |= 1 << (int.from_bytes(digest[offset : offset + 2], "big") & 2047)

@@ -26,6 +26,8 @@ from chain.model import (
     Receipt,
     TxRequest,
 )
+from chain.proofs.fetch import proven
+from chain.proofs.receipts import ProvenBlock
 from chain.rpc.errors import BadReply, CallReverted, MethodNotSupported, NodeBehind, RpcError
 from chain.rpc.health import ProviderState
 from chain.rpc.pool import ANY, Route, RpcPool
@@ -217,6 +219,19 @@ class ChainClient:
     async def send_raw(self, raw: bytes) -> SendResult:
         """Broadcast signed bytes; every answer of a node is a verdict, never an exception."""
         return await self._pool.send_raw(raw, self._route)
+
+    async def proven_receipts(
+        self, which: int | Hash32, *, transactions: bool = True
+    ) -> ProvenBlock:
+        """A block's receipts, recomputed to the header's root and the header to its hash.
+
+        By height, the provider chooses the hash: compare ``header.hash`` with a stored one.
+
+        :param transactions: fetch the bodies too, to prove the transactions' hashes.
+        :raises ProofFailed: naming the provider; each other one was asked first.
+        :raises NodeBehind: no provider has the block.
+        """
+        return await proven(self._pool, self._route, which, transactions=transactions)
 
     # --- accounts ----------------------------------------------------------------------
 

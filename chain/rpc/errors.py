@@ -132,3 +132,13 @@ class NodeError(RpcError):
         super().__init__(what, where=where)
         self.code = code
         self.message = message
+
+
+class ProofFailed(RpcError):
+    """A block's header, transactions or receipts do not hash to what they should.
+
+    Either the provider (``provider``) lies, or the chain commits to something that is
+    not understood here; both mean that nothing of the block may be believed from it.
+    """
+
+    outcome = "unproven"
