@@ -45,6 +45,8 @@ class AnvilOptions:
     :param slots_in_an_epoch: ``safe`` is the head minus this, ``finalized`` minus twice this.
     :param state: file to load the chain from at start and to dump it to at stop.
     :param create2_proxy: whether the deterministic deployment proxy exists at genesis.
+    :param own_session: keep Ctrl-C at a terminal from it, so that whoever started it can first
+        stop what uses the chain; a signal to the starter's process group does not end it either.
     :param extra: further command-line arguments, passed on as they are.
     """
 
@@ -58,6 +60,7 @@ class AnvilOptions:
     balance: int = 10_000
     state: Path | None = None
     create2_proxy: bool = True
+    own_session: bool = False
     extra: Sequence[str] = ()
 
     def arguments(self) -> list[str]:
@@ -148,8 +151,7 @@ class Anvil:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # Ctrl-C at a terminal is for whoever started it: what uses the chain stops first.
-            start_new_session=True,
+            start_new_session=self._options.own_session,
         )
         ports: queue.Queue[int | None] = queue.Queue()
         # The pipe is read for as long as the process lives: a full pipe would stop Anvil.

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from bursar.demo.board import Board
 from bursar.demo.measure import Gas, Verdict
-from bursar.demo.summary import Sheet
-from config.money import format_amount
+from bursar.demo.story import Coin
+from bursar.demo.summary import Line, Sheet, exact
 
 
 def show(console: Console, verdict: Verdict, board: Board, seconds: float) -> None:
@@ -44,7 +44,7 @@ def show_staying(console: Console, board: Board) -> None:
 
 
 def amounts(sheets: tuple[Sheet, ...]) -> Table:
-    """Every amount, ledger against chain, to the unit."""
+    """Every amount, ledger against chain, to the unit; fits into 80 columns."""
     table = Table(
         title="Every amount, ledger against chain",
         title_style="bold",
@@ -54,25 +54,25 @@ def amounts(sheets: tuple[Sheet, ...]) -> Table:
         pad_edge=False,
     )
     table.add_column("", no_wrap=True)
-    table.add_column("", no_wrap=True)
     for header in ("ledger", "chain", "off by"):
         table.add_column(header, justify="right", no_wrap=True)
     for sheet in sheets:
-        decimals = sheet.coin.decimals
+        table.add_row(Text(sheet.coin.symbol, style="bold"))
         for position, line in enumerate(sheet.lines):
-            differs = line.difference != 0
             table.add_row(
-                Text(sheet.coin.symbol if position == 0 else "", style="bold"),
-                line.label,
-                format_amount(line.ledger, decimals),
-                format_amount(line.chain, decimals),
-                Text(
-                    format_amount(line.difference, decimals) if differs else "0",
-                    style="bold red" if differs else "green",
-                ),
+                f"  {line.label}",
+                exact(line.ledger, sheet.coin.decimals),
+                exact(line.chain, sheet.coin.decimals),
+                _difference(line, sheet.coin),
                 end_section=position == len(sheet.lines) - 1,
             )
     return table
+
+
+def _difference(line: Line, coin: Coin) -> Text:
+    if line.difference == 0:
+        return Text("0", style="green")
+    return Text(exact(line.difference, coin.decimals), style="bold red")
 
 
 def _gas_line(gas: Gas) -> Text:

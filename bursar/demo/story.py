@@ -90,7 +90,7 @@ SCENES: Final = (
         ("12",),
         act="late",
         exceptions=("late",),
-        expires_in="3s",
+        expires_in="2s",
     ),
     Scene(
         "look-alike",
@@ -116,9 +116,9 @@ SCENES: Final = (
         ignored="zero_value",
     ),
     Scene("reorg", "caught in a reorg", 1, "60.00", "DAI", ("60",), act="reorg"),
-    Scene("bulk-1", "three in one transaction", 0, "7.50", "USDC", ("7.5",), act="bulk"),
-    Scene("bulk-2", "three in one transaction", 1, "11.00", "USDC", ("11",), act="bulk"),
-    Scene("bulk-3", "three in one transaction", 1, "3.25", "USDC", ("3.25",), act="bulk"),
+    Scene("bulk-1", "three in one payment", 0, "7.50", "USDC", ("7.5",), act="bulk"),
+    Scene("bulk-2", "three in one payment", 1, "11.00", "USDC", ("11",), act="bulk"),
+    Scene("bulk-3", "three in one payment", 1, "3.25", "USDC", ("3.25",), act="bulk"),
 )
 LOOK_ALIKE_UNITS: Final = 30_000_000
 

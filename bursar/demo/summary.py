@@ -110,6 +110,13 @@ def sheet(coin: Coin, books: Books, chain: OnChain, shops: Sequence[str]) -> She
     )
 
 
+def exact(amount: int, decimals: int) -> str:
+    """All decimals that the token has, so that a column lines up and a unit is seen."""
+    sign, amount = ("-", -amount) if amount < 0 else ("", amount)
+    whole, fraction = divmod(amount, 10**decimals)
+    return f"{sign}{whole}.{fraction:0{decimals}d}"
+
+
 def differences(sheets: Sequence[Sheet]) -> list[str]:
     """Each line on which ledger and chain disagree."""
     return [

@@ -37,25 +37,34 @@ STYLES: Final = {
     "on_hold": "bold red",
     "failed": "bold red",
 }
-_SIDE: Final = 2
+_SIDE: Final = 22
 _PAST_LINES: Final = 2
-_FIXED_LINES: Final = 26
-"""Lines that are there whatever happens: frames, header, blocks, payouts, story."""
+_FRAME_LINES: Final = 12
+"""Header, blocks and story, and one line that the terminal keeps for its cursor."""
+_INVOICE_LINES: Final = 3
+_PAYOUT_LINES: Final = 9
+_NARROW: Final = 96
 _BLOCK_WIDTH: Final = 8
 
 
 class View:
-    """A renderable over a board."""
+    """A renderable over a board.
+
+    A low window shows either the invoices or, once there are any, the payouts.
+    """
 
     def __init__(self, board: Board) -> None:
         self._board = board
         self._spinner = Spinner("dots", style="cyan")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        board, height = self._board, options.size.height
-        parts: list[RenderableType] = [_header(board), _blocks(board, options.max_width)]
-        if board.scenes:
-            parts.append(_invoices(board, max(height - _FIXED_LINES, 3)))
+        board, width = self._board, options.max_width
+        room = options.size.height - _FRAME_LINES
+        parts: list[RenderableType] = [_header(board), _blocks(board, width)]
+        tall = room >= len(board.scenes) + _INVOICE_LINES + _PAYOUT_LINES
+        if board.scenes and (tall or not board.payouts):
+            parts.append(_invoices(board, width, room - _INVOICE_LINES))
+        if board.scenes and (tall or board.payouts):
             parts.append(_below(board))
         parts.append(_story(board, self._spinner))
         yield Group(*parts)
@@ -104,16 +113,24 @@ def _block(cell: BlockCell) -> Text:
     )
 
 
-def _invoices(board: Board, room: int) -> RenderableType:
-    table = _grid("customer", "shop", "asked", "came in", "status", "payments")
-    table.columns[2].justify = table.columns[3].justify = "right"
+def _invoices(board: Board, width: int, room: int) -> RenderableType:
+    """As many as there is room for; those that are through make room for those that are not."""
+    narrow = width < _NARROW
+    table = _grid()
+    table.add_column("customer", width=21, no_wrap=True)
+    if not narrow:
+        table.add_column("shop", width=11, no_wrap=True)
+    table.add_column("asked", width=6, justify="right")
+    table.add_column("came in", width=14, justify="right", no_wrap=True)
+    table.add_column("status", width=14 if narrow else 16, no_wrap=True, overflow="ellipsis")
+    table.add_column("payments", ratio=1, no_wrap=True, overflow="ellipsis")
     rows = [(scene, board.invoices[i]) for i, scene in board.scenes.items() if i in board.invoices]
-    # In a low window those that are through make room for those that are not.
     hidden = max(len(rows) - room, 0)
-    through = [row for row in rows if row[1]["settlement"]["status"] == "paid"][:hidden]
+    through = [row for row in rows if row[1]["status"] == "paid"][:hidden]
     shown = [row for row in rows if row not in through][:room]
     for scene, invoice in shown:
-        table.add_row(*_invoice(scene, invoice))
+        cells = _invoice(scene, invoice)
+        table.add_row(*(cells[:1] + cells[2:] if narrow else cells))
     title = "invoices" if len(shown) == len(rows) else f"invoices ({len(shown)} of {len(rows)})"
     return Panel(table, title=title, title_align="left", box=box.ROUNDED, border_style="dim")
 
@@ -121,9 +138,8 @@ def _invoices(board: Board, room: int) -> RenderableType:
 def _invoice(scene: Scene, invoice: Json) -> tuple[RenderableType, ...]:
     status = _status(invoice["status"])
     if invoice["exceptions"]:
-        status.append(
-            f" {', '.join(invoice['exceptions']).replace('_', ' ')}", style="yellow not bold"
-        )
+        labels = ", ".join(invoice["exceptions"]).replace("_", " ")
+        status.append(f" {labels}", style="yellow not bold")
     settled = invoice["settlement"]["status"]
     payments = Text(" ").join(_payment(p) for p in invoice["payments"])
     if settled in ("scheduled", "paid"):
@@ -159,7 +175,7 @@ def _payment(payment: Json) -> Text:
     if payment["status"] in ("detected", "confirming"):
         text.append(f" {payment['confirmations']}", style="cyan")
     elif payment["status"] == "ignored" and payment["reason"]:
-        text = Text(f"ignored: {payment['reason'].replace('_', ' ')}", style="dim")
+        text = Text(f"✗ {payment['reason'].replace('_', ' ')}", style="dim")
     return text
 
 
@@ -169,28 +185,33 @@ def _status(status: str) -> Text:
 
 def _below(board: Board) -> RenderableType:
     grid = Table.grid(expand=True, padding=(0, 0))
-    grid.add_column(ratio=5)
-    grid.add_column(ratio=_SIDE)
+    grid.add_column(ratio=1)
+    grid.add_column(width=_SIDE)
     grid.add_row(_payouts(board), _webhooks(board))
     return grid
 
 
 def _payouts(board: Board) -> RenderableType:
-    table = _grid("to", "amount", "status", "batch", "transaction")
-    table.columns[1].justify = "right"
+    table = _grid()
+    table.add_column("to", width=12, no_wrap=True)
+    table.add_column("amount", width=15, justify="right", no_wrap=True)
+    table.add_column("status", width=9, no_wrap=True)
+    table.add_column("batch", width=8, no_wrap=True)
+    table.add_column("transaction", ratio=1, no_wrap=True, overflow="ellipsis")
+    symbols = [coin.symbol for coin in COINS]
     ordered = sorted(
-        board.payouts.values(), key=lambda item: (item[1]["token"], item[0], item[1]["id"])
+        board.payouts.values(), key=lambda item: (symbols.index(item[1]["token"]), item[0])
     )
-    for shop, payout in ordered[: len(SHOPS) * len(COINS)]:
-        tx_hash = payout["tx_hash"] or ""
+    most = len(SHOPS) * len(COINS)
+    for shop, payout in ordered[:most]:
         table.add_row(
             Text(SHOPS[shop]),
             Text(f"{short(payout['amount'])} {payout['token']}", style="bold"),
             _status(payout["status"]),
             Text((payout["batch"] or "").replace("_", " "), style="dim"),
-            Text(f"{tx_hash[:10]}…" if tx_hash else "", style="dim"),
+            Text((payout["tx_hash"] or "")[:10], style="dim"),
         )
-    for _ in range(len(SHOPS) * len(COINS) - len(ordered)):
+    for _ in range(most - len(ordered)):
         table.add_row("")
     return Panel(table, title="payouts", title_align="left", box=box.ROUNDED, border_style="dim")
 
@@ -226,8 +247,6 @@ def _story(board: Board, spinner: Spinner) -> RenderableType:
     return Group(*past, now)
 
 
-def _grid(*headers: str) -> Table:
-    table = Table(box=None, expand=True, padding=(0, 1), pad_edge=False, header_style="dim")
-    for header in headers:
-        table.add_column(header, no_wrap=True, overflow="ellipsis")
-    return table
+def _grid() -> Table:
+    """Columns of fixed widths: nothing jumps when something changes."""
+    return Table(box=None, expand=True, padding=(0, 1), pad_edge=False, header_style="dim")

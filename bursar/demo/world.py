@@ -63,7 +63,10 @@ class World:
 async def local_chain(clock: Clock) -> AsyncIterator[tuple[str, Street]]:
     """A fresh Anvil, its RPC URL, and the accounts that it holds the keys of."""
     options = AnvilOptions(
-        block_time=SETUP_BLOCK_SECONDS, chain_id=CHAIN_ID, accounts=len(SCENES) + FIRST_CUSTOMER
+        block_time=SETUP_BLOCK_SECONDS,
+        chain_id=CHAIN_ID,
+        accounts=len(SCENES) + FIRST_CUSTOMER,
+        own_session=True,
     )
     async with Anvil(options) as anvil, DevRpc(anvil.rpc_url) as rpc:
         yield anvil.rpc_url, Street(rpc, clock, await rpc.call("eth_accounts"))

@@ -14,6 +14,7 @@ from bursar.demo.summary import (
     books_of,
     broken_promises,
     differences,
+    exact,
     missing_webhooks,
     sheet,
     wrong_ending,
@@ -74,6 +75,19 @@ def test_broken_promises__both_sides_wrong_together__still_found() -> None:
 def test_broken_promises__something_not_paid_out__still_owed() -> None:
     found = broken_promises(USDC, PROMISE, replace(BOOKS, owed=(0, 7)), CHAIN, SHOPS)
     assert found == ["USDC still owed to Paper & Ink: 0.000007 instead of 0.00"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "decimals", "text"),
+    [
+        (1, 6, "0.000001"),
+        (-1, 6, "-0.000001"),
+        (25_000000, 6, "25.000000"),
+        (10**18, 18, "1." + "0" * 18),
+    ],
+)
+def test_exact__any_amount__keeps_every_decimal(amount: int, decimals: int, text: str) -> None:
+    assert exact(amount, decimals) == text
 
 
 def test_books_of__totals__are_read_on_their_normal_side() -> None:
