@@ -28,12 +28,14 @@ from settlement.context import Context, Policy, Wallets
 from settlement.fallback import deposit_lane_index, seal_fallback_sweeps
 from settlement.lanes.finality import Finality, read_finality
 from settlement.lanes.lane import tick_lane
+from settlement.measures import measure
 from settlement.observer import SettlementObserver
 from settlement.payouts import release_paused, seal_payouts
 from settlement.support7702 import supports_7702
 from settlement.sweeps import seal_sweeps
 
 RENEW_EVERY = timedelta(seconds=3)
+MEASURE_EVERY = timedelta(seconds=60)
 
 
 def lease_name(chain: str) -> str:
@@ -77,6 +79,8 @@ class ChainSettlement:
         self._last_tick_at: datetime | None = None
         self._last_error: str | None = None
         self._supports_7702: bool | None = None
+        self._deployed = False
+        self._reconcile_at: datetime | None = None
 
     def status(self) -> SettlementStatus:
         """What readiness and metrics ask."""
@@ -101,17 +105,43 @@ class ChainSettlement:
         lease, finality = self._lease, await read_finality(ctx.ledger, ctx.name)
         await self._sweep_lanes(lease, finality)
         await self._payout_lane(lease, finality)
+        await self._measure()
         self._last_tick_at = ctx.clock.now()
         return True
+
+    async def _measure(self) -> None:
+        """Now and then: does the chain hold what the books say, and how far does the gas go."""
+        now = self.context.clock.now()
+        if self._reconcile_at is None or now >= self._reconcile_at:
+            self._reconcile_at = now + MEASURE_EVERY
+            await measure(self.context)
 
     async def _may_send(self, what: str, finality: Finality) -> bool:
         """Read anew for each lane: a pause takes effect within one tick."""
         if self._draining or finality.cursor is None or finality.cursor.halted_reason is not None:
             return False
+        if not await self._is_deployed():
+            return False
         async with self.context.ledger.reading() as tx:
             if what == "sweeps":
                 return not await is_paused(tx, "sweeps", self.context.name)
             return not await is_paused(tx, "payouts", self.context.name)
+
+    async def _is_deployed(self) -> bool:
+        """Whether the helper contracts are there: a call to nothing succeeds, and pays nobody."""
+        if not self._deployed:
+            parts = self.context.contracts
+            codes = await self.context.client.codes(
+                [parts.treasury, parts.collector, parts.forwarder]
+            )
+            self._deployed = all(codes)
+            if not self._deployed:
+                self.context.observer.note(
+                    "helper_contracts_missing",
+                    chain=self.context.name,
+                    remedy="bursar contracts deploy",
+                )
+        return self._deployed
 
     async def _sweep_lanes(self, lease: Lease, finality: Finality) -> None:
         ctx = self.context

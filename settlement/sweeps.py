@@ -21,7 +21,7 @@ from ledger.store import Tx
 from ledger.sweeps import Deposit, pending_sweeps, seal_items, unswept_deposits
 from settlement.context import Context
 from settlement.lanes.finality import Finality
-from settlement.simulation import is_token_paused, simulate
+from settlement.simulation import blacklisted, is_token_paused, simulate
 from settlement.sweep_plan import AccountState, account_state, choose, fit
 from wallets.signer import Authorization
 
@@ -145,6 +145,7 @@ async def _without_failing(
     ]
     entries = [(d.address, d.amount) for d in deposits]
     reasons = await simulate(ctx, ctx.contracts.collector, token.address, entries, authorizations)
+    reasons = await _believed(ctx, token, deposits, states, reasons)
     if reasons:
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
@@ -152,6 +153,32 @@ async def _without_failing(
                 place = f"{ctx.name}/{deposits[index].address.hex()}/{token.symbol}"
                 await hold(tx, "batch", "sweep", place, reason)
     return [d for index, d in enumerate(deposits) if index not in reasons]
+
+
+async def _believed(
+    ctx: Context,
+    token: Token,
+    deposits: list[Deposit],
+    states: dict[Address, AccountState],
+    reasons: dict[int, str],
+) -> dict[int, str]:
+    """Failures of accounts that do not delegate yet count only if their balance is short.
+
+    Nodes that ignore the authorizations of a simulated call answer as if nobody had
+    signed: every fresh account "fails", for no reason that the token gives.
+    """
+    doubtful = [i for i in reasons if states[deposits[i].address] is AccountState.FRESH]
+    if not doubtful:
+        return reasons
+    accounts = [deposits[i].address for i in doubtful]
+    balances = await ctx.client.token_balances(token.address, accounts)
+    listed = await blacklisted(ctx, token.address, accounts)
+    unfounded = {
+        index
+        for place, (index, held) in enumerate(zip(doubtful, balances, strict=True))
+        if held >= deposits[index].amount and place not in listed
+    }
+    return {index: reason for index, reason in reasons.items() if index not in unfounded}
 
 
 async def _seal(

@@ -440,3 +440,23 @@ class SpyingClient:
         if self.sends == self.die_after:
             raise Crash
         return result
+
+
+class SleepingLedger:
+    """The ledger of a process that is stopped just before its n-th write, for longer than a lease."""
+
+    def __init__(self, ledger: Ledger, at: int, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        self._ledger = ledger
+        self._left = at
+        self._meanwhile = meanwhile
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        self._left -= 1
+        if self._left == 0:
+            await self._meanwhile()
+        async with self._ledger.transaction() as tx:
+            yield tx

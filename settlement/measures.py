@@ -1,0 +1,39 @@
+"""What the leader measures once a minute: agreement with the chain, and how far the gas goes."""
+
+from __future__ import annotations
+
+from chain.rpc.errors import RpcError
+from settlement.context import Context
+from settlement.costs import GAS_PER_PAYOUT
+from settlement.reconcile import reconcile
+
+
+async def measure(ctx: Context) -> None:
+    """Compare ledger and chain and tell the observer; differences are told, not acted on.
+
+    A provider that has no state at the pinned block fails this, and only this.
+    """
+    try:
+        await _measure(ctx)
+    except RpcError as error:
+        ctx.observer.note("measuring_failed", chain=ctx.name, error=str(error))
+
+
+async def _measure(ctx: Context) -> None:
+    found = await reconcile(ctx.client, ctx.ledger, ctx.contracts)
+    if found is not None:
+        for row in found.rows:
+            ctx.observer.onchain_balance(row.account, ctx.name, row.token, row.chain)
+        for token in dict.fromkeys(row.token for row in found.rows):
+            ctx.observer.reconciled(ctx.name, token, found.difference(token))
+        if not found.agrees:
+            ctx.observer.note(
+                "ledger_and_chain_differ",
+                chain=ctx.name,
+                block=found.block,
+                causes=list(found.causes),
+            )
+    quote = await ctx.client.fees()
+    balance = await ctx.client.balance(ctx.wallets.sponsor("payouts").address)
+    price = max(quote.base_fee + quote.tip, 1)
+    ctx.observer.gas_runway(ctx.name, balance // (price * GAS_PER_PAYOUT))

@@ -1,0 +1,67 @@
+"""Two processes over one database: the one that slept past its lease commits nothing."""
+
+from __future__ import annotations
+
+from config.errors import LeaseLostError
+from ledger.attempts import open_attempts
+from ledger.books import totals_of
+from ledger.postings import AccountKind, AccountRef
+from tests.chain.settlement.world import SleepingLedger, SpyingClient, World, recipient
+
+AMOUNT = 5_000001
+
+
+async def test_f19_leader_asleep_before_any_write__its_writes_are_refused__paid_once(
+    world: World,
+) -> None:
+    spy = SpyingClient(world.client)
+    number, refused = 0, 0
+    for write in range(2, 16):
+        number += 1
+        merchant = await world.merchant()
+        await world.paid_invoice(merchant, "USDC", AMOUNT)
+        await world.watch(mine=4)
+        payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1000 + number))
+        other = world.service(client=spy)
+
+        async def meanwhile(other: object = other) -> None:
+            world.clock.advance(11)
+            await other.tick()  # type: ignore[attr-defined]
+            await world.watch(mine=1)
+            await other.tick()  # type: ignore[attr-defined]
+
+        ledger = SleepingLedger(world.ledger, write, meanwhile)
+        sleeper = world.service(client=spy, ledger=ledger)
+        world.clock.advance(11)
+        try:
+            await world.settle(sleeper, world.all_are("paid", payout))
+        except LeaseLostError:
+            refused += 1
+            await world.settle(other, world.all_are("paid", payout))
+        except AssertionError:
+            # It woke between two ticks, saw another leader, and stood by.
+            await world.settle(other, world.all_are("paid", payout))
+    assert refused >= 5
+    for n in range(1, number + 1):
+        assert await world.held("USDC", recipient(1000 + n)) == AMOUNT
+    assert all(len(versions) == 1 for versions in spy.sent.values())
+    await world.agrees()
+
+
+async def test_draw__sweep_mined_but_not_final__payout_waits(world: World) -> None:
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1))
+    service = world.service()
+    treasury = AccountRef(AccountKind.TREASURY, "anvil", "USDC")
+    for _ in range(12):
+        await service.tick()
+        async with world.ledger.reading() as tx:
+            sweeping = await open_attempts(tx, "anvil", "sweeps")
+            posted = (await totals_of(tx, [treasury]))[treasury].debits_posted
+        if sweeping:
+            assert posted == 0
+            assert (await world.payout(payout))["status"] == "queued"
+        await world.watch(mine=1)
+    assert (await world.payout(payout))["status"] == "paid"

@@ -1,0 +1,228 @@
+"""The pure core as tables of named cases."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chain.helper_contracts import delegation_code
+from chain.model import FeeQuote
+from chain.send import SendOutcome
+from config.chains import FeeCap
+from config.schedules import parse_schedule
+from config.units import Address
+from ledger.runs import Destination, MerchantBalance
+from ledger.sweeps import Deposit
+from settlement.batching import TX_GAS_CAP, gas_limit, most_entries, pick_batch
+from settlement.fees import Fees, cap_for, initial, raised, replacement
+from settlement.planning import Rules, choose_destination, make_plan
+from settlement.schedule import judge, schedule_of
+from settlement.sweep_plan import AccountState, account_state, choose, fit
+from settlement.verdicts import (
+    AfterSend,
+    IdleVerdict,
+    NonceStep,
+    Patience,
+    Pending,
+    after_send,
+    judge_idle,
+    next_step,
+)
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+GWEI = 10**9
+FORWARDER = Address(b"\xf0" * 20)
+
+
+@given(
+    old_fee=st.integers(1, 10**15),
+    old_tip=st.integers(1, 10**15),
+    base=st.integers(0, 10**15),
+    tip=st.integers(0, 10**15),
+    cap=st.integers(1, 10**15),
+)
+def test_replacement__any_market__both_rise_by_a_tenth_within_the_cap_or_same_bytes(
+    old_fee: int, old_tip: int, base: int, tip: int, cap: int
+) -> None:
+    old = Fees(max(old_fee, old_tip), min(old_fee, old_tip))
+    new = replacement(old, FeeQuote(base, tip), cap)
+    if new is None:
+        assert raised(old.max_fee, 10) > cap or raised(old.max_tip, 10) > cap
+        return
+    assert new.max_fee * 10 >= old.max_fee * 11
+    assert new.max_tip * 10 >= old.max_tip * 11
+    assert new.max_tip <= new.max_fee <= cap
+
+
+@pytest.mark.parametrize(
+    ("old", "quote", "cap", "expected"),
+    [
+        # name of the case in the comment: old offer, market, cap, new offer
+        (Fees(10, 1), FeeQuote(1, 1), 1000, Fees(12, 2)),  # rounds up: 20 % of 1 is 1
+        (Fees(100, 10), FeeQuote(500, 20), 10_000, Fees(1020, 20)),  # to the market
+        (Fees(100, 10), FeeQuote(1, 1), 115, Fees(115, 12)),  # the cap leaves 15 %: enough
+        (Fees(100, 10), FeeQuote(1, 1), 109, None),  # the cap leaves 9 %: nodes would refuse
+        (Fees(100, 10), FeeQuote(500, 20), 100, None),  # at the cap
+    ],
+)
+def test_replacement__named_cases(
+    old: Fees, quote: FeeQuote, cap: int, expected: Fees | None
+) -> None:
+    assert replacement(old, quote, cap) == expected
+
+
+def test_initial__next_block_over_the_cap__waits() -> None:
+    assert initial(FeeQuote(200 * GWEI, GWEI), 200 * GWEI) is None
+    assert initial(FeeQuote(150 * GWEI, GWEI), 200 * GWEI) == Fees(200 * GWEI, GWEI)
+    assert initial(FeeQuote(10 * GWEI, GWEI), 200 * GWEI) == Fees(21 * GWEI, GWEI)
+
+
+def test_cap__native_coin_per_batch__binds_for_large_gas_limits() -> None:
+    cap = FeeCap.model_validate({"gwei": 200, "batch_native": "1"})
+    assert cap_for(cap, 100_000) == 200 * GWEI
+    assert cap_for(cap, 10_000_000) == 100 * GWEI
+
+
+@pytest.mark.parametrize("outcome", SendOutcome)
+def test_after_send__only_what_can_never_be_valid_halts(outcome: SendOutcome) -> None:
+    halts = outcome is SendOutcome.rejected
+    assert (after_send(outcome) is AfterSend.HALT) == halts
+
+
+@pytest.mark.parametrize(
+    ("waited", "base_fee", "final_nonce", "lowest", "expected"),
+    [
+        (1, 1, None, True, NonceStep.WAIT),
+        (31, 1, None, True, NonceStep.BUMP),
+        (31, 1, None, False, NonceStep.WAIT),
+        (61, 1, None, False, NonceStep.RESEND),
+        (8, 1000, None, True, NonceStep.BUMP),  # outbid: a quarter of the patience is enough
+        (8, 1, None, True, NonceStep.WAIT),
+        (61, 10**9, None, True, NonceStep.RESEND),  # market over the cap, old offer at it
+        (0, 1, 7, True, NonceStep.WAIT),  # final nonce 7: ours (7) is still unused
+        (0, 1, 8, True, NonceStep.FOREIGN),
+        (-5, 1, None, True, NonceStep.WAIT),  # the clock went back
+    ],
+)
+def test_next_step__named_cases(
+    waited: int, base_fee: int, final_nonce: int | None, lowest: bool, expected: NonceStep
+) -> None:
+    cap = 100 if base_fee == 10**9 else 10**6
+    pending = Pending(7, [Fees(100, 10)], NOW - timedelta(seconds=waited), final_nonce, lowest)
+    step, fees = next_step(pending, FeeQuote(base_fee, 1), cap, Patience(), NOW)
+    assert step is expected
+    assert (fees is not None) == (expected is NonceStep.BUMP)
+
+
+def test_judge_idle__ahead_halts_behind_fills() -> None:
+    assert judge_idle(5, 5) is IdleVerdict.OK
+    assert judge_idle(6, 5) is IdleVerdict.AHEAD
+    assert judge_idle(4, 5) is IdleVerdict.GAP
+
+
+def test_schedule__missed_three_times__due_once_and_counted_from_now() -> None:
+    schedule = parse_schedule("every 1h")
+    due = judge(schedule, NOW - timedelta(hours=3), NOW)
+    assert (due.now, due.next_at) == (True, NOW + timedelta(hours=1))
+    assert judge(schedule, NOW + timedelta(minutes=1), NOW).now is False
+    assert judge(schedule, None, NOW).now is False
+    assert schedule_of("nonsense", "every 1h") == schedule
+
+
+def _destination(
+    number: int, token: str | None = None, active: int = 0, chain: str = "anvil"
+) -> Destination:
+    at = NOW + timedelta(seconds=active)
+    address = Address(bytes([number]) * 20)
+    return Destination(f"pd_{number}", "mer_1", chain, token, address, "active", at)
+
+
+def test_choose_destination__token_before_chain__newest_of_several() -> None:
+    balance = MerchantBalance("mer_1", "anvil", "USDC", 5, 0)
+    one, two = _destination(1), _destination(2)
+    exact, other = _destination(3, "USDC"), _destination(9, chain="other")
+    assert choose_destination(balance, [one, two]) == two
+    assert choose_destination(balance, [two, exact, one]) == exact
+    assert choose_destination(balance, [other]) is None
+
+
+def test_plan__newer_destination_cools_off__older_is_not_used() -> None:
+    balance = MerchantBalance("mer_1", "anvil", "USDC", 5, 0)
+    rules = Rules(NOW, {("mer_1", "anvil", "USDC"): 1}, {}, {}, (), {})
+    plan = make_plan([balance], [_destination(1), _destination(2, active=60)], rules)
+    assert plan.payouts == ()
+    assert plan.held_back[0].reason == "destination is cooling off"
+
+
+def _queued(token: str, *amounts: int) -> list[dict[str, object]]:
+    return [{"id": i, "token": token, "amount": a} for i, a in enumerate(amounts)]
+
+
+def test_pick_batch__large_one_does_not_hold_up_small_ones() -> None:
+    picked = pick_batch(_queued("USDC", 100, 7, 3), {"USDC": 12}, 400)
+    assert picked is not None
+    assert [row["amount"] for row in picked[1]] == [7, 3]
+    assert pick_batch(_queued("USDC", 100), {"USDC": 99}, 400) is None
+    assert pick_batch(_queued("USDC", 1, 1, 1), {"USDC": 99}, 2) == (
+        "USDC",
+        _queued("USDC", 1, 1),
+    )
+
+
+def test_gas_limit__never_over_the_cap_of_a_transaction() -> None:
+    assert gas_limit(100_000, may_fail=False) == 125_000
+    assert gas_limit(100_000, may_fail=True) == 425_000
+    assert gas_limit(16_000_000, may_fail=True) == TX_GAS_CAP
+    with pytest.raises(ValueError, match="over the cap"):
+        gas_limit(TX_GAS_CAP + 1, may_fail=True)
+    assert most_entries(400) == 400
+    assert most_entries(10_000) < 440
+
+
+@pytest.mark.parametrize(
+    ("code", "nonce", "expected"),
+    [
+        (b"", 0, AccountState.FRESH),
+        (delegation_code(FORWARDER), 1, AccountState.DELEGATED),
+        (b"", 1, AccountState.STRANGE),
+        (delegation_code(Address(b"\x01" * 20)), 1, AccountState.STRANGE),
+        (b"\x60\x00", 0, AccountState.STRANGE),
+    ],
+)
+def test_account_state__named_cases(code: bytes, nonce: int, expected: AccountState) -> None:
+    assert account_state(code, nonce, FORWARDER) is expected
+
+
+def _deposit(index: int, amount: int, age: int = 0) -> Deposit:
+    address = Address(index.to_bytes(20))
+    return Deposit(address, index, "USDC", amount, (f"pay_{index}",), NOW - timedelta(seconds=age))
+
+
+@pytest.mark.parametrize(
+    ("needed", "minimum", "age", "expected"),
+    [
+        (0, 0, 0, []),  # nothing due, nobody has waited
+        (0, 0, 60, [1, 2, 3]),  # waited: all go
+        (0, 50, 60, [1]),  # only what is worth it
+        (60, 1000, 0, [1, 2]),  # what a payout needs, largest first, whatever its size
+        (10, 30, 0, [1, 2]),  # one is enough, the other worth it goes along
+        (10**9, 1000, 0, [1, 2, 3]),
+    ],
+)
+def test_choose__named_cases(needed: int, minimum: int, age: int, expected: list[int]) -> None:
+    deposits = [_deposit(1, 50, age), _deposit(2, 30, age), _deposit(3, 5, age)]
+    chosen = choose(deposits, needed=needed, minimum=minimum, gather=timedelta(seconds=60), now=NOW)
+    assert [d.derivation_index for d in chosen] == expected
+
+
+def test_fit__strange_accounts_stay__gas_bounds_the_rest() -> None:
+    deposits = [_deposit(i, 1) for i in range(1, 900)]
+    states = {d.address: AccountState.FRESH for d in deposits}
+    states[deposits[0].address] = AccountState.STRANGE
+    assert len(fit(deposits, states)) == 302
+    assert deposits[0] not in fit(deposits, states)
+    states = dict.fromkeys(states, AccountState.DELEGATED)
+    assert len(fit(deposits, states)) == 812
