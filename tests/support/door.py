@@ -116,6 +116,7 @@ class Door:
     session: aiohttp.ClientSession
     observer: Requests
     deps: GatewayDeps
+    app: web.Application
 
     async def call(
         self,
@@ -203,9 +204,10 @@ async def open_door(
     }
     crashes.clear()
     deps = GatewayDeps(**given)
-    async with start_server(create_app(deps), "127.0.0.1", 0) as port:
+    app = create_app(deps)
+    async with start_server(app, "127.0.0.1", 0) as port:
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as session:
-            yield Door(f"http://127.0.0.1:{port}", ledger, session, observer, deps)
+            yield Door(f"http://127.0.0.1:{port}", ledger, session, observer, deps, app)
     await ledger.dispose()
     assert not crashes, crashes
