@@ -46,7 +46,11 @@ def run(*, once: bool, keep: bool) -> int:
     stay = keep or (not once and console.is_terminal)
     demo = _Demo(console, SystemClock(), SystemEntropy(), stay=stay)
     status = asyncio.run(until_signal(demo.play(), _SIGNALS))
-    return INTERRUPTED if status is None else status
+    if status is None:
+        # All is put away; one more Ctrl-C must not turn the way out into a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return INTERRUPTED
+    return status
 
 
 class _Demo:

@@ -83,7 +83,7 @@ def test_demo_once__one_round__agrees_to_the_unit_and_leaves_nothing(demo: Demo)
     out, err = demo.start().communicate(timeout=ROUND_SECONDS)
     assert demo.process is not None and demo.process.returncode == 0, f"{out}\n{err}"
     assert "ledger and chain agree to the unit" in out
-    rows = re.findall(r"^  (.+?)  +(\S+)  +(\S+)  +(\S+)$", out, re.MULTILINE)
+    rows = re.findall(r"^  (.+?)  +(\S+)  +(\S+)  +(\S+) *$", out, re.MULTILINE)
     amounts = [row for row in rows if re.fullmatch(r"-?\d+\.\d+", row[1])]
     assert len(amounts) == 18, out
     for label, ledger, chain, off_by in amounts:
