@@ -15,9 +15,7 @@ tells nothing of the treasury's; from a test mnemonic all share one.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal
-
-from eth_account.hdaccount.mnemonic import Mnemonic
+from typing import TYPE_CHECKING, Final, Literal
 
 from config.chains import ChainSettings
 from config.clock import Entropy
@@ -37,6 +35,9 @@ from wallets.keystore import (
 )
 from wallets.private import PrivateNode
 from wallets.signer import LocalSigner, Signer
+
+if TYPE_CHECKING:
+    from eth_account.hdaccount.mnemonic import Mnemonic
 
 Lane = Literal["sweeps", "payouts"]
 _LANES: Final[dict[Lane, int]] = {"sweeps": 0, "payouts": 1}
@@ -93,13 +94,13 @@ def keyring_from_mnemonic(words: str) -> KeyRing:
     :raises WalletError: not a valid phrase; its words are not repeated.
     """
     phrase = " ".join(words.split())
-    if not Mnemonic().is_mnemonic_valid(phrase):
+    if not _words().is_mnemonic_valid(phrase):
         raise WalletError(
             "is not a BIP-39 phrase: a word is unknown, missing, or the checksum is wrong",
             where="BURSAR_MNEMONIC",
             remedy="12 to 24 English words",
         )
-    seed = Mnemonic.to_seed(phrase)
+    seed = _words().to_seed(phrase)
     return KeyRing(seed, seed, seed)
 
 
@@ -107,7 +108,7 @@ def keyring_from_entropies(seeds: SeedEntropies) -> KeyRing:
     """Each branch from its own entropy, through BIP-39."""
     return KeyRing(
         *(
-            Mnemonic.to_seed(mnemonic_of(part))
+            _words().to_seed(mnemonic_of(part))
             for part in (seeds.deposit, seeds.sponsor, seeds.treasury)
         )
     )
@@ -115,7 +116,7 @@ def keyring_from_entropies(seeds: SeedEntropies) -> KeyRing:
 
 def mnemonic_of(entropy: bytes) -> str:
     """The words of a BIP-39 entropy, for a backup on paper."""
-    return str(Mnemonic().to_mnemonic(entropy))
+    return str(_words().to_mnemonic(entropy))
 
 
 def new_keystore(
@@ -216,3 +217,10 @@ def _passphrase(secrets: Secrets) -> str:
             remedy="set it, or BURSAR_KEYSTORE_PASSPHRASE_FILE, to open the keystore",
         )
     return secrets.keystore_passphrase.get_secret_value()
+
+
+def _words() -> Mnemonic:
+    # Imported where words are used: eth-account is slow to load, and most commands read only.
+    from eth_account.hdaccount.mnemonic import Mnemonic
+
+    return Mnemonic()

@@ -10,13 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from coincurve import PrivateKey
-from eth_account.typed_transactions.set_code_transaction import (
-    Authorization as UnsignedAuthorization,
-)
-from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 from sha3 import keccak_256
 
@@ -25,8 +21,17 @@ from config.units import Address, Hash32, checksum, parse_address, to_hex
 from wallets.derivation import public_address
 from wallets.signature import Signature, canonical
 
+if TYPE_CHECKING:
+    from eth_account.typed_transactions.typed_transaction import TypedTransaction
+
 _TYPES: Final = (2, 4)
 _REQUIRED: Final = ("chainId", "nonce", "gas", "maxFeePerGas", "maxPriorityFeePerGas", "to")
+
+
+def _typed_transaction() -> type[TypedTransaction]:
+    from eth_account.typed_transactions.typed_transaction import TypedTransaction  # as above
+
+    return TypedTransaction
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ class CheckedSigner:
         fields = _fields(tx, self._address, self._where())
         signature = await self._sign(_signing_hash(fields, self._where()))
         signed = {**fields, "v": signature.y_parity, "r": signature.r, "s": signature.s}
-        raw = bytes(TypedTransaction.from_dict(signed).encode())
+        raw = bytes(_typed_transaction().from_dict(signed).encode())
         return SignedTransaction(raw, Hash32(keccak_256(raw).digest()))
 
     async def sign_authorization(
@@ -138,7 +143,11 @@ class CheckedSigner:
             )
         if len(delegate) != 20 or not 0 <= nonce < 2**64:
             raise WalletError("the authorization's fields are malformed", where=self._where())
-        digest = UnsignedAuthorization(chain_id, bytes(delegate), nonce).hash()
+        # Imported where something is signed: eth-account pulls in a BLS library, a third of a
+        # second of every command that only reads.
+        from eth_account.typed_transactions.set_code_transaction import Authorization as Unsigned
+
+        digest = Unsigned(chain_id, bytes(delegate), nonce).hash()
         signature = await self._sign(Hash32(bytes(digest)))
         return Authorization(self._address, chain_id, delegate, nonce, signature)
 
@@ -225,6 +234,6 @@ def _fields(tx: Mapping[str, Any], sender: Address, where: str) -> dict[str, Any
 
 def _signing_hash(fields: dict[str, Any], where: str) -> Hash32:
     try:
-        return Hash32(bytes(TypedTransaction.from_dict(fields).hash()))
+        return Hash32(bytes(_typed_transaction().from_dict(fields).hash()))
     except (TypeError, ValueError, RLPException) as error:
         raise WalletError(f"the transaction is malformed: {error}", where=where) from None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from config.errors import DatabaseError
 from ledger.migrate import current_revision, head_revision, require_current, upgrade
@@ -24,6 +28,12 @@ async def test_upgrade__twice__current_and_like_the_schema_in_code(database_url:
         )
     await engine.dispose()
     assert differences == []
+
+
+def test_head_revision__of_the_program__is_the_newest_script() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(files("ledger") / "migrations"))
+    assert ScriptDirectory.from_config(config).get_current_head() == head_revision()
 
 
 async def test_require_current__empty_or_unknown__says_what_to_run(database_url: str) -> None:
