@@ -24,6 +24,7 @@ class Sizes:
     imported: int
     """Lines of ``invoices import``; a second run takes a fifth, to see how memory grows."""
     detection_blocks: int
+    starts: int
     derivations: int
 
 
@@ -37,6 +38,7 @@ FULL: Final = Sizes(
     deposits=10_000,
     imported=50_000,
     detection_blocks=100,
+    starts=3,
     derivations=50_000,
 )
 QUICK: Final = Sizes(
@@ -49,5 +51,6 @@ QUICK: Final = Sizes(
     deposits=1_000,
     imported=2_000,
     detection_blocks=8,
+    starts=1,
     derivations=5_000,
 )

@@ -1,0 +1,19 @@
+"""Every benchmark by its name, in the order of a full run."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks import catchup, detection, importing, memory, pure, recording, start, traffic
+from benchmarks.context import Measure
+
+MEASURES: Final[dict[str, Measure]] = {
+    "pure": pure.measure,
+    "catch-up": catchup.measure,
+    "recording": recording.measure,
+    "requests": traffic.measure,
+    "memory": memory.measure,
+    "start": start.measure,
+    "detection": detection.measure,
+    "import": importing.measure,
+}
