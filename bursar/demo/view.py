@@ -65,14 +65,14 @@ class View:
         if board.scenes and (tall or not board.payouts):
             parts.append(_invoices(board, width, room - _INVOICE_LINES))
         if board.scenes and (tall or board.payouts):
-            parts.append(_below(board))
+            parts.append(_below(board, width))
         parts.append(_story(board, self._spinner))
         yield Group(*parts)
 
 
 def _header(board: Board) -> RenderableType:
-    title = Text("bursar demo", style="bold")
-    title.append("   stablecoins in, payouts out, every unit accounted for", style="dim")
+    motto = "   stablecoins in, payouts out, every unit accounted for"
+    title = Text.assemble(("bursar demo", "bold"), (motto, "dim"))
     if board.links is None:
         return Panel(Group(title, Text(), Text()), box=box.ROUNDED, border_style="dim")
     checkout = _links(("checkout", board.links.checkout))
@@ -87,7 +87,7 @@ def _links(*labelled: tuple[str, str]) -> Text:
     for label, url in labelled:
         text.append(f"{label} ", style="dim")
         text.append(url, style=f"cyan link {url}")
-        text.append("   ")
+        text.append("  ")
     return text
 
 
@@ -122,7 +122,7 @@ def _invoices(board: Board, width: int, room: int) -> RenderableType:
         table.add_column("shop", width=11, no_wrap=True)
     table.add_column("asked", width=6, justify="right")
     table.add_column("came in", width=14, justify="right", no_wrap=True)
-    table.add_column("status", width=14 if narrow else 16, no_wrap=True, overflow="ellipsis")
+    table.add_column("status", width=15 if narrow else 16, no_wrap=True, overflow="ellipsis")
     table.add_column("payments", ratio=1, no_wrap=True, overflow="ellipsis")
     rows = [(scene, board.invoices[i]) for i, scene in board.scenes.items() if i in board.invoices]
     hidden = max(len(rows) - room, 0)
@@ -183,34 +183,36 @@ def _status(status: str) -> Text:
     return Text(status.replace("_", " "), style=STYLES.get(status, ""))
 
 
-def _below(board: Board) -> RenderableType:
+def _below(board: Board, width: int) -> RenderableType:
     grid = Table.grid(expand=True, padding=(0, 0))
     grid.add_column(ratio=1)
     grid.add_column(width=_SIDE)
-    grid.add_row(_payouts(board), _webhooks(board))
+    grid.add_row(_payouts(board, width), _webhooks(board))
     return grid
 
 
-def _payouts(board: Board) -> RenderableType:
+def _payouts(board: Board, width: int) -> RenderableType:
     table = _grid()
     table.add_column("to", width=12, no_wrap=True)
     table.add_column("amount", width=15, justify="right", no_wrap=True)
     table.add_column("status", width=9, no_wrap=True)
     table.add_column("batch", width=8, no_wrap=True)
-    table.add_column("transaction", ratio=1, no_wrap=True, overflow="ellipsis")
+    if width >= _NARROW:
+        table.add_column("transaction", ratio=1, no_wrap=True)
     symbols = [coin.symbol for coin in COINS]
     ordered = sorted(
         board.payouts.values(), key=lambda item: (symbols.index(item[1]["token"]), item[0])
     )
     most = len(SHOPS) * len(COINS)
     for shop, payout in ordered[:most]:
-        table.add_row(
+        cells = (
             Text(SHOPS[shop]),
             Text(f"{short(payout['amount'])} {payout['token']}", style="bold"),
             _status(payout["status"]),
             Text((payout["batch"] or "").replace("_", " "), style="dim"),
             Text((payout["tx_hash"] or "")[:10], style="dim"),
         )
+        table.add_row(*cells[: len(table.columns)])
     for _ in range(most - len(ordered)):
         table.add_row("")
     return Panel(table, title="payouts", title_align="left", box=box.ROUNDED, border_style="dim")
@@ -240,7 +242,7 @@ def _webhooks(board: Board) -> RenderableType:
 
 
 def _story(board: Board, spinner: Spinner) -> RenderableType:
-    past = [Text(f"  ✓ {line}", style="dim", no_wrap=True) for line in board.past[-_PAST_LINES:]]
+    past = [Text(f" ✓ {line}", style="dim", no_wrap=True) for line in board.past[-_PAST_LINES:]]
     now = Table.grid(padding=(0, 1))
     done = board.now == "done"
     now.add_row("", Text("✓", style="green") if done else spinner, Text(board.now, style="bold"))
