@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import pairwise
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
@@ -23,12 +24,14 @@ from config.fields import (
     StartBlock,
     Symbol,
     Wei,
+    WsUrls,
     YesNoAuto,
 )
 
 GWEI: Final = 10**9
 TEST_CHAIN_IDS: Final = frozenset({1337, 31337, 84532, 11155111})
 """Anvil, Hardhat, Ganache, and the public test networks of the registry."""
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 Tag = Literal["safe", "finalized"]
 
 
@@ -106,6 +109,8 @@ class ChainSettings(Model):
     chain_id: Annotated[StrictInt, Field(ge=1, lt=2**63)]
     rpc_urls: Annotated[tuple[RpcUrl, ...], Field(min_length=1, max_length=32, repr=False)]
     """Not shown in ``repr``: providers put their API keys in the path."""
+    ws_urls: Annotated[WsUrls, Field(repr=False)] = "auto"
+    """WebSockets that announce new heads, as a wake-up only; see :attr:`head_urls`."""
     poll_interval: PositiveDuration = timedelta(seconds=2)
     fee_cap: FeeCap = FeeCap()
     finality: Finality
@@ -135,6 +140,18 @@ class ChainSettings(Model):
     def caip2(self) -> str:
         """``eip155:8453`` (CAIP-2)."""
         return f"eip155:{self.chain_id}"
+
+    @property
+    def head_urls(self) -> tuple[str, ...]:
+        """Where to listen for new heads.
+
+        ``auto`` is the same address for nodes on this machine (Anvil and Hardhat answer
+        both on one port) and nothing for others: paid providers count every head.
+        """
+        if self.ws_urls != "auto":
+            return self.ws_urls
+        local = (url for url in self.rpc_urls if urlsplit(url).hostname in LOOPBACK)
+        return tuple("ws" + url.removeprefix("http") for url in local)
 
     @property
     def hard_finality(self) -> Finality:

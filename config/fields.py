@@ -86,6 +86,19 @@ def _rpc_url(text: str) -> str:
     return _web_url(text, ("http", "https"))
 
 
+def _ws_urls(value: object) -> object:
+    if value == "auto":
+        return value
+    if not isinstance(value, list | tuple):
+        raise PydanticCustomError("choice", 'must be "auto" or a list of ws:// or wss:// URLs')
+    if not all(isinstance(item, str) for item in value):
+        raise PydanticCustomError("choice", "must be text in quotes, like ws://…")
+    urls = tuple(_web_url(item, ("ws", "wss")) for item in value)
+    if len(set(urls)) != len(urls):
+        raise PydanticCustomError("choice", "the same value stands twice")
+    return urls
+
+
 def _public_url(text: str) -> str:
     url = _web_url(text, ("http", "https")).rstrip("/")
     if urlsplit(url).query or urlsplit(url).fragment or "@" in urlsplit(url).netloc:
@@ -134,6 +147,9 @@ AmountText = Annotated[str, BeforeValidator(_from_text(_amount_text, '"1.00"'))]
 AddressField = Annotated[bytes, BeforeValidator(_from_text(_address, '"0x…"'))]
 ScheduleText = Annotated[str, BeforeValidator(_from_text(_schedule_text, '"0 2 * * *"'))]
 RpcUrl = Annotated[str, BeforeValidator(_from_text(_rpc_url, '"https://…"'))]
+WsUrls = Annotated[
+    Literal["auto"] | tuple[str, ...], Field(max_length=32), BeforeValidator(_ws_urls)
+]
 PublicUrl = Annotated[str, BeforeValidator(_from_text(_public_url, '"https://pay.example.com"'))]
 DatabaseUrl = Annotated[
     str, BeforeValidator(_from_text(_database_url, '"sqlite+aiosqlite:///bursar.db"'))

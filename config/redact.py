@@ -31,7 +31,7 @@ _SHAPES: Final = (
     (re.compile(r"(?<=://)[^\s/@]+@"), f"{MASK}@"),
     # A path segment or query value of a URL that is long enough to be a provider's API key
     (
-        re.compile(r"(?P<base>https?://[^\s/'\"]+[^\s'\"]*?[/=])(?!(?:inv|pay|po|mer|evt|we)_)"
+        re.compile(r"(?P<base>(?:https?|wss?)://[^\s/'\"]+[^\s'\"]*?[/=])(?!(?:inv|pay|po|mer|evt|we)_)"
                    r"[A-Za-z0-9_-]{20,}"),
         rf"\g<base>{MASK}",
     ),
@@ -108,5 +108,7 @@ class Redactor:
 def redactor_for(settings: Settings, secrets: Secrets) -> Redactor:
     """A redactor that knows this installation's secrets and endpoints."""
     held = [getattr(secrets, name) for name in SECRET_NAMES]
-    urls = [settings.database.url, *(url for chain in settings.chains for url in chain.rpc_urls)]
+    urls = [settings.database.url]
+    for chain in settings.chains:
+        urls += [*chain.rpc_urls, *chain.head_urls]
     return Redactor([secret.get_secret_value() for secret in held if secret], urls)

@@ -27,10 +27,11 @@ SECRETS = Secrets(
     keystore_passphrase=SecretStr("correct horse"),
 )
 RPC = "https://rpc.example/v2/aBc123"
+HEADS = "wss://heads.example/ws/dEf456"
 SETTINGS = parse_settings(
     {
         "database": {"url": "postgresql+asyncpg://u:hush@db:5432/bursar"},
-        "chains": [{"chain": "base", "rpc_urls": [RPC]}],
+        "chains": [{"chain": "base", "rpc_urls": [RPC], "ws_urls": [HEADS]}],
     }
 )
 REDACTOR = redactor_for(SETTINGS, SECRETS)
@@ -152,6 +153,7 @@ def test_redact__ordinary_field_names__stay(name: str) -> None:
     ("url", "shown"),
     [
         (RPC, "https://rpc.example"),
+        (HEADS, "wss://heads.example"),
         ("http://u:p@127.0.0.1:8545/k", "http://127.0.0.1:8545"),
         ("ws://[::1]:9/k", "ws://[::1]:9"),
         ("postgresql+asyncpg://u:p@db/bursar", "postgresql+asyncpg://db"),

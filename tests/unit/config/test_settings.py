@@ -85,6 +85,9 @@ def test_example__against_defaults__says_what_the_defaults_are(file: Path) -> No
         ("CHAINS__0__SUPPORTS_7702", "false", lambda s: s.chains[0].supports_7702 is False),
         ("CHAINS__0__RPC_URLS", '["http://a", "http://b"]', lambda s: len(s.chains[0].rpc_urls) == 2),
         ("CHAINS__0__RPC_URLS__1", "http://b", lambda s: s.chains[0].rpc_urls[1] == "http://b"),
+        ("CHAINS__0__WS_URLS", '["wss://a", "ws://b"]', lambda s: s.chains[0].head_urls == ("wss://a", "ws://b")),
+        ("CHAINS__0__WS_URLS", "[]", lambda s: s.chains[0].head_urls == ()),
+        ("CHAINS__0__WS_URLS", "auto", lambda s: s.chains[0].head_urls == ("ws://127.0.0.1:8545",)),
         ("SETTLEMENT__MINIMUM_PAYOUT", "5", lambda s: s.settlement.minimum_payout == "5"),
         ("SETTLEMENT__SCHEDULE", "every 10s", lambda s: s.settlement.schedule == "every 10s"),
         ("SECURITY__ALLOW_PRIVATE_WEBHOOKS", "true", lambda s: s.security.allow_private_webhooks),
@@ -154,6 +157,10 @@ def test_environment__wrong__names_the_variable(variable: str, value: str, line:
         (document(chain={"finality": {"confirmations": 0}}), "must be greater than or equal to 1"),
         (document(chain={"rpc_urls": []}), "f.toml: chains[0].rpc_urls"),
         (document(chain={"rpc_urls": "http://x"}), "f.toml: chains[0].rpc_urls: must be a list"),
+        (document(chain={"ws_urls": ["https://x"]}), "f.toml: chains[0].ws_urls: is not a URL that starts with ws:// or wss://"),
+        (document(chain={"ws_urls": "ws://x"}), 'f.toml: chains[0].ws_urls: must be "auto" or a list of ws:// or wss:// URLs'),
+        (document(chain={"ws_urls": [7]}), "f.toml: chains[0].ws_urls: must be text in quotes"),
+        (document(chain={"ws_urls": ["ws://u:hush@x", "ws://u:hush@x"]}), "f.toml: chains[0].ws_urls: the same value stands twice"),
         (document(chain={"poll_interval": "fast"}), "is not a duration"),
         (document(chain={"poll_interval": "0s"}), "must be longer than zero"),
         (document(chain={"poll_interval": 5}), "must be text in quotes"),
@@ -226,9 +233,15 @@ def test_document__url_with_credentials_refused__shows_none_of_it() -> None:
     assert "hush" not in refusal(document(chain={"rpc_urls": ["ftp://u:hush@x/hush"]}))
 
 
+def test_chain__heads_by_default__only_from_nodes_on_this_machine() -> None:
+    urls = ["https://rpc.example/key", "http://localhost:8545", "http://[::1]:1/x"]
+    chain = parse_settings(document(chain={"rpc_urls": urls})).chains[0]
+    assert chain.head_urls == ("ws://localhost:8545", "ws://[::1]:1/x")
+
+
 def test_settings__shown__hold_no_endpoint_or_database_secret() -> None:
     doc = document(
-        chain={"rpc_urls": ["https://rpc/hush"]},
+        chain={"rpc_urls": ["https://rpc/hush"], "ws_urls": ["wss://rpc/hush"]},
         database={"url": "postgresql+asyncpg://u:hush@h/d"},
     )
     assert "hush" not in f"{parse_settings(doc)!r} {parse_settings(doc)}"
