@@ -161,14 +161,15 @@ class _Templates:
         self._db = db
         self._rows = {
             "invoices": self._read("invoices", "id"),
-            "deposit_addresses": self._read("deposit_addresses", "derivation_index"),
+            "deposit_addresses": self._read("deposit_addresses", "invoice_id"),
             "invoice_options": self._read("invoice_options", "invoice_id"),
-            "events": self._read("events", "seq"),
+            "events": self._read("events", "object_id"),
         }
         self.count = len(self._rows["invoices"])
 
-    def _read(self, table: str, order: str) -> list[dict[str, Any]]:
-        cursor = self._db.execute(f"SELECT * FROM {table} ORDER BY {order}")
+    def _read(self, table: str, invoice: str) -> list[dict[str, Any]]:
+        """Rows in one order for all tables: the id of the invoice is in column ``invoice``."""
+        cursor = self._db.execute(f"SELECT * FROM {table} ORDER BY {invoice}")
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
