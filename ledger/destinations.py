@@ -1,10 +1,8 @@
 """Where a merchant is paid: added with a cooling-off time, never edited, revoked.
 
 A destination becomes active by the passing of time alone: ``active_at`` decides,
-so that no job has to run for it. Of several that apply, the one for the token
-goes before the one for the whole chain, and the youngest active one wins: a new
-address takes over when its cooling-off time ends, and until then the old one
-goes on being paid.
+so that no job has to run for it. Which of several is paid is settlement's to
+choose (:mod:`settlement.planning`).
 """
 
 from __future__ import annotations
@@ -114,22 +112,3 @@ async def revoke_destination(tx: Tx, merchant_id: str, destination_id: str) -> d
     if changed.rowcount:
         await emit(tx, [NewEvent(merchant_id, "destination.revoked", destination_id, view)])
     return view
-
-
-async def destination_for(tx: Tx, merchant_id: str, chain: str, token: str) -> Address | None:
-    """Where this token of this chain is to be paid now; ``None``: nowhere yet."""
-    table = payout_destinations
-    query = (
-        sa.select(table.c.address)
-        .where(
-            table.c.merchant_id == merchant_id,
-            table.c.chain == chain,
-            sa.or_(table.c.token == token, table.c.token.is_(None)),
-            table.c.status.in_(("cooling_off", "active")),
-            table.c.active_at <= tx.now,
-        )
-        .order_by(table.c.token.is_(None), table.c.active_at.desc(), table.c.id.desc())
-        .limit(1)
-    )
-    found = await tx.conn.scalar(query)
-    return None if found is None else Address(bytes(found))

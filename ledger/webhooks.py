@@ -142,7 +142,16 @@ async def disable_endpoint(tx: Tx, endpoint_id: str, reason: str) -> None:
     )
 
 
+async def lock_endpoint(tx: Tx, endpoint_id: str) -> None:
+    """Take the endpoint's row before several of its deliveries: two that give it up at once
+    would otherwise wait for each other's.
+    """
+    table = webhook_endpoints
+    await tx.conn.execute(sa.select(table.c.id).where(table.c.id == endpoint_id).with_for_update())
+
+
 async def _give_up(tx: Tx, endpoint_id: str, reason: str) -> None:
+    await lock_endpoint(tx, endpoint_id)
     await tx.conn.execute(
         webhook_deliveries.update()
         .where(

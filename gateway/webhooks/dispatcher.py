@@ -27,6 +27,7 @@ from ledger.webhooks import (
     claim_deliveries,
     disable_endpoint,
     due_endpoints,
+    lock_endpoint,
     record_result,
 )
 
@@ -156,6 +157,8 @@ class WebhookDispatcher:
     async def _record(self, delivery: Claimed, reply: Reply) -> None:
         jitter = self._entropy.token_bytes(1)[0] / 255
         async with self._ledger.transaction() as tx:
+            if reply.outcome == "gone":
+                await lock_endpoint(tx, delivery.endpoint_id)
             result = _result_of(delivery, reply, tx.now, jitter)
             held = await record_result(tx, delivery.id, delivery.attempt, result)
             if held and reply.outcome == "gone":

@@ -177,7 +177,7 @@ async def test_f27_webhook__gone__disables_the_endpoint(door: Door) -> None:
     key = await door.merchant()
     async with receiver(answers=[410]) as shop, dispatching(door) as dispatcher:
         endpoint = await subscribe(door, key, shop.url)
-        for _ in range(3):
+        for _ in range(8):
             await door.invoice(key)
         await deliver(dispatcher)
         await make_due(door.ledger)
