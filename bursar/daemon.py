@@ -56,25 +56,50 @@ async def serve(
     :raises BursarError: refused to start; nothing was changed but an empty SQLite file made.
     """
     families = Families()
-    stop = stop or asyncio.Event()
-    async with open_house(
-        settings,
-        secrets,
-        outside,
-        chains=None if chain is None else [chain],
-        observer=RpcMetrics(families),
-    ) as house:
-        begin_at_zero(families, house.catalogue)
-        families.build_info.labels(version("bursar"), head_revision(), role).set(1)
-        await prepare_database(house)
-        await Daemon(house, role, families).run(stop)
+    stop, hurry = stop or asyncio.Event(), asyncio.Event()
+    chains = None if chain is None else [chain]
+    with _signals(stop, hurry):
+        async with open_house(
+            settings, secrets, outside, chains=chains, observer=RpcMetrics(families)
+        ) as house:
+            begin_at_zero(families, house.catalogue)
+            families.build_info.labels(version("bursar"), head_revision(), role).set(1)
+            await prepare_database(house)
+            await Daemon(house, role, families, stop, hurry).run()
+    log.info("stopped")
+
+
+@contextmanager
+def _signals(stop: asyncio.Event, hurry: asyncio.Event) -> Iterator[None]:
+    """The first signal stops, the second hurries; both are safe at any time, start-up included."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal(name: str) -> None:
+        log.info("hurrying" if stop.is_set() else "stopping", signal=name)
+        (hurry if stop.is_set() else stop).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number.name)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
 
 
 class Daemon:
     """One process of one role."""
 
-    def __init__(self, house: House, role: Role, families: Families) -> None:
+    def __init__(
+        self,
+        house: House,
+        role: Role,
+        families: Families,
+        stop: asyncio.Event,
+        hurry: asyncio.Event,
+    ) -> None:
         self._house = house
+        self._stop = stop
         self._role: Role = role
         self._families = families
         chains = house.chain_settings() if role != "gateway" else ()
@@ -84,12 +109,14 @@ class Daemon:
         }
         self._gauges = BooksGauges(families, house.ledger, house.clock)
         self._supervisor = Supervisor(
-            clock=house.clock, entropy=house.entropy, observer=TaskMetrics(families)
+            clock=house.clock,
+            entropy=house.entropy,
+            observer=TaskMetrics(families),
+            hurry=hurry,
         )
         self._roles: Roles | None = None
-        self._stopping = False
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self) -> None:
         """Check, listen, work, stop."""
         roles = await Roles.prepare(self._house, self._role, self._families)
         await first_look(list(self._gates.values()))
@@ -98,11 +125,9 @@ class Daemon:
         try:
             self._add_tasks(roles, door)
             log.info("listening", url=door.url, role=self._role, chains=list(self._gates))
-            with self._signals(stop):
-                await self._supervisor.run(stop)
+            await self._supervisor.run(self._stop)
         finally:
             await door.close()
-        log.info("stopped")
 
     async def _open(self, roles: Roles) -> Door:
         http = self._house.settings.http
@@ -120,28 +145,6 @@ class Daemon:
             gate = self._gates[task.chain] if task.chain is not None else None
             self._supervisor.add(task.name, task.work if gate is None else gate.guarding(task.work))
 
-    @contextmanager
-    def _signals(self, stop: asyncio.Event) -> Iterator[None]:
-        """The first signal stops, the second hurries; both are safe at any time."""
-        loop = asyncio.get_running_loop()
-
-        def on_signal(name: str) -> None:
-            if stop.is_set():
-                log.warning("hurried", signal=name)
-                self._supervisor.hurry()
-                return
-            log.info("stopping", signal=name)
-            self._stopping = True
-            stop.set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal, number.name)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-
     async def readiness(self) -> Readiness:
         """All checks of this process, now."""
         database = await self._database()
@@ -151,7 +154,7 @@ class Daemon:
         if self._role in WITH_SIGNERS:
             # Opened before anything else ran: a process without its signer does not exist.
             checks.append(Check("signer", True))
-        if self._stopping:
+        if self._stop.is_set():
             checks.append(Check("process", False, "stopping"))
         found = Readiness(checks)
         self._families.ready.set(int(found.ready))

@@ -65,22 +65,26 @@ def pause_after(failures: int, jitter: float) -> float:
 class Supervisor:
     """Runs named tasks until told to stop; restarts those that die."""
 
-    def __init__(self, *, clock: Clock, entropy: Entropy, observer: TaskObserver) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        observer: TaskObserver,
+        hurry: asyncio.Event | None = None,
+    ) -> None:
+        """:param hurry: set by a second signal: cancel what still runs instead of waiting."""
         self._clock = clock
         self._entropy = entropy
         self._observer = observer
         self._records: dict[str, _Record] = {}
-        self._hurry = asyncio.Event()
+        self._hurry = hurry or asyncio.Event()
 
     def add(self, name: str, work: Work) -> None:
         """Register a task before :meth:`run`."""
         assert name not in self._records, name
         self._records[name] = _Record(work)
         self._observer.on_task_state(name, True)
-
-    def hurry(self) -> None:
-        """A second signal: cancel what is still running instead of waiting for it."""
-        self._hurry.set()
 
     def down(self) -> dict[str, str]:
         """Tasks that are not up, with the reason of their last death."""

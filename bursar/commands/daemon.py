@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import Annotated, Literal
 
 import typer
@@ -25,6 +27,8 @@ def run(
 
     Gateway and watcher hold no private key: the deposit xpub is all they need.
     """
+    # Until the loop has its own: nothing was begun, so ending here is a clean stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from bursar.daemon import serve
 
     invocation(ctx).run(lambda s, k: serve(s, k, role=role, chain=chain), daemon=True)

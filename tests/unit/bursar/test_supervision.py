@@ -17,7 +17,6 @@ from bursar.supervision import (
     crash_guard,
     pause_after,
 )
-from config.clock import SystemClock
 from config.errors import DatabaseError
 from tests.support.clock import ManualClock, SeededEntropy
 
@@ -43,9 +42,13 @@ class PatientClock(ManualClock):
         await super().sleep(seconds)
 
 
-def make(clock: ManualClock | SystemClock | None = None) -> tuple[Supervisor, Told]:
+def make(
+    clock: ManualClock | None = None, hurry: asyncio.Event | None = None
+) -> tuple[Supervisor, Told]:
     told = Told()
-    supervisor = Supervisor(clock=clock or PatientClock(), entropy=SeededEntropy(), observer=told)
+    supervisor = Supervisor(
+        clock=clock or PatientClock(), entropy=SeededEntropy(), observer=told, hurry=hurry
+    )
     return supervisor, told
 
 
@@ -174,8 +177,8 @@ async def test_stop__task_ignores_it__cancelled_after_the_grace() -> None:
 
 
 async def test_stop__second_signal__does_not_wait_for_the_grace() -> None:
-    supervisor, _ = make()
-    stop = asyncio.Event()
+    hurry, stop = asyncio.Event(), asyncio.Event()
+    supervisor, _ = make(hurry=hurry)
     started, ended = asyncio.Event(), asyncio.Event()
 
     async def deaf(_stop: asyncio.Event) -> None:
@@ -191,7 +194,7 @@ async def test_stop__second_signal__does_not_wait_for_the_grace() -> None:
     stop.set()
     await asyncio.sleep(0.05)
     assert not running.done(), "the grace is not over"
-    supervisor.hurry()
+    hurry.set()
     await asyncio.wait_for(running, 2)
     assert ended.is_set()
 
