@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from config.errors import LeaseLostError
-from ledger.attempts import open_attempts
 from ledger.books import totals_of
+from ledger.cursors import get_cursor
 from ledger.postings import AccountKind, AccountRef
+from ledger.schema import transactions
 from tests.chain.settlement.world import SleepingLedger, SpyingClient, World, recipient
 
 AMOUNT = 5_000001
@@ -58,9 +59,12 @@ async def test_draw__sweep_mined_but_not_final__payout_waits(world: World) -> No
     for _ in range(12):
         await service.tick()
         async with world.ledger.reading() as tx:
-            sweeping = await open_attempts(tx, "anvil", "sweeps")
+            cursor = await get_cursor(tx, "anvil")
+            rows = list(await tx.conn.execute(transactions.select()))
             posted = (await totals_of(tx, [treasury]))[treasury].debits_posted
-        if sweeping:
+        assert cursor is not None
+        assert all(r.block_number <= cursor.final.number for r in rows if r.status == "final")
+        if not any(r.status == "final" for r in rows):
             assert posted == 0
             assert (await world.payout(payout))["status"] == "queued"
         await world.watch(mine=1)
