@@ -24,28 +24,6 @@ def environment(environ: Mapping[str, str], **own: str) -> dict[str, str]:
     return {**kept, **own}
 
 
-async def command(*arguments: str, config: Path, env: Mapping[str, str]) -> tuple[int, str]:
-    """Run one ``bursar`` command to its end: exit status, and all that it wrote."""
-    process = await asyncio.create_subprocess_exec(
-        *_COMMAND,
-        "--config",
-        str(config),
-        *arguments,
-        env=env,
-        cwd=config.parent,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        output, _ = await process.communicate()
-    except asyncio.CancelledError:
-        await _stop(process)
-        raise
-    return process.returncode or 0, output.decode(errors="replace")
-
-
 class Daemon:
     """A running ``bursar run``."""
 

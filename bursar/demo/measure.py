@@ -10,7 +10,6 @@ from typing import Final
 from bursar.compose import open_house
 from bursar.demo import summary
 from bursar.demo.config_text import CHAIN
-from bursar.demo.daemon import command
 from bursar.demo.errors import DemoError
 from bursar.demo.polling import until
 from bursar.demo.stage import Stage
@@ -18,6 +17,7 @@ from bursar.demo.story import COINS, SCENES, SHOPS, Coin, promise
 from bursar.demo.summary import Books, OnChain, Sheet
 from config.units import Address, parse_address
 from ledger.books import all_totals
+from settlement.reconcile import reconcile
 
 WEBHOOK_SECONDS: Final = 15.0
 
@@ -40,18 +40,16 @@ class Verdict:
 
     sheets: tuple[Sheet, ...]
     gas: Gas
-    reconcile: str
     problems: tuple[str, ...]
 
 
 async def judge(stage: Stage) -> Verdict:
     """Read everything once more and compare."""
     shop_ids = [shop.id for shop in stage.shops]
-    books = await _books(stage, shop_ids)
+    books, unreconciled = await _books(stage, shop_ids)
     chain = {coin.symbol: await _on_chain(stage, coin) for coin in COINS}
     sheets = tuple(summary.sheet(c, books[c.symbol], chain[c.symbol], SHOPS) for c in COINS)
     await _let_webhooks_arrive(stage)
-    status, said = await command("reconcile", config=stage.world.config, env=stage.world.env)
     problems = summary.differences(sheets)
     for coin in COINS:
         problems += summary.broken_promises(
@@ -64,9 +62,7 @@ async def judge(stage: Stage) -> Verdict:
     problems += summary.missing_webhooks(
         stage.board.webhooks, expected_webhooks(), stage.board.webhooks_refused
     )
-    if status != 0:
-        problems.append(f"bursar reconcile ended with status {status}")
-    return Verdict(sheets, await _gas(stage), said.strip(), tuple(problems))
+    return Verdict(sheets, await _gas(stage), tuple(problems + unreconciled))
 
 
 def expected_webhooks() -> dict[str, int]:
@@ -91,14 +87,21 @@ async def _let_webhooks_arrive(stage: Stage) -> None:
         )
 
 
-async def _books(stage: Stage, shop_ids: list[str]) -> Mapping[str, Books]:
-
-    async with (
-        open_house(stage.world.settings, stage.world.secrets) as house,
-        house.ledger.reading() as tx,
-    ):
-        totals = await all_totals(tx, chain=CHAIN)
-    return {coin.symbol: summary.books_of(totals, CHAIN, coin, shop_ids) for coin in COINS}
+async def _books(stage: Stage, shop_ids: list[str]) -> tuple[Mapping[str, Books], list[str]]:
+    """The ledger's totals, and what ``bursar reconcile`` finds wrong with them."""
+    world = stage.world
+    async with open_house(world.settings, world.secrets) as house:
+        found = await reconcile(house.chains[CHAIN], house.ledger, world.contracts)
+        async with house.ledger.reading() as tx:
+            totals = await all_totals(tx, chain=CHAIN)
+    books = {coin.symbol: summary.books_of(totals, CHAIN, coin, shop_ids) for coin in COINS}
+    if found is None:
+        return books, ["reconcile: the chain was never followed"]
+    return books, [
+        f"reconcile: {row.token} {row.account} differs by {row.difference} base units"
+        for row in found.rows
+        if row.difference
+    ] + [f"reconcile: {cause}" for cause in found.causes if not found.agrees]
 
 
 async def _on_chain(stage: Stage, coin: Coin) -> OnChain:

@@ -10,7 +10,8 @@ from bursar.demo.board import KEPT_BLOCKS, Board
 from bursar.demo.street import Street
 from config.clock import Clock
 
-_PACE_SECONDS: Final = 0.25
+_BLOCKS_SECONDS: Final = 0.25
+_SHOPS_SECONDS: Final = 0.4
 
 
 class Observer:
@@ -25,7 +26,7 @@ class Observer:
         """Follow the chain for ever."""
         while True:
             await self._look_at_blocks()
-            await self._clock.sleep(_PACE_SECONDS)
+            await self._clock.sleep(_BLOCKS_SECONDS)
 
     async def shops(self, api: Api, keys: Sequence[str]) -> None:
         """Follow what each shop sees, for ever."""
@@ -35,7 +36,7 @@ class Observer:
                     self._board.note_invoice(invoice)
                 for payout in await api.every("/v1/payouts", key):
                     self._board.note_payout(shop, payout)
-            await self._clock.sleep(_PACE_SECONDS)
+            await self._clock.sleep(_SHOPS_SECONDS)
 
     async def _look_at_blocks(self) -> None:
         head = await self._street.head()
