@@ -30,6 +30,7 @@ from bursar.readiness import ChainFacts, Worker, database_check, judge_chain, ju
 from bursar.roles import WITH_API, WITH_SIGNERS, Role, Roles
 from bursar.startup import ChainGate, first_look, prepare_database
 from bursar.supervision import Supervisor
+from bursar.waiting import pause
 from config.log import get_logger
 from config.settings import Secrets, Settings
 from gateway.deps import Check, Readiness
@@ -40,6 +41,7 @@ from ledger.store import ping
 log = get_logger(__name__)
 
 _DATABASE_SECONDS: Final = 5.0
+_READINESS_SECONDS: Final = 5.0
 
 
 async def serve(
@@ -139,6 +141,7 @@ class Daemon:
     def _add_tasks(self, roles: Roles, door: Door) -> None:
         self._supervisor.add("http", door.run)
         self._supervisor.add("figures", self._gauges.run)
+        self._supervisor.add("readiness", self._watch_readiness)
         for name, monitor in self._monitors.items():
             self._supervisor.add(f"monitor:{name}", monitor.run)
         for task in roles.tasks():
@@ -159,6 +162,11 @@ class Daemon:
         found = Readiness(checks)
         self._families.ready.set(int(found.ready))
         return found
+
+    async def _watch_readiness(self, stop: asyncio.Event) -> None:
+        """Keeps the ``ready`` gauge true where nobody probes ``/readyz``."""
+        while not await pause(self._house.clock, _READINESS_SECONDS, stop):
+            await self.readiness()
 
     async def _database(self) -> Check:
         try:

@@ -89,6 +89,13 @@ class Families:
         self.rpc_requests = self._counter(
             "rpc_requests", "RPC requests.", "chain", "provider", "method", "outcome"
         )
+        self.rpc_calls = self._counter(
+            "rpc_calls", "Calls in those requests, as billed.", "chain", "provider", "method"
+        )
+        self.rpc_hedges = self._counter(
+            "rpc_hedges", "Slow requests given to a second provider.", "chain", "provider",
+            "outcome",
+        )  # fmt: skip
         self.rpc_duration = self._histogram(
             "rpc_request_duration_seconds", "Time of an RPC request.", _FAST, "chain", "provider"
         )
@@ -141,7 +148,7 @@ class Families:
             "gas_runway_payouts", "Payouts that the sponsor can still pay gas for.", "chain"
         )
         self.nonce_gap = self._gauge(
-            "nonce_gap", "The chain's next nonce less the books'; not 0 asks for help.",
+            "nonce_gap", "The books' next nonce less the chain's; not 0 asks for help.",
             "chain", "lane",
         )  # fmt: skip
         self.lane_halted = self._gauge(

@@ -21,6 +21,7 @@ HOUSE_NATIVE: Final = (AccountKind.SPONSORS, AccountKind.GAS)
 TOKEN_HOLDERS: Final = ("treasury", "deposits")
 SPONSORS: Final = ("sponsor_payouts", "sponsor_sweeps")
 DELIVERY_OUTCOMES: Final = ("delivered", "retry", "dead", "disabled")
+HEDGE_OUTCOMES: Final = ("won", "lost", "failed")
 METHODS: Final = (
     "eth_blockNumber",
     "eth_call",
@@ -30,6 +31,7 @@ METHODS: Final = (
     "eth_getBalance",
     "eth_getBlockByHash",
     "eth_getBlockByNumber",
+    "eth_getBlockReceipts",
     "eth_getCode",
     "eth_getLogs",
     "eth_getTransactionByHash",
@@ -91,6 +93,11 @@ def _chain(families: Families, chain: ChainSettings) -> None:
         families.watcher_logs.labels(name, outcome)
     for scope in SCOPES:
         families.paused.labels(scope_of(scope, name))
+    _lanes(families, name)
+    _providers(families, chain)
+
+
+def _lanes(families: Families, name: str) -> None:
     for lane in LANES:
         for gauge in (
             families.tx_pending,
@@ -102,11 +109,22 @@ def _chain(families: Families, chain: ChainSettings) -> None:
         families.tx_replacements.labels(name, lane)
     for purpose in PURPOSES:
         families.tx_fee_native.labels(name, purpose)
+
+
+def _providers(families: Families, chain: ChainSettings) -> None:
+    name = chain.name
     for provider in labels_of(chain.rpc_urls):
-        families.rpc_up.labels(name, provider)
-        families.rpc_duration.labels(name, provider)
-        for method in METHODS:
-            families.rpc_requests.labels(name, provider, method, "ok")
+        _provider(families, name, provider)
+
+
+def _provider(families: Families, chain: str, provider: str) -> None:
+    families.rpc_up.labels(chain, provider)
+    families.rpc_duration.labels(chain, provider)
+    for method in METHODS:
+        families.rpc_requests.labels(chain, provider, method, "ok")
+        families.rpc_calls.labels(chain, provider, method)
+    for outcome in HEDGE_OUTCOMES:
+        families.rpc_hedges.labels(chain, provider, outcome)
 
 
 def _tokens(families: Families, catalogue: Catalogue, chain: ChainSettings) -> None:

@@ -21,6 +21,12 @@ class RpcMetrics:
             # A state that has worn off is not announced: an answer proves it.
             self._families.rpc_up.labels(chain, provider).set(1)
 
+    def on_calls(self, chain: str, provider: str, method: str, count: int) -> None:
+        self._families.rpc_calls.labels(chain, provider, method).inc(count)
+
+    def on_hedge(self, chain: str, provider: str, method: str, outcome: str) -> None:  # noqa: ARG002
+        self._families.rpc_hedges.labels(chain, provider, outcome).inc()
+
     def on_provider_state(self, chain: str, provider: str, state: str) -> None:
         up = state in (ProviderState.alive, ProviderState.rate_limited, ProviderState.out_of_sync)
         self._families.rpc_up.labels(chain, provider).set(int(up))
