@@ -8,6 +8,7 @@ reach an error.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -126,7 +127,7 @@ class Endpoint:
             reply = self._decode(status, headers, lambda: decode_one(call.shape, body, request_id))
             return self._value(call, reply)
 
-        return await self._exchange(call.method, encode_call(call, request_id), timeout, 1, read)
+        return await self._exchange((call,), encode_call(call, request_id), timeout, read)
 
     async def batch(self, calls: Sequence[Call[R]]) -> list[R | RpcError]:
         """One HTTP request for all; each item has its value or its own error.
@@ -160,9 +161,7 @@ class Endpoint:
                 items.append(item)
             return items
 
-        return await self._exchange(
-            calls[0].method, encode_batch(calls, first), timeout, len(calls), read
-        )
+        return await self._exchange(calls, encode_batch(calls, first), timeout, read)
 
     def shrink_batches(self, most: int | None = None) -> None:
         """Fewer items per batch from now on, at least one."""
@@ -190,13 +189,12 @@ class Endpoint:
 
     async def _exchange(
         self,
-        method: str,
+        calls: Sequence[Call[Any]],
         body: bytes,
         timeout: float,  # noqa: ASYNC109 - handed on to the transport, which keeps it
-        weight: int,
         read: Callable[[int, Mapping[str, str], bytes], R],
     ) -> R:
-        await self._pace(weight)
+        await self._pace(len(calls))
         clock = self._around.clock
         started = clock.monotonic()
         outcome = "cancelled"
@@ -211,11 +209,15 @@ class Endpoint:
             raise failure from None
         finally:
             seconds = clock.monotonic() - started
-            self._around.observer.on_request(
-                self._around.chain, self.label, method, outcome, seconds
-            )
+            self._tell(calls, outcome, seconds)
         self._accepted(value)
         return value
+
+    def _tell(self, calls: Sequence[Call[Any]], outcome: str, seconds: float) -> None:
+        observer, chain = self._around.observer, self._around.chain
+        observer.on_request(chain, self.label, calls[0].method, outcome, seconds)
+        for method, sent in Counter(call.method for call in calls).items():
+            observer.on_calls(chain, self.label, method, sent)
 
     def _accepted(self, value: object) -> None:
         """An answer came; in a batch, single items may still have failed."""

@@ -6,12 +6,16 @@ from typing import Protocol
 
 
 class RpcObserver(Protocol):
-    """Called once per HTTP request and once per change of a provider's state."""
+    """Called once per HTTP request, and per change of a provider's state."""
 
     def on_request(
         self, chain: str, provider: str, method: str, outcome: str, seconds: float
     ) -> None:
         """``outcome``: ``ok`` or the ``outcome`` of an :class:`~chain.rpc.errors.RpcError`."""
+        ...
+
+    def on_calls(self, chain: str, provider: str, method: str, count: int) -> None:
+        """JSON-RPC calls sent in one HTTP request, as a provider bills them."""
         ...
 
     def on_provider_state(self, chain: str, provider: str, state: str) -> None:
@@ -25,5 +29,7 @@ class SilentObserver:
     def on_request(
         self, chain: str, provider: str, method: str, outcome: str, seconds: float
     ) -> None: ...
+
+    def on_calls(self, chain: str, provider: str, method: str, count: int) -> None: ...
 
     def on_provider_state(self, chain: str, provider: str, state: str) -> None: ...

@@ -69,11 +69,18 @@ class Watch:
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, str, str]] = []
         self.states: list[tuple[str, str]] = []
+        self.calls: list[tuple[str, str, int]] = []
 
     def on_request(
         self, chain: str, provider: str, method: str, outcome: str, seconds: float
     ) -> None:
         self.requests.append((chain, provider, method, outcome))
+
+    def on_calls(self, chain: str, provider: str, method: str, count: int) -> None:
+        self.calls.append((provider, method, count))
+
+    def on_hedge(self, chain: str, provider: str, method: str, outcome: str) -> None:
+        raise AssertionError("nothing here is slow")
 
     def on_provider_state(self, chain: str, provider: str, state: str) -> None:
         self.states.append((provider, state))
@@ -166,6 +173,10 @@ async def test_observer__label_is_the_host__never_the_key() -> None:
     assert world.watch.requests == [
         ("ethereum", "good.example", "eth_chainId", "ok"),
         ("ethereum", "good.example", "eth_getBalance", "ok"),
+    ]
+    assert world.watch.calls == [
+        ("good.example", "eth_chainId", 1),
+        ("good.example", "eth_getBalance", 1),
     ]
     assert world.watch.states == [("good.example", "alive")]
 
