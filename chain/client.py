@@ -116,7 +116,9 @@ class ChainClient:
     ) -> BlockHeader | None:
         """A header; ``None`` if the chain has no such block or tag (yet)."""
         try:
-            header, provider = await self._pool.request_from(calls.block(which), self._route)
+            header, provider = await self._pool.request_from(
+                calls.block(which), self._route, hedge=which == "latest"
+            )
         except NodeBehind:
             # How nodes say that a tag has no block yet, and some that a height has none.
             return None
@@ -127,7 +129,7 @@ class ChainClient:
     async def block_by_hash(self, block_hash: Hash32) -> BlockHeader | None:
         """A header, canonical or not; ``None`` if no provider has it."""
         try:
-            return await self._request(calls.block_by_hash(block_hash))
+            return await self._head_read(calls.block_by_hash(block_hash))
         except NodeBehind:
             return None
 
@@ -179,7 +181,7 @@ class ChainClient:
         """
         found: list[Log] = []
         for topics in _transfer_topics(recipients):
-            page: list[Log] = await self._request(
+            page: list[Log] = await self._head_read(
                 calls.logs_of_block(block_hash, tokens, topics, keep)
             )
             found += page
@@ -320,6 +322,11 @@ class ChainClient:
 
     async def _request(self, call: Call[R]) -> R:
         return await self._pool.request(call, self._route)
+
+    async def _head_read(self, call: Call[R]) -> R:
+        """A small read that the head waits for: hedged."""
+        value, _ = await self._pool.request_from(call, self._route, hedge=True)
+        return value
 
     async def _all(self, questions: Sequence[Call[R]]) -> list[R]:
         """Every answer of a batch, or the first error."""

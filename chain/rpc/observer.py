@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class RpcObserver(Protocol):
-    """Called once per HTTP request, and per change of a provider's state."""
+    """Called once per HTTP request, per change of a provider's state and per hedge."""
 
     def on_request(
         self, chain: str, provider: str, method: str, outcome: str, seconds: float
@@ -16,6 +16,13 @@ class RpcObserver(Protocol):
 
     def on_calls(self, chain: str, provider: str, method: str, count: int) -> None:
         """JSON-RPC calls sent in one HTTP request, as a provider bills them."""
+        ...
+
+    def on_hedge(self, chain: str, provider: str, method: str, outcome: str) -> None:
+        """``provider`` was slow, so that another one was asked as well.
+
+        ``outcome``: ``won`` (the other answered first), ``lost``, or ``failed`` (neither).
+        """
         ...
 
     def on_provider_state(self, chain: str, provider: str, state: str) -> None:
@@ -31,5 +38,7 @@ class SilentObserver:
     ) -> None: ...
 
     def on_calls(self, chain: str, provider: str, method: str, count: int) -> None: ...
+
+    def on_hedge(self, chain: str, provider: str, method: str, outcome: str) -> None: ...
 
     def on_provider_state(self, chain: str, provider: str, state: str) -> None: ...

@@ -32,6 +32,7 @@ from chain.rpc.health import ProviderState
 from chain.rpc.labels import labels_of
 from chain.rpc.methods import Timeouts
 from chain.rpc.observer import RpcObserver, SilentObserver
+from chain.rpc.race import Answers, Racer
 from chain.rpc.transport import Transport
 from chain.rpc.wire import Call, Shape
 from chain.send import DECISIVE, SendOutcome, SendResult, classify_send_error, combine
@@ -80,13 +81,15 @@ class RpcPool:
         self.chain_id = chain_id
         self._clock = clock
         self._entropy = entropy
+        observer = observer or SilentObserver()
+        self._racer = Racer(chain, clock, observer)
         around = Surroundings(
             chain=chain,
             chain_id=chain_id,
             transport=transport,
             clock=clock,
             entropy=entropy,
-            observer=observer or SilentObserver(),
+            observer=observer,
             timeouts=timeouts or Timeouts(),
             batch_items=batch_items,
         )
@@ -135,13 +138,23 @@ class RpcPool:
         value, _ = await self.request_from(call, route)
         return value
 
-    async def request_from(self, call: Call[R], route: Route = ANY) -> tuple[R, str]:
-        """As :meth:`request`, with the label of the provider that answered."""
-        failures: dict[str, RpcError] = {}
-        late: list[tuple[R, str]] = []
+    async def request_from(
+        self, call: Call[R], route: Route = ANY, *, hedge: bool = False
+    ) -> tuple[R, str]:
+        """As :meth:`request`, with the label of the provider that answered.
+
+        :param hedge: ask a second provider when the first is slow. For small reads only;
+            a route that is pinned to one provider is never hedged.
+        """
+        answers: Answers[R] = Answers()
+        failures = answers.failures
+        if hedge:
+            won = await self._raced(call, route, answers)
+            if won is not None:
+                return won
         for round_number in range(ROUNDS):
             for endpoint in self._askable(route, failures, round_number):
-                if late and endpoint.label == late[0][1]:
+                if any(endpoint.label == label for _, label in answers.late):
                     continue
                 try:
                     value = await endpoint.request(call)
@@ -151,16 +164,25 @@ class RpcPool:
                     failures[endpoint.label] = error
                     continue
                 if value is None and call.null_is_late:
-                    late.append((value, endpoint.label))
+                    answers.late.append((value, endpoint.label))
                     continue
                 return value, endpoint.label
-            if late:
-                return late[0]
+            if answers.late:
+                return answers.late[0]
             if not any(error.again for error in failures.values()):
                 break
             if round_number + 1 < ROUNDS:
                 await self._pause(round_number)
         raise self._most_telling(failures)
+
+    async def _raced(
+        self, call: Call[R], route: Route, answers: Answers[R]
+    ) -> tuple[R, str] | None:
+        """The two best, if both are well: a hedge must not wake one that rests or is limited."""
+        pair = self._ranked(route)[:2]
+        if len(pair) < 2 or any(e.state() is not ProviderState.alive for e in pair):
+            return None
+        return await self._racer.race(call, pair[0], pair[1], answers)
 
     async def batch(self, calls: Sequence[Call[R]], route: Route = ANY) -> list[R | RpcError]:
         """Values in the order of asking; an item that nobody answers holds its error.
@@ -293,7 +315,7 @@ class RpcPool:
         """First everybody in order of trust, later those whose failure may pass."""
         for endpoint in self._ranked(route):
             failure = failures.get(endpoint.label)
-            if round_number == 0 or failure is None or failure.again:
+            if failure is None or (round_number > 0 and failure.again):
                 yield endpoint
 
     async def _pause(self, round_number: int) -> None:
