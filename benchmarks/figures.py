@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any, Literal
 
 
@@ -96,8 +95,3 @@ def percentile(values: Sequence[float], share: float) -> float:
     assert values
     assert 0 < share <= 1
     return sorted(values)[math.ceil(share * len(values)) - 1]
-
-
-def middle_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Median of the ratios round by round: load from outside hits both sides of a round."""
-    return median(a / b for a, b in zip(ours, theirs, strict=True))

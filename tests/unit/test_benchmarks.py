@@ -17,7 +17,7 @@ from benchmarks import recording, report
 from benchmarks.baselines import count_with_msgspec, count_with_orjson, read_raw, read_web3
 from benchmarks.books import Cache, count_rows, multiply, prepare, sqlite_url
 from benchmarks.catchup import catch_up
-from benchmarks.figures import Figure, at_least, at_most, middle_ratio, percentile, rounded
+from benchmarks.figures import Figure, at_least, at_most, percentile, rounded
 from benchmarks.replay.answers import RefusedError, answer
 from benchmarks.replay.chain import XPUB, Chain, ChainSpec, build, hit_index
 from benchmarks.replay.process import Replay
@@ -294,10 +294,6 @@ def test_percentile__nearest_rank() -> None:
         100.0,
     )
     assert percentile([3.0], 0.99) == 3.0
-
-
-def test_middle_ratio__one_disturbed_round__is_left_out() -> None:
-    assert middle_ratio([1.0, 2.0, 9.0], [2.0, 4.0, 1.0]) == 0.5
 
 
 @pytest.mark.parametrize(
