@@ -15,6 +15,7 @@ from bursar.demo.errors import DemoError
 
 STOP_SECONDS: Final = 25.0
 """It promises 20; after this it is killed."""
+_MOMENT_SECONDS: Final = 0.5
 _COMMAND: Final = (sys.executable, "-m", "bursar")
 
 
@@ -35,6 +36,11 @@ class Daemon:
         """Returns never; :raises DemoError: the daemon ended by itself."""
         status = await self._process.wait()
         raise DemoError(f"the daemon ended with status {status}", where=str(self.log))
+
+    async def blame(self) -> None:
+        """:raises DemoError: the daemon has ended, which explains why nobody answered."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.died(), _MOMENT_SECONDS)
 
     async def stop(self) -> None:
         """SIGTERM to its own process id; SIGKILL if it does not heed that in time."""

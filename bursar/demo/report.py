@@ -9,14 +9,13 @@ from rich.text import Text
 
 from bursar.demo.board import Board
 from bursar.demo.measure import Gas, Verdict
-from bursar.demo.story import Coin
 from bursar.demo.summary import Line, Sheet, exact
 
 
 def show(console: Console, verdict: Verdict, board: Board, seconds: float) -> None:
     """Print the table, what the payouts cost, and whether all agrees."""
     console.print()
-    console.print(amounts(verdict.sheets))
+    console.print(amounts(verdict.sheets), crop=False)
     console.print()
     console.print(_gas_line(verdict.gas))
     console.print(_webhook_line(board))
@@ -44,7 +43,10 @@ def show_staying(console: Console, board: Board) -> None:
 
 
 def amounts(sheets: tuple[Sheet, ...]) -> Table:
-    """Every amount, ledger against chain, to the unit; fits into 80 columns."""
+    """Every amount, ledger against chain, to the unit.
+
+    Fits into 80 columns while all agrees; where it does not fit it is wider, never cut.
+    """
     table = Table(
         title="Every amount, ledger against chain",
         title_style="bold",
@@ -53,26 +55,28 @@ def amounts(sheets: tuple[Sheet, ...]) -> Table:
         header_style="dim",
         pad_edge=False,
     )
-    table.add_column("", no_wrap=True)
-    for header in ("ledger", "chain", "off by"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for sheet in sheets:
-        table.add_row(Text(sheet.coin.symbol, style="bold"))
-        for position, line in enumerate(sheet.lines):
-            table.add_row(
-                f"  {line.label}",
-                exact(line.ledger, sheet.coin.decimals),
-                exact(line.chain, sheet.coin.decimals),
-                _difference(line, sheet.coin),
-                end_section=position == len(sheet.lines) - 1,
-            )
+    rows = [(sheet, line, _cells(sheet, line)) for sheet in sheets for line in sheet.lines]
+    for position, header in enumerate(("", "ledger", "chain", "off by")):
+        table.add_column(
+            header,
+            justify="right" if position else "left",
+            no_wrap=True,
+            min_width=max(len(header), *(len(cells[position]) for _, _, cells in rows)),
+        )
+    for sheet, line, cells in rows:
+        if line is sheet.lines[0]:
+            table.add_row(Text(sheet.coin.symbol, style="bold"))
+        style = "bold red" if line.difference else "green"
+        table.add_row(
+            *cells[:-1], Text(cells[-1], style=style), end_section=line is sheet.lines[-1]
+        )
     return table
 
 
-def _difference(line: Line, coin: Coin) -> Text:
-    if line.difference == 0:
-        return Text("0", style="green")
-    return Text(exact(line.difference, coin.decimals), style="bold red")
+def _cells(sheet: Sheet, line: Line) -> tuple[str, str, str, str]:
+    decimals = sheet.coin.decimals
+    off_by = exact(line.difference, decimals) if line.difference else "0"
+    return f"  {line.label}", exact(line.ledger, decimals), exact(line.chain, decimals), off_by
 
 
 def _gas_line(gas: Gas) -> Text:

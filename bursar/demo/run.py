@@ -20,6 +20,7 @@ from bursar.demo.api import Api
 from bursar.demo.beside import beside, until_signal
 from bursar.demo.board import Board
 from bursar.demo.daemon import daemon, tail
+from bursar.demo.errors import DemoError
 from bursar.demo.measure import Verdict, judge
 from bursar.demo.receiver import Receiver
 from bursar.demo.screen import screen_for
@@ -110,9 +111,13 @@ class _Demo:
         running = await stack.enter_async_context(daemon(world.config, world.env, log))
         stage = Stage(world, Api(session, world.url), board, clock, self._entropy)
         stage.beat_seconds = beat_seconds
-        return await beside(
-            self._acts(stage, receiver, observer, log), running.died(), observer.blocks()
-        )
+        try:
+            return await beside(
+                self._acts(stage, receiver, observer, log), running.died(), observer.blocks()
+            )
+        except DemoError:
+            await running.blame()
+            raise
 
     async def _acts(
         self, stage: Stage, receiver: Receiver, observer: Observer, log: Path

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from bursar.demo.report import amounts
 from bursar.demo.story import BY_SYMBOL, COINS, SCENES, SHOPS, Coin, Promise, fee_of, promise
 from bursar.demo.summary import (
     Books,
@@ -191,4 +194,19 @@ def test_missing_webhooks__fewer_than_happened_or_refused__named() -> None:
     assert missing_webhooks({}, {"payout.paid": 6}, refused=1) == [
         "webhook payout.paid: 0 delivered, at least 6 expected",
         "1 webhooks whose signature does not verify",
+    ]
+
+
+def test_amounts__narrow_terminal_and_differences__are_never_cut() -> None:
+    dai = BY_SYMBOL["DAI"]
+    books = Books(80 * 10**18 + 1, 0, 1, 1, (20 * 10**18 + 7, 0), (0, 0))
+    one = sheet(dai, books, OnChain(80 * 10**18, 0, 2, (20 * 10**18, 0)), SHOPS)
+    out = StringIO()
+    Console(width=60, file=out).print(amounts((one,)), crop=False)
+    assert "…" not in out.getvalue()
+    received = next(line for line in out.getvalue().splitlines() if "received" in line)
+    assert received.split()[1:] == [
+        "80.000000000000000001",
+        "80.000000000000000000",
+        "0.000000000000000001",
     ]
