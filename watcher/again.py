@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from chain.client import ChainClient
-from chain.rpc.errors import BadReply
 from config.units import Hash32
 from ledger.cursors import BlockRow, Cursor
 from ledger.invoices import Touched, refresh_invoices
@@ -23,7 +22,7 @@ from watcher.effects import House, Scan, hold, new_addresses
 from watcher.filters import LogFilter
 from watcher.linking import link
 from watcher.match import AddressSet, RowMatcher
-from watcher.reading import Doubts, Reading, settle_doubts, to_sightings
+from watcher.reading import Doubts, Reading, refused, settle_doubts, to_sightings
 
 BACKUP_EVERY: Final = 100
 """Blocks that become final between two second readings."""
@@ -53,12 +52,6 @@ def backup_due(done: int, final: int, every: int = BACKUP_EVERY) -> tuple[int, i
     return (done + 1, final) if final - done >= every else None
 
 
-def reader_for(client: ChainClient, rescan: Rescan) -> ChainClient:
-    """A second reading goes to the other provider if it is alive."""
-    other = client.second() if rescan.trigger == "backup" else None
-    return other if other is not None else client
-
-
 async def read_chunk(
     client: ChainClient,
     chunk: Chunk,
@@ -78,9 +71,9 @@ async def read_chunk(
     hashes: dict[int, Hash32] = {header.number: header.hash for header in headers}
     hashes[chunk.first - 1] = headers[0].parent_hash
     if linked.broken is not None or any(hashes[row.number] != row.hash for row in stored):
-        raise BadReply(
+        raise refused(
+            client,
             f"blocks {chunk.first} to {chunk.last} are not those that were read before",
-            where=client.name,
         )
     matcher = RowMatcher(addresses)
     logs = []
@@ -90,7 +83,7 @@ async def read_chunk(
         )
     wrong = misplaced(headers, logs)
     if wrong is not None:
-        raise BadReply(wrong, where=client.name)
+        raise refused(client, wrong)
     logs = await settle_doubts(client, headers, logs, asked, matcher, doubts)
     return Reading(tuple(headers), await to_sightings(client, headers, logs), matcher, asked)
 

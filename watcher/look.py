@@ -22,6 +22,8 @@ from watcher.report import Report
 _STALE_BLOCKS: Final = 5
 _STALE_LEAST_SECONDS: Final = 5.0
 """A head that stands still this long (or five block times) is compared with another provider's."""
+AVOIDED_FOR: Final = 30.0
+"""Seconds that passes go to other providers after one gave a reply that was refuted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Lookout:
         self._clock = clock
         self._report = report
         self._checked = False
+        self._avoided: dict[str, float] = {}
         self._moved_at = clock.monotonic()
         self._highest = -1
 
@@ -117,9 +120,27 @@ class Lookout:
             raise NodeBehind(f"the chain has no block {number} yet", where=self._chain.name)
         return header
 
+    def avoid(self, provider: str) -> None:
+        """What this provider said was refuted: let others lead the next passes.
+
+        The pool's own score is not enough: a node on a branch of its own answers everything
+        else well, and if its branch is longer the right ones look out of sync beside it.
+        """
+        if provider:
+            self._avoided[provider] = self._clock.monotonic() + AVOIDED_FOR
+
+    def _pin(self) -> ChainClient:
+        now = self._clock.monotonic()
+        self._avoided = {name: until for name, until in self._avoided.items() if until > now}
+        view = self._client
+        for name in self._avoided:
+            view = view.excluding(name)
+        pinned = view.pinned()
+        return pinned if pinned.provider is not None else self._client.pinned()
+
     async def look(self, cursor: Cursor) -> Look:
         """Pin a provider and see how far the chain is."""
-        client = self._client.pinned()
+        client = self._pin()
         head = await self._head(client)
         if head.number > self._highest:
             self._highest, self._moved_at = head.number, self._clock.monotonic()

@@ -35,6 +35,28 @@ DOUBTS_BEFORE_BELIEVING: Final = 5
 class IncompleteReply(BursarError):  # noqa: N818 - named for reading, as chain.rpc.errors
     """A block's logs contradict its bloom: the pass is given up and read again."""
 
+    provider = ""
+
+
+def refused(client: ChainClient, what: str) -> BadReply:
+    """What a pinned provider said cannot be: its name goes with the error, and its score falls."""
+    error = BadReply(what, where=client.name)
+    error.provider = client.provider or ""
+    _distrust(client)
+    return error
+
+
+def incomplete(client: ChainClient, what: str) -> IncompleteReply:
+    """What a pinned provider left out."""
+    error = IncompleteReply(
+        what,
+        where=client.name,
+        remedy="it is read again; a second provider in rpc_urls would settle it at once",
+    )
+    error.provider = client.provider or ""
+    _distrust(client)
+    return error
+
 
 @dataclass(frozen=True, slots=True)
 class Fork:
@@ -153,15 +175,11 @@ async def settle_doubts(
     """
     wrong = misplaced(headers, logs)
     if wrong is not None:
-        _distrust(client)
-        raise BadReply(wrong, where=client.name)
+        raise refused(client, wrong)
     by_number: dict[int, BlockHeader] = {header.number: header for header in headers}
     for number in not_in_bloom(headers, logs):
         if doubts.raise_for(by_number[number]):
-            _distrust(client)
-            raise IncompleteReply(
-                f"block {number} has logs that its bloom does not admit", where=client.name
-            )
+            raise incomplete(client, f"block {number} has logs that its bloom does not admit")
     for header in suspiciously_empty(headers, matcher.heights(), asked):
         logs += await _second_answer(client, header, asked, matcher, doubts)
     return sorted(logs, key=lambda log: (log.block_number, log.log_index))
@@ -186,12 +204,7 @@ async def _second_answer(
     if matcher.read > before:
         _distrust(client)
     elif other is None and doubts.raise_for(header):
-        _distrust(client)
-        raise IncompleteReply(
-            f"block {header.number} has no logs, but its bloom says otherwise",
-            where=client.name,
-            remedy="it is read again; a second provider in rpc_urls would settle it at once",
-        )
+        raise incomplete(client, f"block {header.number} has no logs, but its bloom says otherwise")
     return logs
 
 
@@ -222,8 +235,8 @@ async def to_sightings(
 
 def _ordinal(client: ChainClient, receipt: Receipt | None, log: Log, parts: Transfer) -> int:
     if receipt is None or receipt.block_hash != log.block_hash:
-        raise BadReply("a log's receipt is missing or of another block", where=client.name)
+        raise refused(client, "a log's receipt is missing or of another block")
     for ordinal, found in enumerate(receipt.logs):
         if found.log_index == log.log_index and decode_transfer(found) == parts:
             return ordinal
-    raise BadReply("a receipt does not hold the log that it was asked for", where=client.name)
+    raise refused(client, "a receipt does not hold the log that it was asked for")

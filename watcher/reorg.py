@@ -11,10 +11,11 @@ from typing import Final
 
 from chain.client import ChainClient
 from chain.model import BlockHeader
-from chain.rpc.errors import BadReply, NodeBehind, RpcError
+from chain.rpc.errors import NodeBehind, RpcError
 from config.units import Hash32
 from ledger.cursors import BlockMark, BlockRow
 from watcher.ancestor import Ancestor, FinalityViolation, Verdict, WalkOn, judge_link
+from watcher.reading import refused
 
 _STEPS_BEFORE_LOOKING_DOWN: Final = 8
 """After these the final block itself is asked for: a deep walk is mostly a violation."""
@@ -69,10 +70,8 @@ async def _refute(client: ChainClient, final: BlockMark) -> None:
         except RpcError:
             continue
         if header is not None and header.hash == final.hash:
-            if client.provider is not None:
-                client.doubt(client.provider)
-            raise BadReply(
+            raise refused(
+                client,
                 f"a provider denied the final block {final.number}, which "
                 f"{view.provider or 'it'} still holds",
-                where=client.name,
             )

@@ -171,6 +171,10 @@ class Report:
         if found:
             log.warning("missed_payments_found", chain=self._chain, trigger=trigger, count=found)
 
+    def second_reading_failed(self, error: BursarError) -> None:
+        """The other provider could not, or would not, show final blocks."""
+        log.warning("second_reading_failed", chain=self._chain, error=str(error))
+
     def rewound(self, depth: int, ancestor: BlockRow, invoices: int) -> None:
         """A reorg was followed."""
         self._top = ancestor.number

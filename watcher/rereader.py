@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from chain.client import ChainClient
+from chain.rpc.errors import RpcError
 from ledger.cursors import Cursor, stored_blocks
 from ledger.leases import Lease
-from ledger.rescans import backup_end, forget_backups, next_rescan, request_rescan
+from ledger.rescans import Rescan, backup_end, forget_backups, next_rescan, request_rescan
 from ledger.store import Ledger
-from watcher.again import Chunk, backup_due, commit_chunk, next_chunk, read_chunk, reader_for
+from watcher.again import Chunk, backup_due, commit_chunk, next_chunk, read_chunk
 from watcher.effects import House, hold
 from watcher.filters import LogFilter
 from watcher.match import AddressSet
 from watcher.plan import ReadRange
-from watcher.reading import Doubts
+from watcher.reading import Doubts, IncompleteReply
 from watcher.report import Report
 from watcher.sizes import Sizes
+
+_STEPS_ALONE: Final = 20
+"""Chunks read from the first provider after the other one failed to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Rereader:
         self._report = report
         self._sizes = Sizes(house.chain.name)
         self._backup_end: int | None = None
+        self._alone_for = 0
 
     async def step(
         self,
@@ -59,14 +65,24 @@ class Rereader:
         if rescan is None:
             await self._plan_backup(cursor, lease)
             return None
-        reader = reader_for(client, rescan)
+        reader = self._reader(client, rescan)
         chunk = next_chunk(rescan, cursor, min(size, self._sizes.of(reader.provider)))
         async with self._ledger.reading() as tx:
             stored = await stored_blocks(tx, chain, chunk.first - 1, chunk.last)
-        with self._sizes.learning(reader.provider, ReadRange(chunk.first, chunk.last)) as lesson:
-            reading = await read_chunk(
-                reader, chunk, stored, addresses=addresses, asked=asked, doubts=self._doubts
-            )
+        try:
+            with self._sizes.learning(
+                reader.provider, ReadRange(chunk.first, chunk.last)
+            ) as lesson:
+                reading = await read_chunk(
+                    reader, chunk, stored, addresses=addresses, asked=asked, doubts=self._doubts
+                )
+        except (RpcError, IncompleteReply) as error:
+            if reader is client:
+                raise
+            # The other provider is of no use now; the chain is followed all the same.
+            self._report.second_reading_failed(error)
+            self._alone_for = _STEPS_ALONE
+            return Reread(0, found=False, more=False)
         if lesson.too_large:
             return Reread(0, found=False, more=True)
         async with self._ledger.transaction() as tx:
@@ -76,6 +92,15 @@ class Rereader:
         self._report.reread(chunk.rescan.trigger, chunk.length, recorded)
         found = recorded.credited + recorded.held + recorded.resumed > 0
         return Reread(chunk.length, found, more=self._go_on(chunk))
+
+    def _reader(self, client: ChainClient, rescan: Rescan) -> ChainClient:
+        """A second reading goes to the other provider if it is alive and of use."""
+        if rescan.trigger != "backup":
+            return client
+        if self._alone_for > 0:
+            self._alone_for -= 1
+            return client
+        return client.second() or client
 
     def _go_on(self, chunk: Chunk) -> bool:
         """What somebody waits for goes on at once; second readings take their time."""

@@ -15,7 +15,7 @@ import asyncio
 from typing import Final
 
 from chain.client import ChainClient
-from chain.rpc.errors import RpcError
+from chain.rpc.errors import BadReply, RpcError
 from config.chains import ChainSettings
 from config.clock import Clock
 from config.errors import ConfigError, ConflictError, DatabaseError, LeaseLostError
@@ -147,6 +147,9 @@ class ChainWatcher:
         except AddressesGrew:
             self._read_again += 1
             result = TickResult(Outcome.AGAIN, more=True)
+        except (BadReply, IncompleteReply) as error:
+            self._lookout.avoid(error.provider)
+            raise
         self._report.succeeded(at_head=not result.more)
         return result
 

@@ -7,15 +7,10 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from chain.model import Log, Receipt
 from config.units import MAX_AMOUNT
 from ledger.schema import events, ignored_logs
 from tests.chain.watcher.world import PAYER, World
 from tests.support.dev_chain import address_of
-
-
-def last_log(receipt: Receipt) -> Log:
-    return receipt.logs[-1]
 
 
 async def settle(world: World) -> None:
@@ -143,6 +138,22 @@ async def test_f24_one_transaction__pays_fifty_invoices__each_paid(world: World)
     )
     await settle(world)
     assert [await world.status(invoice) for invoice in invoices] == ["paid"] * 50
+    await world.agrees()
+
+
+async def test_f24_two_transactions__one_block__ordinal_counts_within_the_receipt(
+    world: World,
+) -> None:
+    """It survives re-inclusion elsewhere in a block; the log's index does not."""
+    await world.follow()
+    invoice = await world.invoice()
+    await world.rpc.call("evm_setAutomine", False)
+    for units in (4_000_000, 6_000_000):
+        await world.send_unmined(await world.raw_payment(invoice.address, units))
+    await world.mine()
+    await world.follow()
+    found = [(p["ordinal"], p["log_index"], p["amount"]) for p in await world.payments()]
+    assert found == [(0, 0, 4_000_000), (0, 1, 6_000_000)]
     await world.agrees()
 
 

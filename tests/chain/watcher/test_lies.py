@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from chain.anvil import Anvil, DevRpc
-from chain.rpc.errors import RpcError
+from chain.rpc.errors import BadReply, RpcError
 from config.errors import ConfigError
+from ledger.rescans import request_rescan
 from tests.chain.rpc.conftest import MakeClient
 from tests.chain.watcher.world import World, deploy_tokens
 from tests.support.dev_chain import DevChain
@@ -41,7 +42,7 @@ async def persist(world: World, done: Any, limit: int = 300) -> None:
             await asyncio.sleep(0)
         if await done():
             return
-    raise AssertionError(f"not done after {limit} ticks: {await world.payments()}")
+    raise AssertionError(f"not done: {await world.cursor()}, {world.watcher.status()}")
 
 
 async def pay_many(world: World, count: int) -> Any:
@@ -133,6 +134,21 @@ async def test_f05_first_reading_missed__backup_scan_finds_it(
     await world.agrees()
 
 
+async def test_second_reading__other_provider_has_another_history__chain_is_followed(
+    world: World, anvil: Anvil, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.rereader.backup_due.__defaults__", (10,))
+    async with Anvil(anvil.options) as other, DevRpc(other.rpc_url) as rpc:
+        await rpc.call("anvil_mine", hex(40))
+        await world.follow()
+        await world.mine(30)
+        world.restart(make_client([anvil.rpc_url, other.rpc_url]))
+        await world.follow()
+        await world.follow_some(5)
+    assert world.watcher.status().ready
+    assert [t for t, _, _ in world.observer.rescans if t == "backup"]
+
+
 async def test_invented_deposit__second_provider_denies_it__never_confirmed(
     world: World, anvil: Anvil, make_client: MakeClient
 ) -> None:
@@ -148,6 +164,51 @@ async def test_invented_deposit__second_provider_denies_it__never_confirmed(
         await world.follow_some(6)
         assert await world.statuses() == ["confirming"]
         assert await world.status(invoice) == "processing"
+
+
+async def test_f02_one_provider_on_a_branch_of_its_own__refuted_not_halted(
+    world: World, anvil: Anvil, make_client: MakeClient
+) -> None:
+    """It denies the final block, which the other one still holds."""
+    await world.mine(6)
+    await world.follow()
+    async with Anvil(anvil.options) as other, DevRpc(other.rpc_url) as rpc:
+        await rpc.call("anvil_mine", hex(60))
+        world.restart(make_client([other.rpc_url, anvil.rpc_url]))
+        with pytest.raises(BadReply, match="still holds"):
+            await world.watcher.tick()
+        invoice = await world.invoice()
+        await world.pay(invoice.address, 10_000_000)
+        await world.mine(3)
+
+        async def cursor_at_head() -> bool:
+            return (await world.cursor())[0] == await world.head()
+
+        await persist(world, cursor_at_head)
+    assert world.observer.violations == 0
+    assert len(await world.payments()) == 1
+
+
+async def test_rescan__provider_with_another_history__nothing_recorded(
+    world: World, anvil: Anvil, make_client: MakeClient
+) -> None:
+    await world.mine(6)
+    await world.follow()
+    head = await world.head()
+    async with Anvil(anvil.options) as other, DevRpc(other.rpc_url) as rpc:
+        real, world.chain = world.chain, DevChain(rpc)
+        assert await deploy_tokens(world.chain) == world.tokens
+        invoice = await world.invoice()
+        await world.pay(invoice.address, 10_000_000)
+        await world.mine(head - await world.head())
+        world.chain = real
+        async with world.ledger.transaction() as tx:
+            await request_rescan(tx, "anvil", 1, head, "command")
+        world.restart(make_client([other.rpc_url]))
+        await world.watcher.tick()  # settles what a restart leaves open
+        with pytest.raises(BadReply, match="not those that were read before"):
+            await world.watcher.tick()
+    assert await world.payments() == []
 
 
 async def test_second_provider_dead__waits_then_counts_on_one_word(

@@ -33,7 +33,7 @@ async def test_f01_reinclusion__another_block__same_payment_goes_on(world: World
     await world.follow()
     invoice = await world.invoice()
     raw = await world.raw_payment(invoice.address, 10_000_000)
-    await world.rpc.call("eth_sendRawTransaction", raw)
+    await world.send(raw)
     await world.mine()
     await world.follow()
     await world.reorg(2, [(raw, 1)])
@@ -53,7 +53,7 @@ async def test_f01_reinclusion__while_not_looking__one_rewind_and_one_payment(
     await world.follow()
     invoice = await world.invoice()
     raw = await world.raw_payment(invoice.address, 10_000_000)
-    await world.rpc.call("eth_sendRawTransaction", raw)
+    await world.send(raw)
     await world.follow()
     await world.reorg(1, [(raw, 0)])
     await world.mine(5)
@@ -75,7 +75,7 @@ async def test_f01_random_reorgs__below_finality__books_equal_chain_after_every_
         action = dice.random()
         if action < 0.45:
             raw = await world.raw_payment(dice.choice(invoices).address, dice.randrange(1, 10**7))
-            await world.rpc.call("eth_sendRawTransaction", raw)
+            await world.send(raw)
             sent = [raw]
         elif action < 0.65:
             await world.mine(dice.randrange(1, 3))

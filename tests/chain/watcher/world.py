@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,7 +20,7 @@ from chain.model import Receipt
 from config.catalogue import Catalogue
 from config.chains import ChainSettings
 from config.clock import SystemClock, SystemEntropy
-from config.units import Address, Amount, checksum, to_hex
+from config.units import Address, Amount, Hash32, checksum, from_hex, to_hex
 from ledger.books import all_totals
 from ledger.invoices import InvoiceSpec, Tolerance, create_invoices, load_views
 from ledger.payment_rows import PaymentPolicy
@@ -33,7 +33,6 @@ from watcher.service import ChainWatcher
 from watcher.status import Outcome, TickResult
 
 PAYER = dev_account(0)
-SALT = itertools.count()
 
 
 class Counting(SilentObserver):
@@ -139,7 +138,9 @@ class World:
         """Signed bytes of a payment with the payer's next nonce."""
         tx = {
             "chainId": 31337,
-            "nonce": await self.chain.nonce(address_of(PAYER)),
+            "nonce": int(
+                await self.rpc.call("eth_getTransactionCount", PAYER.address, "pending"), 16
+            ),
             "to": checksum(self.tokens[token]),
             "data": to_hex(encode_transfer(to, Amount(units))),
             "value": 0,
@@ -148,6 +149,18 @@ class World:
             "maxPriorityFeePerGas": 10**9,
         }
         return to_hex(bytes(PAYER.sign_transaction(tx).raw_transaction))
+
+    async def send(self, raw: str) -> None:
+        """Send and wait until it is mined: automine is not synchronous."""
+        tx_hash = Hash32(from_hex(await self.rpc.call("eth_sendRawTransaction", raw)))
+        for _ in range(2_000):
+            if await self.chain.receipt(tx_hash) is not None:
+                return
+            await asyncio.sleep(0.002)
+        raise AssertionError("not mined")
+
+    async def send_unmined(self, raw: str) -> None:
+        await self.rpc.call("eth_sendRawTransaction", raw)
 
     async def call(self, contract: Address, signature: str, *arguments: object) -> Receipt:
         return await self.chain.must(PAYER, contract, encode_call(signature, *arguments))
