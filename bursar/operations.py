@@ -7,6 +7,8 @@ from typing import Any
 from config.errors import InvalidInputError
 from ledger import pauses
 from ledger.holds import release_hold
+from ledger.invoices import Tolerance
+from ledger.payment_rows import PaymentPolicy
 from ledger.store import Ledger, Tx
 from ledger.views import view_time
 from settlement.runs import PayoutRuns, request_run, view_plan
@@ -15,9 +17,13 @@ from settlement.runs import PayoutRuns, request_run, view_plan
 class Operations:
     """A :class:`gateway.deps.Operations`: requests become rows that a running settlement reads."""
 
-    def __init__(self, ledger: Ledger, runs: PayoutRuns) -> None:
+    def __init__(
+        self, ledger: Ledger, runs: PayoutRuns, *, policy: PaymentPolicy, tolerance: Tolerance
+    ) -> None:
         self._ledger = ledger
         self._runs = runs
+        self._policy = policy
+        self._tolerance = tolerance
 
     async def request_run(self, tx: Tx, merchant_id: str | None) -> dict[str, Any]:
         run_id = await request_run(tx, merchant_id, "api")
@@ -46,7 +52,7 @@ class Operations:
         ]
 
     async def release_hold(self, tx: Tx, hold_id: str) -> None:
-        await release_hold(tx, hold_id)
+        await release_hold(tx, hold_id, policy=self._policy, tolerance=self._tolerance)
 
 
 def _what(text: str) -> pauses.What:

@@ -39,6 +39,7 @@ from gateway.webhooks.sender import http_sender
 from gateway.webhooks.vault import Vault, load_data_key
 from ledger.invoices import Tolerance
 from ledger.payment_rows import PaymentPolicy
+from settlement.context import Policy
 from settlement.runs import PayoutRuns
 from settlement.service import ChainSettlement
 from wallets.derivation import DepositDeriver
@@ -133,6 +134,7 @@ class Roles:
                 clock=self._house.clock,
                 observer=observer,
                 owner_id=self._owner,
+                policy=Policy(may_be_used=self._house.settings.wallets.signer == "mnemonic"),
             )
             self._audits[chain.name] = ChainAudit(
                 chain,
@@ -163,7 +165,12 @@ class Roles:
                 entropy=self._house.entropy,
                 readiness=readiness,
                 metrics_text=metrics,
-                operations=Operations(self._house.ledger, payout_runs(self._house)),
+                operations=Operations(
+                    self._house.ledger,
+                    payout_runs(self._house),
+                    policy=payment_policy(self._house),
+                    tolerance=tolerance_of(self._house),
+                ),
                 observer=self._http,
                 refused=refused_addresses(self._house),
                 crash_guard=crash_guard,

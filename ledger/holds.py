@@ -9,7 +9,10 @@ import sqlalchemy as sa
 
 from config.errors import ConflictError, NotFoundError
 from ledger.cursors import clear_halt
+from ledger.held import release_payment
+from ledger.invoices import Tolerance, Touched, refresh_invoices
 from ledger.lanes import clear_lane_halt
+from ledger.payment_rows import PaymentPolicy
 from ledger.payouts import PayoutMove, lock_payouts, move_payouts
 from ledger.schema import holds
 from ledger.states import PayoutStatus
@@ -89,9 +92,20 @@ async def close_holds(tx: Tx, kind: str, object_id: str, resolution: str) -> Non
     )
 
 
-async def release_hold(tx: Tx, hold_id: str, resolution: str = "released") -> Hold:
-    """An operator's decision to go on: the payout is queued again, the lane or chain reopened.
+async def release_hold(
+    tx: Tx,
+    hold_id: str,
+    resolution: str = "released",
+    *,
+    policy: PaymentPolicy | None = None,
+    tolerance: Tolerance | None = None,
+) -> Hold:
+    """An operator's decision to go on.
 
+    The payout is queued again, the lane or chain reopened, the payment given to its merchant.
+
+    :param policy: decides the fee of a released payment.
+    :param tolerance: of the invoice that it then counts for.
     :raises NotFoundError: no such hold.
     :raises ConflictError: it was released before.
     """
@@ -106,6 +120,10 @@ async def release_hold(tx: Tx, hold_id: str, resolution: str = "released") -> Ho
             payouts = await lock_payouts(tx, [row.object_id])
             held = [p for p in payouts if p["status"] == PayoutStatus.ON_HOLD]
             await move_payouts(tx, [PayoutMove(p, PayoutStatus.QUEUED) for p in held])
+        case "payment":
+            touched = Touched()
+            await release_payment(tx, row.object_id, policy or PaymentPolicy(), touched)
+            await refresh_invoices(tx, touched.ids, tolerance or Tolerance())
         case "lane":
             chain, _, lane = row.object_id.partition("/")
             await clear_lane_halt(tx, chain, lane)

@@ -23,6 +23,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from ledger.books import post
+from ledger.held import hold_payments
 from ledger.invoices import Touched
 from ledger.payment_rows import PaymentPolicy, credit_of, tell_payments, update_payments
 from ledger.payment_rules import Classified, InvoiceTerms, Sighting, classify
@@ -217,6 +218,7 @@ async def _insert(
     await tx.conn.execute(payments.insert(), rows)
     await _sight(tx, [(row["id"], s) for row, (s, _, _, _) in zip(rows, fresh, strict=True)])
     await post(tx, [credit_of(row) for row in rows if row["status"] != PaymentStatus.IGNORED])
+    await hold_payments(tx, [row for row in rows if row["held"]])
     touched.add({row["invoice_id"] for row in rows})
     await tell_payments(tx, rows)
     return rows

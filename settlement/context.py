@@ -40,12 +40,15 @@ class Policy:
 
     :param max_in_flight: nonces of one lane without a final outcome.
     :param gather: how long the oldest deposit waits for company before it is swept.
+    :param may_be_used: deposit accounts may have sent transactions: only where the seed is a
+        test chain's mnemonic, whose accounts developers also pay from.
     """
 
     patience: Patience = field(default_factory=Patience)
     max_in_flight: int = 8
     gather: timedelta = timedelta(seconds=60)
     max_reverts: int = 3
+    may_be_used: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,17 @@ class AccountState(StrEnum):
     """It has sent, or runs other code: its key is in other hands. Hold and page."""
 
 
-def account_state(code: bytes, nonce: int, forwarder: Address) -> AccountState:
-    """Classify by code and nonce (EIP-7702 delegation designator)."""
+def account_state(
+    code: bytes, nonce: int, forwarder: Address, *, may_be_used: bool = False
+) -> AccountState:
+    """Classify by code and nonce (EIP-7702 delegation designator).
+
+    :param may_be_used: an account that has sent transactions counts as fresh.
+    """
     if code == delegation_code(forwarder):
         return AccountState.DELEGATED
-    return AccountState.FRESH if not code and nonce == 0 else AccountState.STRANGE
+    fresh = not code and (nonce == 0 or may_be_used)
+    return AccountState.FRESH if fresh else AccountState.STRANGE
 
 
 def choose(

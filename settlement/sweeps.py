@@ -90,7 +90,9 @@ async def account_states(
     codes = await ctx.client.codes(addresses)
     nonces = await ctx.client.nonces(addresses)
     states = {
-        address: account_state(code, nonce, ctx.contracts.forwarder)
+        address: account_state(
+            code, nonce, ctx.contracts.forwarder, may_be_used=ctx.policy.may_be_used
+        )
         for address, code, nonce in zip(addresses, codes, nonces, strict=True)
     }
     strange = [a for a, state in states.items() if state is AccountState.STRANGE]
@@ -113,12 +115,15 @@ async def _authorize(
     ctx: Context, deposits: Sequence[Deposit], states: dict[Address, AccountState]
 ) -> list[Authorization]:
     """EIP-7702 authorizations of the accounts that do not delegate yet, bound to this chain."""
+    fresh = [d for d in deposits if states[d.address] is AccountState.FRESH]
+    nonces = [0] * len(fresh)
+    if ctx.policy.may_be_used:
+        nonces = await ctx.client.nonces([d.address for d in fresh])
     return [
         await ctx.wallets.deposit_signer(d.derivation_index).sign_authorization(
-            ctx.chain.chain_id, ctx.contracts.forwarder, 0
+            ctx.chain.chain_id, ctx.contracts.forwarder, nonce
         )
-        for d in deposits
-        if states[d.address] is AccountState.FRESH
+        for d, nonce in zip(fresh, nonces, strict=True)
     ]
 
 

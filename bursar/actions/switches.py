@@ -10,6 +10,7 @@ from typing import Any
 
 from bursar.compose import open_house
 from bursar.output import say, say_json, table
+from bursar.roles import payment_policy, tolerance_of
 from config.errors import ConflictError
 from config.settings import Secrets, Settings
 from ledger import pauses
@@ -93,7 +94,9 @@ async def release(settings: Settings, secrets: Secrets, *, hold_id: str) -> None
     async with open_house(settings, secrets, chains=[]) as house:
         await require_current(house.ledger.engine)
         async with house.ledger.transaction() as tx:
-            hold = await release_hold(tx, hold_id)
+            hold = await release_hold(
+                tx, hold_id, policy=payment_policy(house), tolerance=tolerance_of(house)
+            )
             await _record(tx, "release", hold.object_id, {"hold": hold.id, "reason": hold.reason})
     say(f"released: {hold.kind} {hold.object_id} ({hold.reason})")
 

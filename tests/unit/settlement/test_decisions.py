@@ -196,6 +196,14 @@ def test_account_state__named_cases(code: bytes, nonce: int, expected: AccountSt
     assert account_state(code, nonce, FORWARDER) is expected
 
 
+def test_account_state__used_account_of_a_test_mnemonic__fresh_but_never_with_foreign_code() -> (
+    None
+):
+    assert account_state(b"", 7, FORWARDER, may_be_used=True) is AccountState.FRESH
+    foreign = delegation_code(Address(b"\x01" * 20))
+    assert account_state(foreign, 7, FORWARDER, may_be_used=True) is AccountState.STRANGE
+
+
 def _deposit(index: int, amount: int, age: int = 0) -> Deposit:
     address = Address(index.to_bytes(20))
     return Deposit(address, index, "USDC", amount, (f"pay_{index}",), NOW - timedelta(seconds=age))
