@@ -13,7 +13,7 @@ from eth_account.signers.local import LocalAccount
 
 from chain.anvil import Anvil, DevRpc
 from chain.client import ChainClient
-from chain.rpc.errors import NodeBehind, ProofFailed
+from chain.rpc.errors import BadReply, NodeBehind, ProofFailed
 from chain.rpc.pool import RpcPool
 from chain.rpc.transport import AiohttpTransport
 from config.clock import SystemClock, SystemEntropy
@@ -168,9 +168,30 @@ def invented_transaction(rows: Any) -> Any:
     return rows
 
 
+def shifted_logs(rows: Any) -> Any:
+    """Another log index would make one log two sightings."""
+    for log in rows[5]["logs"]:
+        log["logIndex"] = hex(int(log["logIndex"], 16) + 1)
+    return rows
+
+
+def moved_log(rows: Any) -> Any:
+    rows[5]["logs"][0]["transactionIndex"] = "0x0"
+    return rows
+
+
 @pytest.mark.parametrize(
     "forge",
-    [forged_amount, dropped_receipt, swapped, emptied, no_logs, invented_transaction],
+    [
+        shifted_logs,
+        moved_log,
+        forged_amount,
+        dropped_receipt,
+        swapped,
+        emptied,
+        no_logs,
+        invented_transaction,
+    ],
 )
 async def test_f06_proof__forged_receipts__other_provider_or_named(
     forge: Forge,
@@ -186,10 +207,43 @@ async def test_f06_proof__forged_receipts__other_provider_or_named(
     assert proven.receipts == right.receipts
     assert proven.provider.startswith("127.0.0.1")
     assert ("liar", "eth_getBlockReceipts") in transport.asked
+    assert both.pinned().provider == proven.provider  # the liar has lost its place
     alone, _ = over(anvil, session, {"eth_getBlockReceipts": forge}, alone=True)
     with pytest.raises(ProofFailed, match="localhost") as caught:
         await alone.proven_receipts(height)
     assert caught.value.provider.startswith("localhost")
+
+
+async def test_f06_proof__invented_hash_in_block_and_receipt_alike__refused(
+    anvil: Anvil, dev_rpc: DevRpc, session: aiohttp.ClientSession, client: ChainClient
+) -> None:
+    height = await busy_block(client, dev_rpc)
+
+    def renamed(block: Any) -> Any:
+        block["transactions"][5]["hash"] = "0x" + "77" * 32
+        return block
+
+    forge = {"eth_getBlockByNumber": renamed, "eth_getBlockReceipts": invented_transaction}
+    alone, _ = over(anvil, session, forge, alone=True)
+    with pytest.raises(ProofFailed, match="another transaction"):
+        await alone.proven_receipts(height)
+
+
+async def test_f06_proof__another_block_than_asked__refused(
+    anvil: Anvil, dev_rpc: DevRpc, session: aiohttp.ClientSession, client: ChainClient
+) -> None:
+    """It proves itself perfectly, and is not what was asked."""
+    await dev_rpc.call("anvil_mine", "0x2")
+    right = await client.block(2)
+    assert right is not None
+    other = await dev_rpc.call("eth_getBlockByNumber", "0x1", True)
+    forge = {"eth_getBlockByNumber": lambda _: other, "eth_getBlockByHash": lambda _: other}
+    both, _ = over(anvil, session, forge)
+    alone, _ = over(anvil, session, forge, alone=True)
+    for which in (2, right.hash):
+        assert (await both.proven_receipts(which)).header == right
+        with pytest.raises(BadReply):
+            await alone.proven_receipts(which)
 
 
 async def test_f06_proof__whole_block_forged_consistently__hash_does_not_fit(

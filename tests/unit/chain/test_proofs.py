@@ -212,6 +212,14 @@ def test_receipts__one_too_few_or_many__refused() -> None:
             prove(CANCUN, rows)
 
 
+def test_bloom__of_the_header__must_be_the_logs_own() -> None:
+    """Such a header can only be made by someone who also chooses its hash."""
+    forged = CANCUN | {"logsBloom": "0x" + "ff" * 256}
+    forged["hash"] = "0x" + header_hash(block(forged)).hex()
+    with pytest.raises(ValueError, match="logsBloom"):
+        prove(forged, [CANCUN_RECEIPTS[0] | {"blockHash": forged["hash"]}])
+
+
 def test_bloom__in_the_receipt__is_not_taken_from_it() -> None:
     assert commitment(regolith())[1].hex() != ZERO_BLOOM[2:]
     assert prove(CANCUN, [CANCUN_RECEIPTS[0] | {"logsBloom": "0x" + "ff" * 256}]) == 1
