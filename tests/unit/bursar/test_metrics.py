@@ -16,6 +16,7 @@ from bursar.metrics.paying import SettlementMetrics
 from bursar.metrics.process import RpcMetrics, TaskMetrics
 from bursar.metrics.serving import HttpMetrics
 from bursar.metrics.watching import WatcherMetrics
+from chain.rpc.observer import RpcObserver
 from config.catalogue import Catalogue
 from config.clock import SystemEntropy
 from config.settings import parse_settings
@@ -153,12 +154,26 @@ def test_exposition__promtool__accepts_it(families: Families) -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
+OBSERVED: list[tuple[type, type]] = [
+    (RpcObserver, RpcMetrics),
+    (WatcherObserver, WatcherMetrics),
+    (SettlementObserver, SettlementMetrics),
+    (HttpObserver, HttpMetrics),
+]
+
+
+@pytest.mark.parametrize(("protocol", "metrics"), OBSERVED)
+def test_observers__protocol_grew__so_did_ours(protocol: type, metrics: type) -> None:
+    wanted = {name for name in vars(protocol) if not name.startswith("_")}
+    assert wanted <= set(dir(metrics))
+
+
 def test_observers__fit_their_protocols_and_move_their_families(families: Families) -> None:
     clock = ManualClock()
     watcher: WatcherObserver = WatcherMetrics(families)
     settlement: SettlementObserver = SettlementMetrics(families, clock)
     http: HttpObserver = HttpMetrics(families)
-    rpc = RpcMetrics(families)
+    rpc: RpcObserver = RpcMetrics(families)
     tasks = TaskMetrics(families)
     watcher.on_head("anvil", "latest", 9)
     watcher.on_cursor("anvil", 7, 2, 1.5)
@@ -173,6 +188,8 @@ def test_observers__fit_their_protocols_and_move_their_families(families: Famili
     http.on_request("/v1/invoices/{id}", 200, 0.01)
     http.on_delivery("retry")
     rpc.on_request("anvil", "127.0.0.1:8545", "eth_call", "ok", 0.1)
+    rpc.on_calls("anvil", "127.0.0.1:8545", "eth_call", 4)
+    rpc.on_hedge("anvil", "127.0.0.1:8545", "eth_getBlockByNumber", "won")
     tasks.on_task_state("watcher:anvil", True)
     tasks.on_task_died("watcher:anvil")
     assert value(families, "chain_head_block", chain="anvil", tag="latest") == 9
@@ -186,6 +203,9 @@ def test_observers__fit_their_protocols_and_move_their_families(families: Famili
     assert value(families, "reconciliation_difference", chain="anvil", token="USDC") == -1
     assert value(families, "webhook_deliveries_total", outcome="retry") == 1
     assert value(families, "rpc_up", chain="anvil", provider="127.0.0.1:8545") == 1
+    labels = {"chain": "anvil", "provider": "127.0.0.1:8545"}
+    assert value(families, "rpc_calls_total", method="eth_call", **labels) == 4
+    assert value(families, "rpc_hedges_total", outcome="won", **labels) == 1
     assert value(families, "task_deaths_total", task="watcher:anvil") == 1
 
 
