@@ -29,7 +29,6 @@ from wallets.derivation import DepositDeriver
 LATENCY: Final = 0.05
 LOGS: Final = 200
 _WARM_UP: Final = 100
-_SLOW_ROUNDS: Final = 2
 _UNIT: Final = "logs/s"
 
 
@@ -48,9 +47,8 @@ class Rounds:
 def measure(context: Context) -> list[Figure]:
     """Catch-up with many and with few addresses, against the baselines, and with latency."""
     sizes = context.sizes
-    segments = sizes.rounds + _SLOW_ROUNDS
     spec = ChainSpec(
-        blocks=_WARM_UP + segments * sizes.segment_blocks + CONFIRMATIONS,
+        blocks=_WARM_UP + 2 * sizes.rounds * sizes.segment_blocks + CONFIRMATIONS,
         watched=sizes.few_addresses,
     )
     paths = [
@@ -89,14 +87,13 @@ async def _race(context: Context, replay: Replay, paths: list[Path]) -> Rounds:
             )
             rounds.many.append(await catch_up(many, replay, top))
             rounds.few.append(await catch_up(few, replay, top))
-        context.tell("web3")
-        replay.show(head=top + CONFIRMATIONS - 1)
-        rounds.web3.append(await read_web3(replay.url, 1, sizes.web3_blocks, wanted))
-        context.tell(f"with {LATENCY * 1000:.0f} ms a call")
-        replay.show(latency=LATENCY)
-        for _ in range(_SLOW_ROUNDS):
+            last = first + sizes.web3_blocks - 1
+            rounds.web3.append(await read_web3(url, first, last, wanted))
             top += sizes.segment_blocks
+            replay.show(latency=LATENCY)
             rounds.slow.append(await catch_up(many, replay, top))
+            replay.show(latency=0)
+            await catch_up(few, replay, top)
         await _check(many, rounds, top)
     return rounds
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 from benchmarks.books import prepare, sqlite_url
 from benchmarks.context import Context
@@ -15,7 +17,8 @@ from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.replay.process import ROOT
 from benchmarks.stage import config_text
 
-MILLION = 1_000_000
+MILLION: Final = 1_000_000
+_LOOK: Final = 0.02
 
 
 def measure(context: Context) -> list[Figure]:
@@ -53,17 +56,31 @@ def _import(context: Context, lines: int) -> tuple[float, float, float]:
     file = _file(context.folder, lines)
     command = [sys.executable, "-m", "bursar", "--config", str(config), "invoices", "import"]
     began = time.perf_counter()
-    importer = subprocess.Popen(
-        [*command, str(file)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    assert importer.stderr is not None
-    problems = importer.stderr.read()
-    # wait4, because it tells what this child took, not the largest of all.
-    _, status, usage = os.wait4(importer.pid, 0)
+    problems = context.folder / "import.log"
+    with problems.open("wb") as errors:
+        importer = subprocess.Popen(
+            [*command, str(file)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors
+        )
+    peak, pid = 0.0, 0
+    while not pid:
+        peak = _peak(importer.pid) or peak
+        time.sleep(_LOOK)
+        # wait4, because it tells what this child took, not all of them together.
+        pid, status, usage = os.wait4(importer.pid, os.WNOHANG)
     seconds = time.perf_counter() - began
     if status:
-        raise RuntimeError(f"import failed: {problems.decode()[-2000:]}")
-    return seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
+        raise RuntimeError(f"import failed: {problems.read_text()[-2000:]}")
+    return seconds, peak, usage.ru_utime + usage.ru_stime
+
+
+def _peak(pid: int) -> float:
+    """MiB so far, 0 once it has ended. (``ru_maxrss`` counts the parent before the exec too.)"""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", text, re.MULTILINE)
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def _file(folder: Path, lines: int) -> Path:

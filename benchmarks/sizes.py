@@ -15,10 +15,10 @@ class Sizes:
     """Watched, in the large of the two sets; as many open invoices are in its books."""
     few_addresses: int
     segment_blocks: int
-    """Blocks that a round catches up."""
+    """Blocks that a round catches up, and once more with latency."""
     rounds: int
     web3_blocks: int
-    """web3 takes about 14 ms a block of 200 logs."""
+    """A round; web3 takes about 14 ms a block of 200 logs."""
     deposits: int
     """Recorded per database."""
     imported: int
@@ -32,9 +32,9 @@ FULL: Final = Sizes(
     name="full",
     addresses=1_000_000,
     few_addresses=1_000,
-    segment_blocks=500,
+    segment_blocks=400,
     rounds=10,
-    web3_blocks=200,
+    web3_blocks=40,
     deposits=10_000,
     imported=50_000,
     detection_blocks=100,
