@@ -44,7 +44,7 @@ async def readyz(world: World) -> tuple[int, dict[str, Any]]:
 async def catching_sigterm(world: World) -> bool:
     """Whether the process has a handler of its own (proc(5), SigCgt)."""
     assert world.process is not None
-    status = Path(f"/proc/{world.process.pid}/status").read_text()
+    status = Path(f"/proc/{world.process.pid}/status").read_text()  # noqa: ASYNC240 - a line of procfs
     (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
     return bool(int(caught, 16) & 1 << (signal.SIGTERM - 1))
 
