@@ -72,7 +72,7 @@ def operations_app(
     """``/livez``, ``/readyz`` and ``/metrics`` alone, as the gateway answers them."""
 
     async def livez(_request: web.Request) -> web.Response:
-        return web.json_response({"status": "alive"})
+        return web.json_response({"status": "ok"})
 
     async def readyz(_request: web.Request) -> web.Response:
         found = await readiness()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from gateway.deps import DEPS, Readiness
+
+TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""Prometheus' text format, as ``generate_latest`` writes it."""
 
 
 async def livez(_request: web.Request) -> web.Response:
@@ -35,7 +39,7 @@ def view_readiness(readiness: Readiness) -> dict[str, object]:
 async def metrics(request: web.Request) -> web.Response:
     """Prometheus exposition."""
     body = await request.app[DEPS].metrics_text()
-    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return web.Response(body=body, headers={"Content-Type": TEXT_FORMAT})
 
 
 def add_routes(app: web.Application) -> None:
