@@ -18,11 +18,12 @@ from ledger.payments import Recorded, record_sightings
 from ledger.rescans import Rescan, advance_rescan
 from ledger.store import Tx
 from watcher.checks import misplaced
+from watcher.doubts import Doubts, refused, settle_doubts
 from watcher.effects import House, Scan, hold, new_addresses
 from watcher.filters import LogFilter
 from watcher.linking import link
 from watcher.match import AddressSet, RowMatcher
-from watcher.reading import Doubts, Reading, refused, settle_doubts, to_sightings
+from watcher.reading import Reading, to_sightings
 
 BACKUP_EVERY: Final = 100
 """Blocks that become final between two second readings."""

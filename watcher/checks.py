@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from typing import Final
 
-from chain.bloom import admits
+from chain.bloom import admits, bloom_of
 from chain.model import BlockHeader, Log
 from watcher.filters import LogFilter
 
@@ -51,6 +51,18 @@ def not_in_bloom(headers: Sequence[BlockHeader], logs: Sequence[Log]) -> list[in
         grouped.setdefault(log.block_number, []).append(log)
     blooms: Mapping[int, bytes] = {header.number: header.logs_bloom for header in headers}
     return [number for number, found in grouped.items() if not admits(blooms[number], found)]
+
+
+def accounts_for(header: BlockHeader, everything: Sequence[Log]) -> bool:
+    """Whether these logs, asked for without a filter, explain every bit of the block's bloom.
+
+    Then none was left out, but for what others happen to hide: three bits an item of 2048.
+    A bloom may lack logs (system transactions), it cannot have more than the block.
+    """
+    bits = int.from_bytes(header.logs_bloom)
+    return bits & bloom_of(everything) == bits and all(
+        log.block_hash == header.hash for log in everything
+    )
 
 
 def evidence(logs_bloom: bytes, wanted: LogFilter) -> Evidence:

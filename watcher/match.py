@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from chain.codec import LogRow
+from chain.model import TRANSFER_TOPIC, Log
 from config.units import Address
 
 FEW: Final = 500
@@ -95,11 +96,12 @@ class RowMatcher:
     def __init__(self, addresses: AddressSet) -> None:
         self._addresses = addresses
         self._replies: list[list[LogRow]] = []
+        self._shown: list[Log] = []
 
     @property
     def read(self) -> int:
         """Logs seen."""
-        return sum(len(rows) for rows in self._replies)
+        return sum(len(rows) for rows in self._replies) + len(self._shown)
 
     def keep(self, rows: list[LogRow]) -> list[LogRow]:
         """The hook of :meth:`chain.client.ChainClient.transfer_logs`.
@@ -110,14 +112,21 @@ class RowMatcher:
         holds = self._addresses.holds
         return [row for row in rows if len(row.topics) >= 3 and holds(int(row.topics[2][-16:], 16))]
 
+    def take(self, logs: Iterable[Log]) -> list[Log]:
+        """Transfers to our addresses among all logs of a block."""
+        shown = [log for log in logs if len(log.topics) >= 3 and log.topics[0] == TRANSFER_TOPIC]
+        self._shown += shown
+        return [log for log in shown if log.topics[2] in self._addresses]
+
     def heights(self) -> set[int]:
         """Blocks that had any log at all in the replies."""
         return {int(text, 16) for rows in self._replies for text in {r.block_number for r in rows}}
 
     def any_to(self, addresses: Iterable[Address]) -> bool:
         """Whether a log seen so far is to one of these."""
-        wanted = {address.hex() for address in addresses}
-        return any(
+        known = list(addresses)
+        wanted, padded = {a.hex() for a in known}, {a.rjust(32, b"\0") for a in known}
+        return any(log.topics[2] in padded for log in self._shown) or any(
             len(row.topics) >= 3 and row.topics[2][-40:].lower() in wanted
             for rows in self._replies
             for row in rows

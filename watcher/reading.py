@@ -14,13 +14,10 @@ from typing import Final
 
 from chain.client import ChainClient
 from chain.model import BlockHeader, Log, Receipt
-from chain.rpc.errors import BadReply, RpcError
-from config.errors import BursarError
-from config.units import Hash32
 from ledger.cursors import BlockMark
 from ledger.payment_rules import Sighting
-from watcher.checks import misplaced, not_in_bloom, suspiciously_empty
 from watcher.decode import Transfer, decode_transfer, to_sighting
+from watcher.doubts import Doubts, refused, settle_doubts
 from watcher.filters import LogFilter
 from watcher.linking import link
 from watcher.match import AddressSet, RowMatcher
@@ -28,34 +25,6 @@ from watcher.plan import ReadBlocks, ReadRange
 
 _AT_ONCE: Final = 8
 """Requests by block hash in flight."""
-DOUBTS_BEFORE_BELIEVING: Final = 5
-"""Passes that an answer which its own bloom contradicts is refused for, before it is believed."""
-
-
-class IncompleteReply(BursarError):  # noqa: N818 - named for reading, as chain.rpc.errors
-    """A block's logs contradict its bloom: the pass is given up and read again."""
-
-    provider = ""
-
-
-def refused(client: ChainClient, what: str) -> BadReply:
-    """What a pinned provider said cannot be: its name goes with the error, and its score falls."""
-    error = BadReply(what, where=client.name)
-    error.provider = client.provider or ""
-    _distrust(client)
-    return error
-
-
-def incomplete(client: ChainClient, what: str) -> IncompleteReply:
-    """What a pinned provider left out."""
-    error = IncompleteReply(
-        what,
-        where=client.name,
-        remedy="it is read again; a second provider in rpc_urls would settle it at once",
-    )
-    error.provider = client.provider or ""
-    _distrust(client)
-    return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +42,6 @@ class Reading:
     sightings: tuple[Sighting, ...]
     matcher: RowMatcher
     asked: LogFilter
-
-
-class Doubts:
-    """How often a block's logs were refused; bounded, so that a wrong bloom cannot stop a chain."""
-
-    def __init__(self) -> None:
-        self._counts: dict[Hash32, int] = {}
-
-    def raise_for(self, header: BlockHeader) -> bool:
-        """Count one more doubt; ``False`` once the answer is to be believed."""
-        count = self._counts.get(header.hash, 0) + 1
-        if len(self._counts) > 1_000:
-            self._counts.clear()
-        self._counts[header.hash] = count
-        return count <= DOUBTS_BEFORE_BELIEVING
 
 
 async def read_step(
@@ -158,59 +112,6 @@ async def _logs_by_hash(
         )
         found += [log for answer in answers for log in answer]
     return found
-
-
-async def settle_doubts(
-    client: ChainClient,
-    headers: Sequence[BlockHeader],
-    logs: list[Log],
-    asked: LogFilter,
-    matcher: RowMatcher,
-    doubts: Doubts,
-) -> list[Log]:
-    """The logs, completed by another provider where the first answered *none* against the bloom.
-
-    :raises BadReply: logs that are not in these blocks.
-    :raises IncompleteReply: nobody could say what is missing; to be tried again.
-    """
-    wrong = misplaced(headers, logs)
-    if wrong is not None:
-        raise refused(client, wrong)
-    by_number: dict[int, BlockHeader] = {header.number: header for header in headers}
-    for number in not_in_bloom(headers, logs):
-        if doubts.raise_for(by_number[number]):
-            raise incomplete(client, f"block {number} has logs that its bloom does not admit")
-    for header in suspiciously_empty(headers, matcher.heights(), asked):
-        logs += await _second_answer(client, header, asked, matcher, doubts)
-    return sorted(logs, key=lambda log: (log.block_number, log.log_index))
-
-
-async def _second_answer(
-    client: ChainClient,
-    header: BlockHeader,
-    asked: LogFilter,
-    matcher: RowMatcher,
-    doubts: Doubts,
-) -> list[Log]:
-    """Logs of a block for which the pinned provider knows none."""
-    other = client.second()
-    before = matcher.read
-    logs: list[Log] = []
-    if other is not None:
-        try:
-            logs = await _logs_by_hash(other, [header], asked, matcher)
-        except RpcError:
-            other = None
-    if matcher.read > before:
-        _distrust(client)
-    elif other is None and doubts.raise_for(header):
-        raise incomplete(client, f"block {header.number} has no logs, but its bloom says otherwise")
-    return logs
-
-
-def _distrust(client: ChainClient) -> None:
-    if client.provider is not None:
-        client.doubt(client.provider)
 
 
 async def to_sightings(

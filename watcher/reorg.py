@@ -15,7 +15,7 @@ from chain.rpc.errors import NodeBehind, RpcError
 from config.units import Hash32
 from ledger.cursors import BlockMark, BlockRow
 from watcher.ancestor import Ancestor, FinalityViolation, Verdict, WalkOn, judge_link
-from watcher.reading import refused
+from watcher.doubts import refused
 
 _STEPS_BEFORE_LOOKING_DOWN: Final = 8
 """After these the final block itself is asked for: a deep walk is mostly a violation."""

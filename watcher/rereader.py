@@ -12,11 +12,11 @@ from ledger.leases import Lease
 from ledger.rescans import Rescan, backup_end, forget_backups, next_rescan, request_rescan
 from ledger.store import Ledger
 from watcher.again import Chunk, backup_due, commit_chunk, next_chunk, read_chunk
+from watcher.doubts import Doubts, IncompleteReply
 from watcher.effects import House, hold
 from watcher.filters import LogFilter
 from watcher.match import AddressSet
 from watcher.plan import ReadRange
-from watcher.reading import Doubts, IncompleteReply
 from watcher.report import Report
 from watcher.sizes import Sizes
 

@@ -27,6 +27,7 @@ from ledger.leases import check
 from ledger.payment_rows import PaymentPolicy
 from ledger.store import Ledger
 from watcher.ancestor import FinalityViolation
+from watcher.doubts import Doubts, IncompleteReply
 from watcher.effects import AddressesGrew, House, Pass, Scan, commit_pass, hold
 from watcher.filters import LogFilter, choose_filter
 from watcher.leader import Leader
@@ -35,7 +36,7 @@ from watcher.match import AddressSet
 from watcher.observer import SilentObserver, WatcherObserver
 from watcher.opinions import Opinions
 from watcher.plan import Nothing, ReadBlocks, ReadRange, next_step
-from watcher.reading import Doubts, Fork, IncompleteReply, Reading, read_step
+from watcher.reading import Fork, Reading, read_step
 from watcher.reorg import find_ancestor
 from watcher.report import Report
 from watcher.rereader import Rereader

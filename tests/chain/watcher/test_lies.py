@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from chain.anvil import Anvil, DevRpc
+from chain.erc20 import encode_transfer
 from chain.rpc.errors import BadReply, RpcError
 from config.errors import ConfigError
+from config.units import Address, Amount, Hash32, from_hex, to_hex
 from ledger.rescans import request_rescan
 from tests.chain.rpc.conftest import MakeClient
-from tests.chain.watcher.world import World, deploy_tokens
+from tests.chain.watcher.world import PAYER, World, deploy_tokens
 from tests.support.dev_chain import DevChain
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
 from watcher import opinions
@@ -70,6 +72,52 @@ async def test_f05_empty_logs__one_provider_for_a_while__refused_and_found(
     await world.agrees()
 
 
+async def test_f05_sweep__our_address_as_sender__no_false_alarm(world: World) -> None:
+    """Bloom: Transfer topic and deposit address; logs to the address: rightly none."""
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    await world.mine(3)
+    await world.follow()
+    out = await sweep(world, invoice.address)
+    result = await world.watcher.tick()
+    assert (result.outcome, await world.cursor()) == (Outcome.ADVANCED, (out, out - 2))
+    assert len(await world.payments()) == 1
+
+
+async def test_f05_sweep_block__payment_in_it_denied_by_filter__found_in_all_logs(
+    world: World, liar: FaultProxy, make_client: MakeClient
+) -> None:
+    """The filtered answer leaves a payment out; all logs of the block hold it."""
+    world.restart(make_client([liar.url]))
+    invoice = await world.invoice()
+    await world.follow()
+    liar.add(Fault(Kind.empty_logs, times=1))
+    await world.pay(invoice.address, 10_000_000)
+    await world.mine(3)
+    await world.follow()
+    assert await world.statuses() == ["confirmed"]
+    await world.agrees()
+
+
+async def sweep(world: World, owner: Address) -> int:
+    """Money goes from a deposit address to the payer; the block's number."""
+    await world.rpc.call("anvil_setBalance", to_hex(owner), hex(10**18))
+    await world.rpc.call("anvil_impersonateAccount", to_hex(owner))
+    sent = {
+        "from": to_hex(owner),
+        "to": to_hex(world.tokens["USDC"]),
+        "data": to_hex(encode_transfer(Address(from_hex(PAYER.address)), Amount(10_000_000))),
+    }
+    tx_hash = Hash32(from_hex(await world.rpc.call("eth_sendTransaction", sent)))
+    for _ in range(2_000):
+        receipt = await world.chain.receipt(tx_hash)
+        if receipt is not None:
+            return int(receipt.block_number)
+        await asyncio.sleep(0.002)
+    raise AssertionError("not mined")
+
+
 async def test_f05_empty_logs__always_from_one_of_two__second_provider_found_it(
     world: World, liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
 ) -> None:
@@ -119,7 +167,7 @@ async def test_f05_first_reading_missed__backup_scan_finds_it(
     world.restart(make_client([liar.url]))
     await world.follow()
     fault = liar.add(Fault(Kind.empty_logs))
-    monkeypatch.setattr("watcher.reading.suspiciously_empty", lambda *_: [])
+    monkeypatch.setattr("watcher.doubts.suspiciously_empty", lambda *_: [])
     invoice = await world.invoice()
     await world.pay(invoice.address, 10_000_000)
     await world.mine(3)

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from ledger.cursors import get_cursor
 from ledger.schema import blocks
 from tests.chain.watcher.world import World
+from watcher.doubts import IncompleteReply
 from watcher.effects import House
-from watcher.reading import IncompleteReply
 from watcher.status import Outcome
 from watcher.violation import clear_violation
 

@@ -11,7 +11,14 @@ from chain.codec import LogRow
 from chain.model import TRANSFER_TOPIC, BlockHeader, Log
 from config.units import MAX_AMOUNT, Address, BlockNumber, Hash32
 from tests.support.books import digest
-from watcher.checks import Evidence, evidence, misplaced, not_in_bloom, suspiciously_empty
+from watcher.checks import (
+    Evidence,
+    accounts_for,
+    evidence,
+    misplaced,
+    not_in_bloom,
+    suspiciously_empty,
+)
 from watcher.decode import decode_transfer
 from watcher.filters import LogFilter, choose_filter
 from watcher.match import AddressSet, RowMatcher
@@ -156,6 +163,16 @@ def test_f05_empty_answer__bloom_holds_the_transfer__suspicious() -> None:
     assert suspiciously_empty([full, empty], {5}, ours) == []
     assert suspiciously_empty([full, empty], set(), others) == []
     assert suspiciously_empty([full], set(), LogFilter(())) == []
+
+
+def test_f05_unfiltered_logs__explain_the_bloom_or_lack_some() -> None:
+    other = log(topics=(b"\x01" * 32,), log_index=4)
+    block = header(5, [log(), other])
+    assert accounts_for(block, [log(), other])
+    assert not accounts_for(block, [log()])
+    assert not accounts_for(block, [])
+    assert accounts_for(header(5, [log()]), [log(), other]), "a bloom may lack system logs"
+    assert not accounts_for(block, [log(block_hash=digest(9)), other])
 
 
 def test_evidence__crowded_bloom__says_maybe_only() -> None:
