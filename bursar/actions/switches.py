@@ -14,12 +14,14 @@ from bursar.roles import payment_policy, tolerance_of
 from config.errors import ConflictError
 from config.settings import Secrets, Settings
 from ledger import pauses
-from ledger.cursors import clear_halt, get_cursor
+from ledger.cursors import get_cursor
 from ledger.holds import close_holds, open_holds, release_hold
 from ledger.migrate import require_current
 from ledger.schema import audit_log
 from ledger.store import Tx
 from ledger.views import view_time
+from watcher.effects import House as Decided
+from watcher.violation import clear_violation
 
 ACTOR = "command line"
 
@@ -101,21 +103,36 @@ async def release(settings: Settings, secrets: Secrets, *, hold_id: str) -> None
     say(f"released: {hold.kind} {hold.object_id} ({hold.reason})")
 
 
-async def clear_chain(settings: Settings, secrets: Secrets, *, chain: str) -> None:
+async def clear_chain(
+    settings: Settings, secrets: Secrets, *, chain: str, to_block: int | None
+) -> None:
     """Go on after a finality violation, once an operator has looked.
 
-    :raises NotFoundError: no such chain; :raises ConflictError: it is not halted.
+    :param to_block: the last block that both histories share; ``None``: the chain was repaired.
+    :raises NotFoundError: no such chain.
+    :raises ConflictError: it is not halted, or chain and books don't share the block.
     """
     async with open_house(settings, secrets, chains=[chain]) as house:
         await require_current(house.ledger.engine)
-        async with house.ledger.transaction() as tx:
-            cursor = await get_cursor(tx, chain, lock=True)
-            if cursor is None or cursor.halted_reason is None:
-                raise ConflictError("is not halted", where=f"chain {chain}")
-            await clear_halt(tx, chain)
+        (configured,) = house.chain_settings()
+        async with house.ledger.reading() as tx:
+            cursor = await get_cursor(tx, chain)
+        if cursor is None or cursor.halted_reason is None:
+            raise ConflictError("is not halted", where=f"chain {chain}")
+        reason = cursor.halted_reason
+
+        async def note(tx: Tx, taken_back: int) -> None:
             await close_holds(tx, "chain", chain, "cleared by an operator")
-            await _record(tx, "clear", chain, {"reason": cursor.halted_reason})
-    say(f"cleared: {chain} (was halted: {cursor.halted_reason})")
+            detail = {"reason": reason, "to_block": to_block, "taken_back": taken_back}
+            await _record(tx, "clear", chain, detail)
+
+        decided_by = Decided(configured, payment_policy(house), tolerance_of(house))
+        count = await clear_violation(
+            house.ledger, house.chains[chain], decided_by, to_block, also=note
+        )
+    say(f"cleared: {chain} (was halted: {reason})")
+    if to_block is not None:
+        say(f"taken back above block {to_block}: {count} payments; it is read again from there")
 
 
 async def _record(tx: Tx, action: str, object_id: str, detail: dict[str, Any]) -> None:

@@ -73,8 +73,18 @@ def release(
 def clear(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the halted chain.")],
+    to_block: Annotated[
+        int | None,
+        typer.Option(
+            "--to-block",
+            metavar="N",
+            min=0,
+            help="Last block that the books and the chain share: everything above it is taken "
+            "back and read again. Without it: the chain was repaired.",
+        ),
+    ] = None,
 ) -> None:
     """Go on with a chain that was halted by a finality violation. Read the runbook first."""
     from bursar.actions.switches import clear_chain as action
 
-    invocation(ctx).run(lambda s, k: action(s, k, chain=name))
+    invocation(ctx).run(lambda s, k: action(s, k, chain=name, to_block=to_block))

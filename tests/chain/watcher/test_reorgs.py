@@ -7,8 +7,12 @@ import random
 import pytest
 import sqlalchemy as sa
 
+from bursar.actions.switches import clear_chain
+from config.errors import ConflictError
+from config.settings import Secrets, Settings, parse_settings
+from config.units import to_hex
 from ledger.cursors import get_cursor
-from ledger.schema import blocks
+from ledger.schema import audit_log, blocks
 from tests.chain.watcher.world import World
 from watcher.doubts import IncompleteReply
 from watcher.effects import House
@@ -163,6 +167,40 @@ async def test_f02_operator_names_the_fork__everything_above_taken_back(world: W
     assert "payment.reversed" in await world.event_types()
     assert world.watcher.status().ready
     await world.agrees()
+
+
+async def test_f02_command__fork_named__taken_back_and_noted(world: World) -> None:
+    await world.follow()
+    shared = await world.head()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    await world.mine(6)
+    await world.follow()
+    await world.reorg(7)
+    await world.mine()
+    assert (await world.follow())[-1].outcome is Outcome.HALTED
+    settings = settings_of(world)
+    with pytest.raises(ConflictError, match="no longer the one that was read"):
+        await clear_chain(settings, Secrets(), chain="anvil", to_block=await world.head())
+    # Two blocks too high, where no block of the range was kept: nothing is left standing there.
+    named = shared + 2
+    await clear_chain(settings, Secrets(), chain="anvil", to_block=named)
+    await world.follow()
+    assert (await world.status(invoice), await world.statuses()) == ("new", ["reversed"])
+    async with world.ledger.reading() as tx:
+        noted = (await tx.conn.execute(sa.select(audit_log))).one()
+    assert (noted.action, noted.object_id) == ("clear", "anvil")
+    assert (noted.detail["to_block"], noted.detail["taken_back"]) == (named, 1)
+
+
+def settings_of(world: World) -> Settings:
+    chain = world.settings.model_dump(include={"name", "chain_id", "rpc_urls"})
+    tokens = [
+        {**token.model_dump(), "address": to_hex(token.address)} for token in world.settings.tokens
+    ]
+    url = world.ledger.engine.url.render_as_string(hide_password=False)
+    wanted = {**chain, "rpc_urls": [world.url], "finality": {"confirmations": 3}, "tokens": tokens}
+    return parse_settings({"database": {"url": url}, "chains": [wanted]})
 
 
 async def test_f02_chain_repaired__cleared_without_a_block__goes_on(world: World) -> None:
