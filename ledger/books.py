@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import sqlalchemy as sa
 
+from ledger.bulk import insert_rows, select_in, update_rows
 from ledger.postings import (
     AccountKind,
     AccountRef,
@@ -30,6 +31,7 @@ _ZERO: Final = {
     "credits_pending": 0,
     "credits_posted": 0,
 }
+_KEYS: Final = sa.select(transfers.c.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +56,26 @@ class _Pending:
     amount: int
 
 
-async def post(tx: Tx, postings: Sequence[Posting]) -> int:
+async def post(tx: Tx, postings: Sequence[Posting], *, fresh: bool = False) -> int:
     """Write postings and the totals that follow from them; returns how many were new.
 
     A posting whose key exists is left out: running a transaction again changes
     nothing. Zero amounts are left out too. A resolution's pending transfer must
     have been written by an earlier call.
 
+    :param fresh: the keys are new by construction, so that no look for them is needed;
+        were one not, the unique constraint would refuse the whole transaction.
     :raises InsufficientFundsError: a guarded account would be drawn below zero;
         the caller's transaction must not be committed.
     """
     wanted = [p for p in postings if isinstance(p, Resolution) or p.amount > 0]
     if not wanted:
         return 0
-    known = await _known_keys(tx, [p.key for p in wanted])
-    fresh = [p for p in wanted if p.key not in known]
-    if not fresh:
+    known = set() if fresh else await _known_keys(tx, [p.key for p in wanted])
+    new = [p for p in wanted if p.key not in known]
+    if not new:
         return 0
-    rows = await _resolved(tx, fresh)
+    rows = await _resolved(tx, new)
     refs = {ref for row in rows for ref in (row.debit, row.credit)}
     ids, totals = await _locked_accounts(tx, refs)
     for row in rows:
@@ -86,9 +90,7 @@ async def post(tx: Tx, postings: Sequence[Posting]) -> int:
 async def _known_keys(tx: Tx, keys: Sequence[str]) -> set[str]:
     assert len(set(keys)) == len(keys), "two postings of one call share a key"
     found: set[str] = set()
-    for part in chunked(keys):
-        query = sa.select(transfers.c.key).where(transfers.c.key.in_(part))
-        found.update((await tx.conn.execute(query)).scalars())
+    found.update(row["key"] for row in await select_in(tx, _KEYS, transfers.c.key, keys))
     return found
 
 
@@ -197,8 +199,9 @@ async def _select_accounts(tx: Tx, refs: set[AccountRef]) -> dict[AccountRef, tu
 async def _write(
     tx: Tx, rows: Sequence[_Row], ids: dict[AccountRef, int], totals: dict[AccountRef, Totals]
 ) -> None:
-    await tx.conn.execute(
-        transfers.insert(),
+    await insert_rows(
+        tx,
+        transfers,
         [
             {
                 "key": row.key,
@@ -214,15 +217,8 @@ async def _write(
             for row in rows
         ],
     )
-    await tx.conn.execute(
-        accounts.update()
-        .where(accounts.c.id == sa.bindparam("account_id"))
-        .values({name: sa.bindparam(f"new_{name}") for name in _ZERO}),
-        [
-            {"account_id": ids[ref], **{f"new_{n}": getattr(totals[ref], n) for n in _ZERO}}
-            for ref in ids
-        ],
-    )
+    changed = [{"id": ids[ref], **{n: getattr(totals[ref], n) for n in _ZERO}} for ref in ids]
+    await update_rows(tx, accounts, changed, tuple(_ZERO))
 
 
 async def totals_of(tx: Tx, refs: Iterable[AccountRef]) -> dict[AccountRef, Totals]:

@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from config.catalogue import Token
 from config.units import Address
+from ledger.bulk import insert_rows, select_in, update_rows
+from ledger.driver import fetch
 from ledger.invoice_state import (
     InvoiceFacts,
     InvoiceVerdict,
@@ -29,13 +31,21 @@ from ledger.schema import (
     payments,
     payouts,
 )
-from ledger.sql import as_row, chunked, insert_ignore
+from ledger.sql import chunked, insert_ignore
 from ledger.states import PaymentStatus, check_transition
 from ledger.store import Tx
 from ledger.views import Row, view_invoice
 
 Derive = Callable[[int, int], Sequence[Address]]
 """(first index, count) → deposit addresses; from the xpub alone."""
+
+_INVOICES: Final = sa.select(invoices)
+_LOCKED: Final = sa.select(invoices).order_by(invoices.c.id).with_for_update()
+_OPTIONS: Final = sa.select(invoice_options)
+# Ids of one commit share their time, so that they do not say which of them came first.
+_PAYMENTS: Final = sa.select(payments).order_by(
+    payments.c.detected_at, payments.c.block_number, payments.c.log_index
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +98,15 @@ async def create_invoices(
     assert len(addresses) == len(specs)
     watch_from = await _watch_from(tx)
     ids = [tx.new_id("inv") for _ in specs]
-    await tx.conn.execute(
-        invoices.insert(),
-        [
-            _invoice_row(tx, merchant_id, i, spec, a)
-            for i, spec, a in zip(ids, specs, addresses, strict=True)
-        ],
-    )
-    await tx.conn.execute(
-        deposit_addresses.insert(),
+    rows = [
+        _invoice_row(tx, merchant_id, i, spec, a)
+        for i, spec, a in zip(ids, specs, addresses, strict=True)
+    ]
+    offered = {i: _option_rows(i, spec) for i, spec in zip(ids, specs, strict=True)}
+    await insert_rows(tx, invoices, rows)
+    await insert_rows(
+        tx,
+        deposit_addresses,
         [
             {
                 "derivation_index": first + offset,
@@ -108,23 +118,23 @@ async def create_invoices(
             for offset, (invoice_id, deposit) in enumerate(zip(ids, addresses, strict=True))
         ],
     )
-    await tx.conn.execute(
-        invoice_options.insert(),
-        [
-            {
-                "invoice_id": invoice_id,
-                "chain": token.chain,
-                "token": token.symbol,
-                "amount": token.from_micros(spec.amount),
-                "position": position,
-            }
-            for invoice_id, spec in zip(ids, specs, strict=True)
-            for position, token in enumerate(spec.options)
-        ],
-    )
-    views = await load_views(tx, ids)
+    await insert_rows(tx, invoice_options, [option for i in ids for option in offered[i]])
+    views = _views(tx, rows, _Around(offered, {}, {}, {}))
     await emit(tx, [NewEvent(merchant_id, "invoice.created", i, views[i]) for i in ids])
     return ids
+
+
+def _option_rows(invoice_id: str, spec: InvoiceSpec) -> list[Row]:
+    return [
+        {
+            "invoice_id": invoice_id,
+            "chain": token.chain,
+            "token": token.symbol,
+            "amount": token.from_micros(spec.amount),
+            "position": position,
+        }
+        for position, token in enumerate(spec.options)
+    ]
 
 
 def _invoice_row(
@@ -203,32 +213,30 @@ async def refresh_invoices(tx: Tx, ids: Collection[str], tolerance: Tolerance) -
 
 
 async def _refresh(tx: Tx, ids: Sequence[str], tolerance: Tolerance) -> None:
-    query = sa.select(invoices).where(invoices.c.id.in_(ids)).order_by(invoices.c.id)
-    rows = [as_row(row) for row in await tx.conn.execute(query.with_for_update())]
+    rows = await select_in(tx, _LOCKED, invoices.c.id, ids)
+    # After the invoices' locks, so that no payment committed until then is left out.
     paid = await _payments_of(tx, ids)
     changed: list[tuple[Row, InvoiceVerdict]] = []
+    after: list[Row] = []
     for row in rows:
         verdict = evaluate(_facts(row, tolerance), [_fact(p) for p in paid[row["id"]]], tx.now)
-        if (verdict.status, list(verdict.exceptions)) != (row["status"], row["exceptions"]):
+        exceptions = list(verdict.exceptions)
+        status = verdict.status.value
+        if (status, exceptions) != (row["status"], row["exceptions"]):
             check_transition("invoices", row["status"], verdict.status)
             changed.append((row, verdict))
-    await tx.conn.execute(invoices.update().where(invoices.c.id.in_(ids)).values(updated_at=tx.now))
+        after.append({**row, "status": status, "exceptions": exceptions, "updated_at": tx.now})
+    await update_rows(tx, invoices, after, ("status", "exceptions", "updated_at"))
     if not changed:
         return
-    await tx.conn.execute(
-        invoices.update()
-        .where(invoices.c.id == sa.bindparam("invoice_id"))
-        .values(status=sa.bindparam("new_status"), exceptions=sa.bindparam("new_exceptions")),
-        [
-            {
-                "invoice_id": row["id"],
-                "new_status": verdict.status.value,
-                "new_exceptions": list(verdict.exceptions),
-            }
-            for row, verdict in changed
-        ],
+    ids = [row["id"] for row, _ in changed]
+    around = _Around(
+        await _options_of(tx, ids),
+        paid,
+        await _payout_statuses(tx, [p for i in ids for p in paid[i]]),
+        await cursor_blocks(tx),
     )
-    views = await load_views(tx, [row["id"] for row, _ in changed])
+    views = _views(tx, [row for row in after if row["id"] in set(ids)], around)
     await emit(tx, [e for row, v in changed for e in _events(row, v, views[row["id"]])])
 
 
@@ -263,37 +271,50 @@ def _fact(row: Row) -> PaymentFacts:
 
 async def _payments_of(tx: Tx, ids: Sequence[str]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = defaultdict(list)
-    # Ids of one commit share their time, so that they do not say which of them came first.
-    oldest_first = (payments.c.detected_at, payments.c.block_number, payments.c.log_index)
-    query = sa.select(payments).where(payments.c.invoice_id.in_(ids)).order_by(*oldest_first)
-    for row in await tx.conn.execute(query):
-        found[row.invoice_id].append(as_row(row))
+    for row in await select_in(tx, _PAYMENTS, payments.c.invoice_id, ids):
+        found[row["invoice_id"]].append(row)
+    return found
+
+
+async def _options_of(tx: Tx, ids: Sequence[str]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in await select_in(tx, _OPTIONS, invoice_options.c.invoice_id, ids):
+        found[row["invoice_id"]].append(row)
     return found
 
 
 async def load_views(tx: Tx, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Invoices as their GET gives them, by id; unknown ids are left out."""
-    views: dict[str, dict[str, Any]] = {}
-    cursors = await cursor_blocks(tx)
-    for part in chunked(ids):
-        rows = await tx.conn.execute(sa.select(invoices).where(invoices.c.id.in_(part)))
-        paid = await _payments_of(tx, part)
-        offered: dict[str, list[Row]] = defaultdict(list)
-        query = sa.select(invoice_options).where(invoice_options.c.invoice_id.in_(part))
-        for option in await tx.conn.execute(query):
-            offered[option.invoice_id].append(as_row(option))
-        statuses = await _payout_statuses(tx, [p for ps in paid.values() for p in ps])
-        for row in rows:
-            views[row.id] = view_invoice(
-                as_row(row),
-                options=offered[row.id],
-                payments=paid[row.id],
-                payout_statuses=statuses,
-                cursors=cursors,
-                catalogue=tx.catalogue,
-                public_url=tx.public_url,
-            )
-    return views
+    rows = await select_in(tx, _INVOICES, invoices.c.id, ids)
+    paid = await _payments_of(tx, ids)
+    offered = await _options_of(tx, ids)
+    statuses = await _payout_statuses(tx, [p for ps in paid.values() for p in ps])
+    return _views(tx, rows, _Around(offered, paid, statuses, await cursor_blocks(tx)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What invoices are shown with, by invoice id, payout id and chain."""
+
+    options: Mapping[str, Sequence[Row]]
+    payments: Mapping[str, Sequence[Row]]
+    payout_statuses: Mapping[str, str]
+    cursors: Mapping[str, int]
+
+
+def _views(tx: Tx, rows: Sequence[Row], around: _Around) -> dict[str, dict[str, Any]]:
+    return {
+        row["id"]: view_invoice(
+            row,
+            options=around.options.get(row["id"], ()),
+            payments=around.payments.get(row["id"], ()),
+            payout_statuses=around.payout_statuses,
+            cursors=around.cursors,
+            catalogue=tx.catalogue,
+            public_url=tx.public_url,
+        )
+        for row in rows
+    }
 
 
 async def _payout_statuses(tx: Tx, rows: Sequence[Row]) -> dict[str, str]:
@@ -306,5 +327,5 @@ async def _payout_statuses(tx: Tx, rows: Sequence[Row]) -> dict[str, str]:
 
 async def cursor_blocks(tx: Tx) -> dict[str, int]:
     """Newest processed block by chain."""
-    query = sa.select(chain_cursors.c.chain, chain_cursors.c.cursor_block)
-    return {row.chain: row.cursor_block for row in await tx.conn.execute(query)}
+    rows = await fetch(tx, "SELECT chain, cursor_block FROM chain_cursors", ())
+    return {row[0]: row[1] for row in rows}

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from ledger.bulk import insert_rows, select_in
 from ledger.schema import events, webhook_deliveries, webhook_endpoints
-from ledger.sql import chunked
 from ledger.store import Tx
 
 EVENT_TYPES: Final = (
@@ -45,6 +45,14 @@ EVENT_TYPES: Final = (
 BY_REQUEST_ONLY: Final = frozenset({"payment.ignored"})
 """Types that an endpoint gets only if it names them: dust must not become a flood."""
 
+_ENDPOINTS: Final = sa.select(
+    webhook_endpoints.c.id, webhook_endpoints.c.merchant_id, webhook_endpoints.c.events
+).where(
+    webhook_endpoints.c.status == sa.bindparam("enabled"),
+    webhook_endpoints.c.deleted_at.is_(None),
+)
+_NUMBERS: Final = sa.select(events.c.id, events.c.seq)
+
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
@@ -73,7 +81,7 @@ async def emit(tx: Tx, new: Sequence[NewEvent]) -> None:
         }
         for event in new
     ]
-    await tx.conn.execute(events.insert(), rows)
+    await insert_rows(tx, events, rows)
     if not endpoints:
         return
     wanted = [row for row in rows if row["merchant_id"] in endpoints]
@@ -92,8 +100,7 @@ async def emit(tx: Tx, new: Sequence[NewEvent]) -> None:
         for endpoint_id, types in endpoints[str(row["merchant_id"])]
         if wants(types, str(row["type"]))
     ]
-    if deliveries:
-        await tx.conn.execute(webhook_deliveries.insert(), deliveries)
+    await insert_rows(tx, webhook_deliveries, deliveries)
 
 
 def wants(types: frozenset[str] | None, event_type: str) -> bool:
@@ -105,21 +112,13 @@ def wants(types: frozenset[str] | None, event_type: str) -> bool:
 async def _endpoints(
     tx: Tx, merchant_ids: Sequence[str]
 ) -> dict[str, list[tuple[str, frozenset[str] | None]]]:
-    table = webhook_endpoints
     found: dict[str, list[tuple[str, frozenset[str] | None]]] = defaultdict(list)
-    for part in chunked(merchant_ids):
-        query = sa.select(table.c.id, table.c.merchant_id, table.c.events).where(
-            table.c.merchant_id.in_(part), table.c.status == "enabled", table.c.deleted_at.is_(None)
-        )
-        for row in await tx.conn.execute(query):
-            types = None if row.events is None else frozenset(row.events)
-            found[row.merchant_id].append((row.id, types))
+    merchant = webhook_endpoints.c.merchant_id
+    for row in await select_in(tx, _ENDPOINTS, merchant, merchant_ids, {"enabled": "enabled"}):
+        types = None if row["events"] is None else frozenset(row["events"])
+        found[row["merchant_id"]].append((row["id"], types))
     return dict(found)
 
 
 async def _numbers(tx: Tx, ids: Sequence[str]) -> dict[str, int]:
-    numbers: dict[str, int] = {}
-    for part in chunked(ids):
-        query = sa.select(events.c.id, events.c.seq).where(events.c.id.in_(part))
-        numbers.update((row.id, row.seq) for row in await tx.conn.execute(query))
-    return numbers
+    return {row["id"]: row["seq"] for row in await select_in(tx, _NUMBERS, events.c.id, ids)}

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import sqlalchemy as sa
-
+from ledger.bulk import update_rows
 from ledger.invoices import cursor_blocks
 from ledger.outbox import NewEvent, emit
 from ledger.postings import AccountKind, AccountRef, Transfer
@@ -35,12 +34,7 @@ class PaymentPolicy:
 
 async def update_payments(tx: Tx, rows: Sequence[Row], columns: Sequence[str]) -> None:
     """Write these columns of these rows, by payment id."""
-    await tx.conn.execute(
-        payments.update()
-        .where(payments.c.id == sa.bindparam("payment_id"))
-        .values({name: sa.bindparam(f"new_{name}") for name in columns}),
-        [{"payment_id": r["id"], **{f"new_{n}": r[n] for n in columns}} for r in rows],
-    )
+    await update_rows(tx, payments, rows, columns)
 
 
 async def tell_payments(tx: Tx, rows: Sequence[Row]) -> None:

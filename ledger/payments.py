@@ -23,6 +23,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from ledger.books import post
+from ledger.bulk import insert_rows, select_in
 from ledger.held import hold_payments
 from ledger.invoices import Touched
 from ledger.payment_rows import PaymentPolicy, credit_of, tell_payments, update_payments
@@ -35,13 +36,31 @@ from ledger.schema import (
     payments,
     sightings,
 )
-from ledger.sql import as_row, chunked, insert_ignore, upsert
+from ledger.sql import as_row, chunked, upsert
 from ledger.states import PaymentStatus
 from ledger.store import Tx
 from ledger.views import Row
 
 IGNORED_CAP: Final = 100
 """Ignored logs kept one by one per address and reason; beyond it only counted (f23)."""
+
+
+_OWNERS: Final = sa.select(
+    deposit_addresses.c.address,
+    invoices.c.id,
+    invoices.c.merchant_id,
+    invoices.c.currency,
+    invoices.c.monitor_until,
+).join(invoices, invoices.c.id == deposit_addresses.c.invoice_id)
+_OFFERED: Final = sa.select(
+    invoice_options.c.invoice_id, invoice_options.c.chain, invoice_options.c.token
+)
+_KNOWN: Final = (
+    sa.select(payments)
+    .where(payments.c.chain == sa.bindparam("chain"))
+    .order_by(payments.c.variant)
+    .with_for_update()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,27 +152,11 @@ def _as_row(sighting: Sighting) -> Row:
 async def _owners(
     tx: Tx, recipients: Collection[bytes], policy: PaymentPolicy
 ) -> dict[bytes, _Owner]:
-    rows: list[Row] = []
-    for part in chunked(sorted(recipients)):
-        query = (
-            sa.select(
-                deposit_addresses.c.address,
-                invoices.c.id,
-                invoices.c.merchant_id,
-                invoices.c.currency,
-                invoices.c.monitor_until,
-            )
-            .join(invoices, invoices.c.id == deposit_addresses.c.invoice_id)
-            .where(deposit_addresses.c.address.in_(part))
-        )
-        rows.extend(as_row(row) for row in await tx.conn.execute(query))
+    rows = await select_in(tx, _OWNERS, deposit_addresses.c.address, sorted(recipients))
     offered: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for ids in chunked([row["id"] for row in rows]):
-        query = sa.select(
-            invoice_options.c.invoice_id, invoice_options.c.chain, invoice_options.c.token
-        ).where(invoice_options.c.invoice_id.in_(ids))
-        for option in await tx.conn.execute(query):
-            offered[option.invoice_id].add((option.chain, option.token))
+    ids = [row["id"] for row in rows]
+    for option in await select_in(tx, _OFFERED, invoice_options.c.invoice_id, ids):
+        offered[option["invoice_id"]].add((option["chain"], option["token"]))
     return {
         row["address"]: _Owner(
             row["id"],
@@ -167,16 +170,16 @@ async def _owners(
 
 
 async def _known(tx: Tx, found: Sequence[Sighting]) -> dict[tuple[str, bytes, int], list[Row]]:
+    hashes: dict[str, set[bytes]] = defaultdict(set)
+    for sighting in found:
+        hashes[sighting.chain].add(sighting.tx_hash)
     known: dict[tuple[str, bytes, int], list[Row]] = defaultdict(list)
-    for part in chunked(sorted({s.tx_hash for s in found})):
-        query = (
-            sa.select(payments)
-            .where(payments.c.tx_hash.in_(part))
-            .order_by(payments.c.variant)
-            .with_for_update()
-        )
-        for row in await tx.conn.execute(query):
-            known[(row.chain, row.tx_hash, row.ordinal)].append(as_row(row))
+    for chain, wanted in sorted(hashes.items()):
+        # With its chain, so that the index on what identifies a payment finds it.
+        for row in await select_in(
+            tx, _KNOWN, payments.c.tx_hash, sorted(wanted), {"chain": chain}
+        ):
+            known[(chain, row["tx_hash"], row["ordinal"])].append(row)
     return known
 
 
@@ -215,9 +218,10 @@ async def _insert(
     if not fresh:
         return []
     rows: list[Row] = [_payment_row(tx, s, o, v, variant) for s, o, v, variant in fresh]
-    await tx.conn.execute(payments.insert(), rows)
+    await insert_rows(tx, payments, rows)
     await _sight(tx, [(row["id"], s) for row, (s, _, _, _) in zip(rows, fresh, strict=True)])
-    await post(tx, [credit_of(row) for row in rows if row["status"] != PaymentStatus.IGNORED])
+    booked = [credit_of(row) for row in rows if row["status"] != PaymentStatus.IGNORED]
+    await post(tx, booked, fresh=True)  # their keys hold ids drawn just now
     await hold_payments(tx, [row for row in rows if row["held"]])
     touched.add({row["invoice_id"] for row in rows})
     await tell_payments(tx, rows)
@@ -270,7 +274,7 @@ async def _sight(tx: Tx, seen: Sequence[tuple[str, Sighting]]) -> None:
         }
         for payment_id, s in seen
     ]
-    await insert_ignore(tx, sightings, rows)
+    await insert_rows(tx, sightings, rows, ignore=True)
 
 
 async def _resume(tx: Tx, resumed: Sequence[tuple[Row, Sighting]], touched: Touched) -> list[Row]:

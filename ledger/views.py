@@ -7,12 +7,13 @@ carries exactly what a GET would have answered.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from config.catalogue import Catalogue, Token
 from config.money import FIAT_DECIMALS, format_amount
 from config.units import checksum, to_hex
+from ledger.times import utc_text
 
 Row = Mapping[str, Any]
 SEEN: Final = ("detected", "confirming", "confirmed")
@@ -20,7 +21,7 @@ SEEN: Final = ("detected", "confirming", "confirmed")
 
 def view_time(value: datetime | None) -> str | None:
     """RFC 3339, UTC, microseconds."""
-    return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if value is None else utc_text(value)
 
 
 def confirmations(payment: Row, cursor_block: int | None) -> int:

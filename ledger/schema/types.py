@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from ledger.times import utc_text
+
 AMOUNT_DIGITS: Final = 78
 """Decimal digits of 2**256 - 1."""
 
@@ -60,19 +62,15 @@ class UtcTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
             return None
-        if value.tzinfo is None:
-            raise TypeError("a naive datetime has no place in the books")
-        value = value.astimezone(UTC)
-        if dialect.name == "postgresql":
-            return value
-        return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        text = utc_text(value)
+        return value.astimezone(UTC) if dialect.name == "postgresql" else text
 
     def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         if isinstance(value, datetime):
             return value.astimezone(UTC)
-        return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+        return datetime.fromisoformat(value)
 
 
 BIG_ID: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
