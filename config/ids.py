@@ -15,6 +15,8 @@ from config.clock import Entropy
 
 PREFIXES: Final = ("inv", "pay", "po", "mer", "evt", "we", "pd", "key", "hold", "run", "ref", "del")
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+_SHIFTS: Final = range(120, -1, -10)
 _SHAPE: Final = re.compile(r"(?:" + "|".join(PREFIXES) + r")_[0-9a-hjkmnp-tv-z]{26}")
 
 
@@ -22,8 +24,7 @@ def new_id(prefix: str, now: datetime, entropy: Entropy) -> str:
     """A fresh id; ``prefix`` is one of :data:`PREFIXES`, ``now`` aware UTC."""
     assert prefix in PREFIXES, prefix
     number = (int(now.timestamp() * 1000) << 80) | int.from_bytes(entropy.token_bytes(10), "big")
-    digits = [_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5)]
-    return f"{prefix}_{''.join(digits)}"
+    return f"{prefix}_" + "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])
 
 
 def is_id(text: str, prefix: str) -> bool:

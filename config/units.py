@@ -8,9 +8,10 @@ Amounts are integers in base units; no float exists anywhere on their path.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NewType
 
-from eth_utils.address import is_checksum_address, to_checksum_address
+from sha3 import keccak_256
 
 Address = NewType("Address", bytes)
 """20 raw bytes."""
@@ -39,14 +40,20 @@ def parse_address(text: str) -> Address:
         raise ValueError(f"{text!r} is not an address (0x and 40 hexadecimal digits)")
     digits = text[2:]
     mixed = digits != digits.lower() and digits != digits.upper()
-    if mixed and not is_checksum_address(text):
+    if mixed and checksum(bytes.fromhex(digits)) != text:
         raise ValueError(f"{text} fails its EIP-55 checksum: a digit or a letter's case is wrong")
     return Address(bytes.fromhex(digits))
 
 
+@lru_cache(maxsize=8192)
 def checksum(address: bytes) -> str:
-    """20 bytes to EIP-55 text."""
-    return str(to_checksum_address(address))
+    """20 bytes to EIP-55 text: a letter is a capital where the digest has a digit of 8 or more."""
+    if len(address) != 20:
+        raise ValueError(f"an address has 20 bytes, not {len(address)}")
+    digits = address.hex()
+    digest = keccak_256(digits.encode()).hexdigest()
+    pairs = zip(digits, digest, strict=False)  # the digest is longer
+    return "0x" + "".join([c.upper() if d > "7" else c for c, d in pairs])
 
 
 def to_hex(data: bytes) -> str:

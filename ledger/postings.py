@@ -21,7 +21,7 @@ Accounts of a (chain, token)::
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -126,13 +126,13 @@ Posting = Transfer | Resolution
 def debited(totals: Totals, kind: TransferKind, amount: int) -> Totals:
     """Totals of the debit account after a transfer of this kind."""
     pending, posted = _moved(totals.debits_pending, totals.debits_posted, kind, amount)
-    return replace(totals, debits_pending=pending, debits_posted=posted)
+    return Totals(pending, posted, totals.credits_pending, totals.credits_posted)
 
 
 def credited(totals: Totals, kind: TransferKind, amount: int) -> Totals:
     """Totals of the credit account after a transfer of this kind."""
     pending, posted = _moved(totals.credits_pending, totals.credits_posted, kind, amount)
-    return replace(totals, credits_pending=pending, credits_posted=posted)
+    return Totals(totals.debits_pending, totals.debits_posted, pending, posted)
 
 
 def _moved(pending: int, posted: int, kind: TransferKind, amount: int) -> tuple[int, int]:
