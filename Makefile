@@ -24,13 +24,13 @@ setup:  ## .venv and node_modules, as the lock files say (does nothing when they
 	@scripts/setup.sh
 
 setup-tests: setup
-	@scripts/setup.sh --browser
+	@scripts/setup.sh --test-tools
 
 demo: setup  ## the whole product on this machine, once round
 	@$(BIN)/bursar demo --once
 
 test: setup-tests  ## every test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@PATH="$(CURDIR)/.tools/usr/bin:$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 bench: setup  ## benchmarks: a table, and benchmarks/results.json
 	@$(BIN)/python -m benchmarks
@@ -60,4 +60,4 @@ clean:  ## caches and build products
 	@find . \( -name node_modules -o -name .venv -o -name .git \) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
 
 distclean: clean  ## .venv and node_modules too
-	@rm -rf .venv node_modules
+	@rm -rf .venv .tools node_modules

@@ -118,6 +118,23 @@ setup_browser() { # never fails the set-up: without a browser, its tests say why
   fi
 }
 
+setup_promtool() { # unpacked, not installed: the package would start a server
+  if command -v promtool >/dev/null || [ -x .tools/usr/bin/promtool ]; then
+    return
+  fi
+  if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+    say "no promtool: tests of the alert rules will be skipped (Debian: apt-get install prometheus)."
+    return
+  fi
+  say "fetching promtool for the tests of metrics and alert rules"
+  mkdir -p .tools
+  if ! (cd .tools && { apt-get download -qq prometheus || { apt-get update -qq &&
+    apt-get download -qq prometheus; }; } && dpkg-deb -x prometheus_*.deb . &&
+    rm -f prometheus_*.deb) >/dev/null 2>&1; then
+    say "promtool could not be fetched: tests of the alert rules will be skipped."
+  fi
+}
+
 case "${1:-}" in
   "")
     python=$(find_python)
@@ -125,6 +142,9 @@ case "${1:-}" in
     setup_python
     setup_node
     ;;
-  --browser) setup_browser ;;
+  --test-tools)
+    setup_browser
+    setup_promtool
+    ;;
   *) fail "unknown argument $1" ;;
 esac
