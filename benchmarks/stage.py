@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Final
 
 from benchmarks.replay.chain import CHAIN_ID, USDC, XPUB
 from bursar.compose import House, open_house
+from bursar.heads import HeadListener
 from config.catalogue import Catalogue
 from config.chains import ChainSettings
 from config.clock import SystemClock, SystemEntropy
@@ -73,11 +75,18 @@ async def open_stage(
     *,
     observer: WatcherObserver | None = None,
     settings: Settings | None = None,
+    listen: bool = False,
 ) -> AsyncIterator[Stage]:
-    """Everything as ``bursar run --role watcher`` puts it together, without its supervisor."""
+    """Everything as ``bursar run --role watcher`` puts it together, without its supervisor.
+
+    :param listen: open a socket for new heads too.
+    """
     settings = settings or settings_for(database, rpc_url)
     async with open_house(settings, Secrets()) as house:
         chain = settings.chains[0]
+        listener = HeadListener(
+            chain, house.outside.sockets, clock=house.clock, entropy=house.entropy
+        )
         watcher = ChainWatcher(
             chain,
             client=house.chains[chain.name],
@@ -86,8 +95,16 @@ async def open_stage(
             tolerance=Tolerance(),
             clock=house.clock,
             observer=observer,
+            heads=listener.signal if listen else None,
         )
-        yield Stage(house, watcher)
+        stop = asyncio.Event()
+        listening = asyncio.create_task(listener.run(stop)) if listen else None
+        try:
+            yield Stage(house, watcher)
+        finally:
+            stop.set()
+            if listening is not None:
+                await listening
 
 
 def open_ledger(url: str) -> Ledger:

@@ -18,6 +18,7 @@ from chain.client import ChainClient
 from chain.rpc.observer import RpcObserver
 from chain.rpc.pool import RpcPool
 from chain.rpc.transport import AiohttpTransport, Transport
+from chain.sockets import AiohttpSockets, Sockets
 from config.catalogue import Catalogue
 from config.chains import ChainSettings
 from config.clock import Clock, Entropy, SystemClock, SystemEntropy
@@ -37,6 +38,14 @@ async def http_transport() -> AsyncIterator[Transport]:
         yield AiohttpTransport(session)
 
 
+@asynccontextmanager
+async def web_sockets() -> AsyncIterator[Sockets]:
+    """Sockets on which providers announce new heads."""
+    timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        yield AiohttpSockets(session)
+
+
 @dataclass(frozen=True)
 class Outside:
     """The world outside the process."""
@@ -44,6 +53,7 @@ class Outside:
     clock: Clock = field(default_factory=SystemClock)
     entropy: Entropy = field(default_factory=SystemEntropy)
     transport: Callable[[], AbstractAsyncContextManager[Transport]] = http_transport
+    sockets: Callable[[], AbstractAsyncContextManager[Sockets]] = web_sockets
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from aiohttp import web
 from bursar.addresses import OwnAddresses, own_addresses
 from bursar.auditing import ChainAudit
 from bursar.compose import House
+from bursar.heads import HeadListener
 from bursar.metrics.families import Families
 from bursar.metrics.paying import SettlementMetrics
 from bursar.metrics.serving import HttpMetrics
@@ -80,6 +81,7 @@ class Roles:
         self.watchers: dict[str, ChainWatcher] = {}
         self.settlements: dict[str, ChainSettlement] = {}
         self._audits: dict[str, ChainAudit] = {}
+        self._listeners: dict[str, HeadListener] = {}
 
     @classmethod
     async def prepare(cls, house: House, role: Role, families: Families) -> Roles:
@@ -109,6 +111,14 @@ class Roles:
     def _prepare_watchers(self) -> None:
         observer = WatcherMetrics(self._families)
         for chain in self._house.chain_settings():
+            if chain.head_urls:
+                self._listeners[chain.name] = HeadListener(
+                    chain,
+                    self._house.outside.sockets,
+                    clock=self._house.clock,
+                    entropy=self._house.entropy,
+                )
+            listener = self._listeners.get(chain.name)
             self.watchers[chain.name] = ChainWatcher(
                 chain,
                 client=self._house.chains[chain.name],
@@ -118,6 +128,7 @@ class Roles:
                 clock=self._house.clock,
                 observer=observer,
                 lease_owner=self._owner,
+                heads=None if listener is None else listener.signal,
             )
 
     def _prepare_settlement(self, ring: KeyRing) -> None:
@@ -185,6 +196,8 @@ class Roles:
             yield Task("expiry", self._expire)
         for name, watcher in self.watchers.items():
             yield Task(f"watcher:{name}", watcher.run, name)
+        for name, listener in self._listeners.items():
+            yield Task(f"heads:{name}", listener.run, name)
         if self._role in WITH_SIGNERS:
             yield Task("runs", payout_runs(self._house).run)
         for name, audit in self._audits.items():

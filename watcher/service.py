@@ -15,6 +15,7 @@ import asyncio
 from typing import Final
 
 from chain.client import ChainClient
+from chain.heads import HeadSignal
 from chain.rpc.errors import BadReply, RpcError
 from config.chains import ChainSettings
 from config.clock import Clock
@@ -56,6 +57,7 @@ class ChainWatcher:
     """Follows one chain; see the module.
 
     :param lease_owner: names this process start among several on one database; ``None``: alone.
+    :param heads: wakes the watcher before its poll interval is over; ``None``: it polls.
     :param few_addresses: up to here payments are asked for by address.
     """
 
@@ -70,12 +72,14 @@ class ChainWatcher:
         clock: Clock,
         observer: WatcherObserver | None = None,
         lease_owner: str | None = None,
+        heads: HeadSignal | None = None,
         few_addresses: int | None = None,
     ) -> None:
         self._chain = chain
         self._client = client
         self._ledger = ledger
         self._clock = clock
+        self._heads = heads
         self._house = House(chain, policy, tolerance)
         self._addresses = AddressSet() if few_addresses is None else AddressSet(few_addresses)
         self._known_index = -1
@@ -110,11 +114,19 @@ class ChainWatcher:
                 self._report.failed(error)
                 self._leader.lost()
             if not more:
-                await wait(self._clock, self._chain.poll_interval.total_seconds(), stop)
+                await self._rest(stop)
         try:
             await self._leader.resign()
         except DatabaseError as error:
             self._report.failed(error)  # the lease runs out by itself
+
+    async def _rest(self, stop: asyncio.Event) -> None:
+        """Until the next poll, or until a node says that there is a new block."""
+        seconds = self._chain.poll_interval.total_seconds()
+        if self._heads is None:
+            await wait(self._clock, seconds, stop)
+        else:
+            await self._heads.wait(seconds, stop)
 
     async def tick(self) -> TickResult:
         """One bounded step.
