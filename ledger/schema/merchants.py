@@ -53,9 +53,7 @@ idempotency_keys: Final = sa.Table(
     sa.Column("scope", sa.Text(), primary_key=True, comment="merchant id, or 'admin'"),
     sa.Column("key", sa.Text(), primary_key=True),
     sa.Column("request_hash", sa.LargeBinary(32), nullable=False),
-    number(
-        "attempt", comment="raised when taken over: only the last may finish"
-    ),
+    number("attempt", comment="raised when taken over: only the last may finish"),
     number("status_code", nullable=True, comment="NULL: still in flight"),
     text("response", nullable=True),
     moment("created_at", comment="of the last attempt"),
