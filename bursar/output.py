@@ -87,3 +87,19 @@ class _Bar:
 
     def advance(self, count: int) -> None:
         self._step(count)
+
+
+class JsonLines:
+    """A JSON array on stdout, written element by element, a line each."""
+
+    def __init__(self) -> None:
+        self._lead = "["
+
+    def add(self, value: object) -> None:
+        """One more element."""
+        sys.stdout.write(f"{self._lead}\n{json.dumps(value)}")
+        self._lead = ","
+
+    def end(self) -> None:
+        """Close the array."""
+        sys.stdout.write("[]\n" if self._lead == "[" else "\n]\n")

@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from bursar.compose import House, open_house
-from bursar.output import progress, say, say_json
+from bursar.output import JsonLines, progress, say
 from config.errors import InvalidInputError, NotFoundError
 from config.settings import Secrets, Settings
-from config.units import checksum
+from config.units import Address, checksum
 from gateway.invoicing import InvoiceRules, parse_invoice_request
 from ledger.invoices import InvoiceSpec, create_invoices
 from ledger.migrate import require_current
-from ledger.schema import invoices, merchants
-from ledger.sql import chunked
+from ledger.schema import merchants
 from wallets.derivation import DepositDeriver
 from wallets.keyring import deposit_xpub
 
@@ -50,28 +50,38 @@ async def import_file(
     async with open_house(settings, secrets, chains=[]) as house:
         await require_current(house.ledger.engine)
         owner = await _merchant(house, merchant)
-        specs = list(_parsed(house, file))
-        opened: list[tuple[str, str]] = []
-        with progress("opening invoices", len(specs)) as bar:
-            for part in chunked(specs, BATCH):
-                rows = await _open(house, owner, part, deriver)
-                if not as_json:
-                    for invoice_id, address in rows:
+        # Read twice, held never: a million lines take the memory of one batch.
+        count = sum(1 for _ in _parsed(house, file))
+        lines = JsonLines() if as_json else None
+        with progress("opening invoices", count) as bar:
+            for specs in _batches(_parsed(house, file)):
+                for invoice_id, address in await _open(house, owner, specs, deriver):
+                    if lines is None:
                         say(f"{invoice_id} {address}")
-                opened += rows
-                bar.advance(len(part))
-    if as_json:
-        say_json([{"id": invoice_id, "address": address} for invoice_id, address in opened])
+                    else:
+                        lines.add({"id": invoice_id, "address": address})
+                bar.advance(len(specs))
+        if lines is not None:
+            lines.end()
+
+
+def _batches(specs: Iterator[InvoiceSpec]) -> Iterator[list[InvoiceSpec]]:
+    while batch := list(islice(specs, BATCH)):
+        yield batch
 
 
 async def _open(
     house: House, merchant: str, specs: Sequence[InvoiceSpec], deriver: DepositDeriver
 ) -> list[tuple[str, str]]:
+    derived: list[Address] = []
+
+    def derive(first: int, count: int) -> list[Address]:
+        derived.extend(deriver.addresses(first, count))
+        return derived
+
     async with house.ledger.transaction() as tx:
-        ids = await create_invoices(tx, merchant, specs, deriver.addresses)
-        query = sa.select(invoices.c.id, invoices.c.address).where(invoices.c.id.in_(ids))
-        addresses = {row.id: row.address for row in await tx.conn.execute(query)}
-    return [(invoice_id, checksum(addresses[invoice_id])) for invoice_id in ids]
+        ids = await create_invoices(tx, merchant, specs, derive)
+    return [(i, checksum(address)) for i, address in zip(ids, derived, strict=True)]
 
 
 async def _merchant(house: House, wanted: str | None) -> str:
