@@ -35,6 +35,7 @@ _SHAPES: Final = (
                    r"[A-Za-z0-9_-]{20,}"),
         rf"\g<base>{MASK}",
     ),
+    (re.compile(r"\bbk_[A-Za-z0-9_-]{20,}"), MASK),
     (re.compile(r"\bwhsec_[A-Za-z0-9+/=_-]+"), MASK),
     (re.compile(r"\bxprv[1-9A-HJ-NP-Za-km-z]{20,}"), MASK),
     (re.compile(r"(?i)\b(?P<scheme>bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\g<scheme> {MASK}"),

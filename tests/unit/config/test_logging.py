@@ -115,6 +115,7 @@ def test_log__secrets_by_every_way_in__none_comes_out(form: Any) -> None:
     ("text", "secret"),
     [
         ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "MfKQ"),
+        ("bk_yl_IejzFGumqQnfNtd_iHXW-RV2elIrjL3kaS3L_eQo", "IejzF"),
         ("https://user:pw12@host/x", "pw12"),
         ("https://eth.example/v3/0123456789abcdef0123456789abcdef failed", "89abcdef"),
         ("https://eth.example/?apikey=0123456789abcdef0123", "89abcdef"),
