@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from functools import lru_cache
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
-from ledger.bulk import insert_rows, select_in, update_rows
+from ledger.bulk import Insert, Update, execute, select_in, write_all
 from ledger.postings import (
     AccountKind,
     AccountRef,
@@ -31,6 +32,7 @@ _ZERO: Final = {
     "credits_pending": 0,
     "credits_posted": 0,
 }
+_NAMES: Final = ("kind", "chain", "token", "merchant_id")
 _KEYS: Final = sa.select(transfers.c.key)
 
 
@@ -180,27 +182,29 @@ async def _locked_accounts(
 async def _select_accounts(tx: Tx, refs: set[AccountRef]) -> dict[AccountRef, tuple[int, Totals]]:
     found: dict[AccountRef, tuple[int, Totals]] = {}
     ordered = sorted(refs, key=lambda ref: (ref.kind, ref.chain, ref.token, ref.merchant_id))
-    for part in chunked(ordered, 200):
-        query = (
-            sa.select(accounts)
-            .where(_matching(part))
-            .order_by(accounts.c.kind, accounts.c.chain, accounts.c.token, accounts.c.merchant_id)
-            .with_for_update()
-        )
-        for row in await tx.conn.execute(query):
-            ref = _ref(row.kind, row.chain, row.token, row.merchant_id)
-            totals = Totals(
-                row.debits_pending, row.debits_posted, row.credits_pending, row.credits_posted
-            )
-            found[ref] = (row.id, totals)
+    for part in chunked(ordered, 50):
+        params = {f"{name}_{i}": getattr(r, name) for i, r in enumerate(part) for name in _NAMES}
+        for row in await execute(tx, _locking(len(part)), **params):
+            ref = _ref(*(row[name] for name in _NAMES))
+            found[ref] = (row["id"], Totals(*(row[name] for name in _ZERO)))
     return found
+
+
+@lru_cache(maxsize=64)
+def _locking(count: int) -> sa.Select[Any]:
+    """So many accounts by identity, locked in its order."""
+    identity = [accounts.c[name] for name in _NAMES]
+    wanted = [
+        [sa.bindparam(f"{name}_{i}", type_=sa.Text()) for name in _NAMES] for i in range(count)
+    ]
+    each = [sa.and_(*(c == v for c, v in zip(identity, values, strict=True))) for values in wanted]
+    return sa.select(accounts).where(sa.or_(*each)).order_by(*identity).with_for_update()
 
 
 async def _write(
     tx: Tx, rows: Sequence[_Row], ids: dict[AccountRef, int], totals: dict[AccountRef, Totals]
 ) -> None:
-    await insert_rows(
-        tx,
+    entered = Insert(
         transfers,
         [
             {
@@ -218,7 +222,7 @@ async def _write(
         ],
     )
     changed = [{"id": ids[ref], **{n: getattr(totals[ref], n) for n in _ZERO}} for ref in ids]
-    await update_rows(tx, accounts, changed, tuple(_ZERO))
+    await write_all(tx, [entered, Update(accounts, changed, tuple(_ZERO))])
 
 
 async def totals_of(tx: Tx, refs: Iterable[AccountRef]) -> dict[AccountRef, Totals]:

@@ -7,18 +7,48 @@ found again, and ``executemany``, which is one hop to its thread.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from ledger.codec import array_type, decoder, encoded
-from ledger.driver import fetch, run
+from ledger.codec import Convert, array_type, decoder, encoded, encoder
+from ledger.driver import Rows, Step, fetch_all, run_all
 from ledger.sql import chunked
 from ledger.store import Tx
 
 Values = Mapping[str, Any]
+Executable = sa.Select[Any] | ReturningUpdate[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Rows of ``query`` whose ``column`` is one of ``keys``; all of them without a column.
+
+    :param query: a module's constant, since its compiled form is kept; plain columns under
+        names of their own. Its order holds within a chunk of 500 keys.
+    :param params: the query's own bound parameters.
+    """
+
+    query: Executable
+    column: sa.Column[Any] | None = None
+    keys: Sequence[Any] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def read_all(tx: Tx, reads: Sequence[Read]) -> list[list[dict[str, Any]]]:
+    """The rows of each, as dictionaries; one after another, so that a lock comes first."""
+    wanted = [(n, *step) for n, read in enumerate(reads) for step in _steps(tx.dialect, read)]
+    found: list[list[dict[str, Any]]] = [[] for _ in reads]
+    if wanted:
+        answers = await fetch_all(tx, [(plan.sql, values) for _, plan, values in wanted])
+        for (n, plan, _), rows in zip(wanted, answers, strict=True):
+            found[n] += _made(plan, rows)
+    return found
 
 
 async def select_in(
@@ -28,29 +58,54 @@ async def select_in(
     keys: Sequence[Any],
     params: Values | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of ``query`` whose ``column`` is one of ``keys``, as dictionaries.
+    """One :class:`Read`."""
+    return (await read_all(tx, [Read(query, column, keys, params or {})]))[0]
 
-    :param query: a module's constant, since its compiled form is kept; plain
-        columns under names of their own. Its order holds within a chunk of 500 keys.
-    :param params: bound parameters of the query.
-    """
-    found: list[dict[str, Any]] = []
-    for part in chunked(keys):
-        sql, order, names, converts = _compiled(query, column, tx.dialect, _padded(len(part)))
-        given = dict(params or {})
-        if tx.dialect == "sqlite":
-            padded = [*part, *[part[-1]] * (_padded(len(part)) - len(part))]
-            given.update((f"key_{i}", key) for i, key in enumerate(padded))
-        else:
-            given["keys"] = list(part)
-        rows = await fetch(tx, sql, [given[name] for name in order])
-        for row in rows:
-            made = dict(zip(names, row, strict=True))
-            for name, convert in converts:
-                if made[name] is not None:
-                    made[name] = convert(made[name])
-            found.append(made)
-    return found
+
+async def execute(tx: Tx, statement: Executable, **params: Any) -> list[dict[str, Any]]:
+    """One statement, a module's constant, with what it returns."""
+    return (await read_all(tx, [Read(statement, params=params)]))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A compiled statement; ``given``: its parameters in order, and what they must become."""
+
+    sql: str
+    given: tuple[tuple[str, Convert | None], ...]
+    names: tuple[str, ...]
+    converts: tuple[tuple[str, Convert], ...]
+
+
+def _steps(dialect: str, read: Read) -> Iterator[tuple[_Plan, list[Any]]]:
+    if read.column is None:
+        plan = _compiled(read.query, None, dialect, 0)
+        yield plan, _values(plan, read.params)
+        return
+    for part in chunked(read.keys):
+        count = _padded(len(part)) if dialect == "sqlite" else 0
+        plan = _compiled(read.query, read.column, dialect, count)
+        keys: dict[str, Any] = {"keys": list(part)}
+        if dialect == "sqlite":
+            padded = [*part, *[part[-1]] * (count - len(part))]
+            keys = {f"key_{i}": key for i, key in enumerate(padded)}
+        yield plan, _values(plan, {**read.params, **keys})
+
+
+def _values(plan: _Plan, params: Values) -> list[Any]:
+    return [
+        params[name] if convert is None or params[name] is None else convert(params[name])
+        for name, convert in plan.given
+    ]
+
+
+def _made(plan: _Plan, rows: Rows) -> list[dict[str, Any]]:
+    made = [dict(zip(plan.names, row, strict=True)) for row in rows]
+    for name, convert in plan.converts:
+        for row in made:
+            if row[name] is not None:
+                row[name] = convert(row[name])
+    return made
 
 
 def _padded(count: int) -> int:
@@ -58,69 +113,89 @@ def _padded(count: int) -> int:
 
 
 @lru_cache(maxsize=256)
-def _compiled(
-    query: sa.Select[Any], column: sa.Column[Any], dialect: str, count: int
-) -> tuple[str, list[str], list[str], list[tuple[str, Any]]]:
-    """SQL, its parameters in order, the columns' names, and what to do to which of them."""
-    if dialect == "sqlite":
-        whole = query.where(column.in_([sa.bindparam(f"key_{i}") for i in range(count)]))
-        compiled = whole.compile(dialect=_qmark())
-    else:
-        array = sa.bindparam("keys", type_=sa.ARRAY(column.type))
-        whole = query.where(column == sa.func.any(array))
-        compiled = whole.compile(dialect=_asyncpg())
-    assert compiled.positiontup is not None
-    columns = list(query.selected_columns)
-    converts = [(c.name, decoder(_plain(c), dialect)) for c in columns]
-    return (
-        str(compiled),
-        list(compiled.positiontup),
-        [c.name for c in columns],
-        [(name, convert) for name, convert in converts if convert is not None],
+def _compiled(query: Executable, column: sa.Column[Any] | None, dialect: str, count: int) -> _Plan:
+    whole = query
+    if column is not None:
+        assert isinstance(whole, sa.Select)
+        if dialect == "sqlite":
+            keys = [sa.bindparam(f"key_{i}", type_=column.type) for i in range(count)]
+            whole = whole.where(column.in_(keys))
+        else:
+            array = sa.bindparam("keys", type_=sa.ARRAY(column.type))
+            whole = whole.where(column == sa.func.any(array))
+    compiled = whole.compile(dialect=_dialect(dialect))
+    assert isinstance(compiled, SQLCompiler)
+    types = {name: bind.type for name, bind in compiled.binds.items()}
+    columns = [*getattr(query, "selected_columns", ()), *getattr(query, "_returning", ())]
+    converts = ((c.name, decoder(c.type, dialect)) for c in columns)
+    return _Plan(
+        sql=str(compiled),
+        given=tuple((n, encoder(types[n], dialect)) for n in compiled.positiontup or ()),
+        names=tuple(c.name for c in columns),
+        converts=tuple((name, convert) for name, convert in converts if convert is not None),
     )
 
 
-def _plain(column: Any) -> sa.Column[Any]:
-    assert isinstance(column, sa.Column)
-    return column
+def _dialect(name: str) -> sa.Dialect:
+    driver = "sqlite+aiosqlite" if name == "sqlite" else "postgresql+asyncpg"
+    made: sa.Dialect = sa.make_url(f"{driver}://").get_dialect()()
+    return made
 
 
-def _qmark() -> sa.Dialect:
-    return sa.make_url("sqlite+aiosqlite://").get_dialect()()
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Rows that all have the keys of the first, in this order.
+
+    :param ignore: leave rows that a unique constraint already knows as they are.
+    """
+
+    table: sa.Table
+    rows: Sequence[Values]
+    ignore: bool = False
 
 
-def _asyncpg() -> sa.Dialect:
-    return sa.make_url("postgresql+asyncpg://").get_dialect()()
+@dataclass(frozen=True, slots=True)
+class Update:
+    """These columns of these rows, found by ``key``, each row once."""
+
+    table: sa.Table
+    rows: Sequence[Values]
+    columns: Sequence[str]
+    key: str = "id"
+
+
+async def write_all(tx: Tx, writes: Sequence[Insert | Update]) -> None:
+    """One after another; without rows, nothing."""
+    steps = [_step(tx.dialect, write) for write in writes if write.rows]
+    if steps:
+        await run_all(tx, steps)
 
 
 async def insert_rows(
     tx: Tx, table: sa.Table, rows: Sequence[Values], *, ignore: bool = False
 ) -> None:
-    """Insert rows that all have the keys of the first, in this order.
-
-    :param ignore: leave rows that a unique constraint already knows as they are.
-    """
-    if not rows:
-        return
-    names = tuple(rows[0])
-    sql = _insert(table, names, tx.dialect, ignore)
-    await run(tx, sql, _arguments(tx, [table.c[n] for n in names], rows))
+    """One :class:`Insert`."""
+    await write_all(tx, [Insert(table, rows, ignore)])
 
 
 async def update_rows(
-    tx: Tx, table: sa.Table, rows: Sequence[Values], columns: Sequence[str], *, key: str = "id"
+    tx: Tx, table: sa.Table, rows: Sequence[Values], columns: Sequence[str]
 ) -> None:
-    """Write these columns of these rows; found by ``key``, each row once."""
-    if not rows:
-        return
-    sql = _update(table, tuple(columns), key, tx.dialect)
-    await run(tx, sql, _arguments(tx, [table.c[n] for n in (*columns, key)], rows))
+    """One :class:`Update` by id."""
+    await write_all(tx, [Update(table, rows, columns)])
 
 
-def _arguments(tx: Tx, columns: Sequence[sa.Column[Any]], rows: Sequence[Values]) -> list[Any]:
-    """Per row for SQLite, per column for PostgreSQL."""
-    by_column = [encoded(c, tx.dialect, [row[c.name] for row in rows]) for c in columns]
-    return list(zip(*by_column, strict=True)) if tx.dialect == "sqlite" else by_column
+def _step(dialect: str, write: Insert | Update) -> Step:
+    """Values per row for SQLite, per column for PostgreSQL."""
+    if isinstance(write, Insert):
+        names = tuple(write.rows[0])
+        sql = _insert(write.table, names, dialect, write.ignore)
+    else:
+        names = (*write.columns, write.key)
+        sql = _update(write.table, tuple(write.columns), write.key, dialect)
+    types = [(name, write.table.c[name].type) for name in names]
+    columns = [encoded(kind, dialect, [row[name] for row in write.rows]) for name, kind in types]
+    return sql, list(zip(*columns, strict=True)) if dialect == "sqlite" else columns
 
 
 @lru_cache(maxsize=64)
@@ -129,7 +204,7 @@ def _insert(table: sa.Table, names: tuple[str, ...], dialect: str, ignore: bool)
     conflict = " ON CONFLICT DO NOTHING" if ignore else ""
     if dialect == "sqlite":
         return f"{into} VALUES ({', '.join('?' * len(names))}){conflict}"
-    types = [array_type(table.c[name]) for name in names]
+    types = [array_type(table.c[name].type) for name in names]
     values = ", ".join(f"v.c{i}{cast}" for i, (_, cast) in enumerate(types))
     return f"{into} SELECT {values} FROM {_unnest([array for array, _ in types])}{conflict}"  # noqa: S608
 
@@ -139,7 +214,7 @@ def _update(table: sa.Table, names: tuple[str, ...], key: str, dialect: str) -> 
     if dialect == "sqlite":
         changes = ", ".join(f"{_quoted(name)} = ?" for name in names)
         return f"UPDATE {table.name} SET {changes} WHERE {_quoted(key)} = ?"  # noqa: S608
-    types = [array_type(table.c[name]) for name in (*names, key)]
+    types = [array_type(table.c[name].type) for name in (*names, key)]
     changes = ", ".join(f"{_quoted(n)} = v.c{i}{types[i][1]}" for i, n in enumerate(names))
     given = _unnest([array for array, _ in types])
     found = f"t.{_quoted(key)} = v.c{len(names)}"

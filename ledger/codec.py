@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
 
 from ledger.schema.types import AmountColumn, UtcTime
 from ledger.times import utc_text
@@ -56,36 +57,36 @@ def _aware(value: datetime) -> datetime:
 
 
 @lru_cache(maxsize=512)
-def encoder(column: sa.Column[Any], dialect: str) -> Convert | None:
+def encoder(kind: TypeEngine[Any], dialect: str) -> Convert | None:
     """What a value must become before the driver takes it; ``None``: nothing."""
     sqlite = dialect == "sqlite"
-    if isinstance(column.type, AmountColumn):
+    if isinstance(kind, AmountColumn):
         return _digits if sqlite else _number
-    if isinstance(column.type, UtcTime):
+    if isinstance(kind, UtcTime):
         return utc_text if sqlite else _aware
-    return encode_json if isinstance(column.type, sa.JSON) else None
+    return encode_json if isinstance(kind, sa.JSON) else None
 
 
 @lru_cache(maxsize=512)
-def decoder(column: sa.Column[Any], dialect: str) -> Convert | None:
+def decoder(kind: TypeEngine[Any], dialect: str) -> Convert | None:
     """What a value read must become; ``None``: nothing.
 
     SQLAlchemy has taught asyncpg to read JSON when it opened the connection.
     """
-    if isinstance(column.type, AmountColumn):
+    if isinstance(kind, AmountColumn):
         return int
     if dialect == "postgresql":
         return None
-    if isinstance(column.type, UtcTime):
+    if isinstance(kind, UtcTime):
         return datetime.fromisoformat
-    if isinstance(column.type, sa.JSON):
+    if isinstance(kind, sa.JSON):
         return json.loads
-    return bool if isinstance(column.type, sa.Boolean) else None
+    return bool if isinstance(kind, sa.Boolean) else None
 
 
-def encoded(column: sa.Column[Any], dialect: str, values: Sequence[Any]) -> Sequence[Any]:
+def encoded(kind: TypeEngine[Any], dialect: str, values: Sequence[Any]) -> Sequence[Any]:
     """A column's values for the driver."""
-    convert = encoder(column, dialect)
+    convert = encoder(kind, dialect)
     if convert is None:
         return values
     first = values[0]
@@ -96,6 +97,6 @@ def encoded(column: sa.Column[Any], dialect: str, values: Sequence[Any]) -> Sequ
 
 
 @lru_cache(maxsize=512)
-def array_type(column: sa.Column[Any]) -> tuple[str, str]:
+def array_type(wanted: TypeEngine[Any]) -> tuple[str, str]:
     """PostgreSQL: the array to send a column in, and the cast from its elements, if any."""
-    return next((sent for kind, sent in _ARRAYS if isinstance(column.type, kind)), ("text[]", ""))
+    return next((sent for kind, sent in _ARRAYS if isinstance(wanted, kind)), ("text[]", ""))

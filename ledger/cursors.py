@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from config.errors import ConflictError
 from config.units import BlockNumber, Hash32
+from ledger.bulk import execute
 from ledger.invoices import Touched
 from ledger.payment_moves import PaymentMove, move_payments, payments_above
 from ledger.payment_rows import PaymentPolicy
@@ -23,6 +24,28 @@ from ledger.schema import blocks, chain_cursors
 from ledger.sql import chunked, upsert
 from ledger.states import PaymentStatus
 from ledger.store import Tx
+
+_CURSOR: Final = sa.select(chain_cursors).where(chain_cursors.c.chain == sa.bindparam("of_chain"))
+_LOCKED: Final = _CURSOR.with_for_update()
+_ADVANCE: Final = (
+    chain_cursors.update()
+    .where(
+        chain_cursors.c.chain == sa.bindparam("of_chain"),
+        chain_cursors.c.cursor_block == sa.bindparam("expected_block"),
+        chain_cursors.c.cursor_hash == sa.bindparam("expected_hash"),
+        chain_cursors.c.final_block <= sa.bindparam("final"),
+        chain_cursors.c.halted_reason.is_(None),
+    )
+    .values(
+        cursor_block=sa.bindparam("top"),
+        cursor_hash=sa.bindparam("top_hash"),
+        cursor_time=sa.bindparam("top_time"),
+        final_block=sa.bindparam("now_final"),
+        final_hash=sa.bindparam("now_final_hash"),
+        updated_at=sa.bindparam("now"),
+    )
+    .returning(chain_cursors.c.chain)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +81,18 @@ class Cursor:
 
 async def get_cursor(tx: Tx, chain: str, *, lock: bool = False) -> Cursor | None:
     """The chain's cursor, or ``None`` before its first block."""
-    query = sa.select(chain_cursors).where(chain_cursors.c.chain == chain)
-    row = (await tx.conn.execute(query.with_for_update() if lock else query)).one_or_none()
-    if row is None:
+    rows = await execute(tx, _LOCKED if lock else _CURSOR, of_chain=chain)
+    if not rows:
         return None
+    row = rows[0]
     return Cursor(
-        chain=row.chain,
-        chain_id=row.chain_id,
-        start_block=row.start_block,
-        cursor=BlockMark(row.cursor_block, row.cursor_hash),
-        cursor_time=row.cursor_time,
-        final=BlockMark(row.final_block, row.final_hash),
-        halted_reason=row.halted_reason,
+        chain=row["chain"],
+        chain_id=row["chain_id"],
+        start_block=row["start_block"],
+        cursor=BlockMark(row["cursor_block"], row["cursor_hash"]),
+        cursor_time=row["cursor_time"],
+        final=BlockMark(row["final_block"], row["final_hash"]),
+        halted_reason=row["halted_reason"],
     )
 
 
@@ -113,25 +136,21 @@ async def advance_cursor(
     :raises ConflictError: somebody else moved the cursor, or the chain is halted.
     """
     await store_blocks(tx, chain, new_blocks)
-    result = await tx.conn.execute(
-        chain_cursors.update()
-        .where(
-            chain_cursors.c.chain == chain,
-            chain_cursors.c.cursor_block == expected.number,
-            chain_cursors.c.cursor_hash == expected.hash,
-            chain_cursors.c.final_block <= final.number,
-            chain_cursors.c.halted_reason.is_(None),
-        )
-        .values(
-            cursor_block=top.number,
-            cursor_hash=top.hash,
-            cursor_time=top.timestamp,
-            final_block=final.number,
-            final_hash=final.hash,
-            updated_at=tx.now,
-        )
+    moved = await execute(
+        tx,
+        _ADVANCE,
+        of_chain=chain,
+        expected_block=expected.number,
+        expected_hash=expected.hash,
+        final=final.number,
+        top=top.number,
+        top_hash=top.hash,
+        top_time=top.timestamp,
+        now_final=final.number,
+        now_final_hash=final.hash,
+        now=tx.now,
     )
-    if result.rowcount != 1:
+    if not moved:
         raise ConflictError(f"the cursor of {chain} is no longer at block {expected.number}")
 
 

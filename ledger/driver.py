@@ -12,38 +12,70 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, Final
 
 import asyncpg
 import sqlalchemy as sa
 
 from ledger.store import Tx
 
-_FOREIGN = (sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+_FOREIGN: Final = (sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 
-async def fetch(tx: Tx, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
-    """Rows as the driver gives them; ``values`` as the driver takes them, by position."""
+Step = tuple[str, Sequence[Any]]
+"""SQL, and its values by position as the driver takes them."""
+Rows = Sequence[Sequence[Any]]
+
+
+async def fetch_all(tx: Tx, steps: Sequence[Step]) -> list[Rows]:
+    """The rows of each statement, as the driver gives them; on SQLite with one hop for all."""
     driver = await _driver(tx)
-    with _translated(sql):
+    with _translated(steps):
         if tx.dialect == "sqlite":
-            rows: Sequence[Sequence[Any]] = await driver.execute_fetchall(sql, values)
-        else:
-            rows = await driver.fetch(sql, *values)
-    return rows
+            found: list[Rows] = await driver._execute(_fetch_here, driver, steps)
+            return found
+        return [await driver.fetch(sql, *values) for sql, values in steps]
 
 
-async def run(tx: Tx, sql: str, values: Sequence[Any]) -> None:
-    """A statement without an answer.
+async def run_all(tx: Tx, steps: Sequence[Step]) -> None:
+    """Statements without an answer.
 
-    SQLite: once per row of ``values``; PostgreSQL: once, ``values`` are its arrays.
+    SQLite: each once per row of its values; PostgreSQL: once, its values are arrays.
     """
     driver = await _driver(tx)
-    with _translated(sql):
+    with _translated(steps):
         if tx.dialect == "sqlite":
-            await driver.executemany(sql, values)
-        else:
+            await driver._execute(_run_here, driver, steps)
+            return
+        for sql, values in steps:
             await driver.fetch(sql, *values)
+
+
+def _fetch_here(driver: Any, steps: Sequence[Step]) -> list[Rows]:
+    """In aiosqlite's thread; what its own methods do one by one, each with a hop of its own."""
+    db: sqlite3.Connection = driver._conn
+    return [db.execute(sql, values).fetchall() for sql, values in steps]
+
+
+def _run_here(driver: Any, steps: Sequence[Step]) -> None:
+    db: sqlite3.Connection = driver._conn
+    for sql, values in steps:
+        db.executemany(sql, values)
+
+
+async def prefer_indexes(tx: Tx) -> None:
+    """Until this transaction ends, do not plan to read a table from end to end.
+
+    PostgreSQL keeps a session's plans, those of foreign keys too. One made while the table was
+    empty reads it whole, and goes on doing so until autovacuum looks at the table, a minute
+    into a catch-up that may have written it full by then.
+    """
+    if tx.dialect == "postgresql":
+        driver = await _driver(tx)
+        with _translated([("SET LOCAL", ())]):
+            # Where a table has no index for a query its price now looks enormous: compiling
+            # such a plan would take a hundred times as long as running it.
+            await driver.execute("SET LOCAL enable_seqscan = off; SET LOCAL jit = off")
 
 
 async def _driver(tx: Tx) -> Any:
@@ -58,15 +90,11 @@ async def _driver(tx: Tx) -> Any:
 
 
 @contextmanager
-def _translated(sql: str) -> Iterator[None]:
+def _translated(steps: Sequence[Step]) -> Iterator[None]:
     """What callers know from SQLAlchemy."""
     try:
         yield
     except _FOREIGN as error:
-        _raise(sql, error)
-
-
-def _raise(sql: str, error: Exception) -> NoReturn:
-    broken = (sqlite3.IntegrityError, asyncpg.IntegrityConstraintViolationError)
-    kind = sa.exc.IntegrityError if isinstance(error, broken) else sa.exc.OperationalError
-    raise kind(sql, None, error) from error
+        broken = (sqlite3.IntegrityError, asyncpg.IntegrityConstraintViolationError)
+        kind = sa.exc.IntegrityError if isinstance(error, broken) else sa.exc.OperationalError
+        raise kind("; ".join(sql for sql, _ in steps), None, error) from error

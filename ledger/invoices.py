@@ -12,8 +12,7 @@ import sqlalchemy as sa
 
 from config.catalogue import Token
 from config.units import Address
-from ledger.bulk import insert_rows, select_in, update_rows
-from ledger.driver import fetch
+from ledger.bulk import Insert, Read, execute, read_all, update_rows, write_all
 from ledger.invoice_state import (
     InvoiceFacts,
     InvoiceVerdict,
@@ -41,6 +40,7 @@ Derive = Callable[[int, int], Sequence[Address]]
 
 _INVOICES: Final = sa.select(invoices)
 _LOCKED: Final = sa.select(invoices).order_by(invoices.c.id).with_for_update()
+_CURSORS: Final = sa.select(chain_cursors.c.chain, chain_cursors.c.cursor_block)
 _OPTIONS: Final = sa.select(invoice_options)
 # Ids of one commit share their time, so that they do not say which of them came first.
 _PAYMENTS: Final = sa.select(payments).order_by(
@@ -103,22 +103,25 @@ async def create_invoices(
         for i, spec, a in zip(ids, specs, addresses, strict=True)
     ]
     offered = {i: _option_rows(i, spec) for i, spec in zip(ids, specs, strict=True)}
-    await insert_rows(tx, invoices, rows)
-    await insert_rows(
+    given = [
+        {
+            "derivation_index": first + offset,
+            "address": deposit,
+            "invoice_id": invoice_id,
+            "watch_from": watch_from,
+            "created_at": tx.now,
+        }
+        for offset, (invoice_id, deposit) in enumerate(zip(ids, addresses, strict=True))
+    ]
+    options = [option for i in ids for option in offered[i]]
+    await write_all(
         tx,
-        deposit_addresses,
         [
-            {
-                "derivation_index": first + offset,
-                "address": deposit,
-                "invoice_id": invoice_id,
-                "watch_from": watch_from,
-                "created_at": tx.now,
-            }
-            for offset, (invoice_id, deposit) in enumerate(zip(ids, addresses, strict=True))
+            Insert(invoices, rows),
+            Insert(deposit_addresses, given),
+            Insert(invoice_options, options),
         ],
     )
-    await insert_rows(tx, invoice_options, [option for i in ids for option in offered[i]])
     views = _views(tx, rows, _Around(offered, {}, {}, {}))
     await emit(tx, [NewEvent(merchant_id, "invoice.created", i, views[i]) for i in ids])
     return ids
@@ -213,9 +216,17 @@ async def refresh_invoices(tx: Tx, ids: Collection[str], tolerance: Tolerance) -
 
 
 async def _refresh(tx: Tx, ids: Sequence[str], tolerance: Tolerance) -> None:
-    rows = await select_in(tx, _LOCKED, invoices.c.id, ids)
-    # After the invoices' locks, so that no payment committed until then is left out.
-    paid = await _payments_of(tx, ids)
+    rows, paying, offered, cursors = await read_all(
+        tx,
+        [
+            Read(_LOCKED, invoices.c.id, ids),
+            # After the invoices' locks, so that no payment committed until then is left out.
+            Read(_PAYMENTS, payments.c.invoice_id, ids),
+            Read(_OPTIONS, invoice_options.c.invoice_id, ids),
+            Read(_CURSORS),
+        ],
+    )
+    paid = _by_invoice(paying)
     changed: list[tuple[Row, InvoiceVerdict]] = []
     after: list[Row] = []
     for row in rows:
@@ -231,10 +242,10 @@ async def _refresh(tx: Tx, ids: Sequence[str], tolerance: Tolerance) -> None:
         return
     ids = [row["id"] for row, _ in changed]
     around = _Around(
-        await _options_of(tx, ids),
+        _by_invoice(offered),
         paid,
         await _payout_statuses(tx, [p for i in ids for p in paid[i]]),
-        await cursor_blocks(tx),
+        _blocks(cursors),
     )
     views = _views(tx, [row for row in after if row["id"] in set(ids)], around)
     await emit(tx, [e for row, v in changed for e in _events(row, v, views[row["id"]])])
@@ -269,27 +280,27 @@ def _fact(row: Row) -> PaymentFacts:
     )
 
 
-async def _payments_of(tx: Tx, ids: Sequence[str]) -> dict[str, list[Row]]:
+def _by_invoice(rows: Sequence[Row]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = defaultdict(list)
-    for row in await select_in(tx, _PAYMENTS, payments.c.invoice_id, ids):
-        found[row["invoice_id"]].append(row)
-    return found
-
-
-async def _options_of(tx: Tx, ids: Sequence[str]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = defaultdict(list)
-    for row in await select_in(tx, _OPTIONS, invoice_options.c.invoice_id, ids):
+    for row in rows:
         found[row["invoice_id"]].append(row)
     return found
 
 
 async def load_views(tx: Tx, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Invoices as their GET gives them, by id; unknown ids are left out."""
-    rows = await select_in(tx, _INVOICES, invoices.c.id, ids)
-    paid = await _payments_of(tx, ids)
-    offered = await _options_of(tx, ids)
-    statuses = await _payout_statuses(tx, [p for ps in paid.values() for p in ps])
-    return _views(tx, rows, _Around(offered, paid, statuses, await cursor_blocks(tx)))
+    rows, paying, offered, cursors = await read_all(
+        tx,
+        [
+            Read(_INVOICES, invoices.c.id, ids),
+            Read(_PAYMENTS, payments.c.invoice_id, ids),
+            Read(_OPTIONS, invoice_options.c.invoice_id, ids),
+            Read(_CURSORS),
+        ],
+    )
+    statuses = await _payout_statuses(tx, paying)
+    around = _Around(_by_invoice(offered), _by_invoice(paying), statuses, _blocks(cursors))
+    return _views(tx, rows, around)
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,5 +338,8 @@ async def _payout_statuses(tx: Tx, rows: Sequence[Row]) -> dict[str, str]:
 
 async def cursor_blocks(tx: Tx) -> dict[str, int]:
     """Newest processed block by chain."""
-    rows = await fetch(tx, "SELECT chain, cursor_block FROM chain_cursors", ())
-    return {row[0]: row[1] for row in rows}
+    return _blocks(await execute(tx, _CURSORS))
+
+
+def _blocks(cursors: Sequence[Row]) -> dict[str, int]:
+    return {row["chain"]: row["cursor_block"] for row in cursors}

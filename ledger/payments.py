@@ -16,17 +16,18 @@ nothing. Postings of one payment, each under a key of its own::
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from ledger.books import post
-from ledger.bulk import insert_rows, select_in
+from ledger.bulk import Insert, Read, Update, read_all, write_all
+from ledger.driver import prefer_indexes
 from ledger.held import hold_payments
 from ledger.invoices import Touched
-from ledger.payment_rows import PaymentPolicy, credit_of, tell_payments, update_payments
+from ledger.payment_rows import PaymentPolicy, credit_of, tell_payments
 from ledger.payment_rules import Classified, InvoiceTerms, Sighting, classify
 from ledger.schema import (
     deposit_addresses,
@@ -54,7 +55,7 @@ _OWNERS: Final = sa.select(
 ).join(invoices, invoices.c.id == deposit_addresses.c.invoice_id)
 _OFFERED: Final = sa.select(
     invoice_options.c.invoice_id, invoice_options.c.chain, invoice_options.c.token
-)
+).join(deposit_addresses, deposit_addresses.c.invoice_id == invoice_options.c.invoice_id)
 _KNOWN: Final = (
     sa.select(payments)
     .where(payments.c.chain == sa.bindparam("chain"))
@@ -95,8 +96,9 @@ async def record_sightings(
     seen again, in any block, goes on if token, sender, recipient and amount are
     the same; otherwise it is another payment (``variant``).
     """
-    owners = await _owners(tx, {s.recipient for s in found}, policy)
-    known = await _known(tx, found)
+    if found:
+        await prefer_indexes(tx)
+    owners, known = await _standing(tx, found, policy)
     fresh: list[tuple[Sighting, _Owner, Classified, int]] = []
     resumed: list[tuple[Row, Sighting]] = []
     duplicates = strangers = 0
@@ -149,13 +151,40 @@ def _as_row(sighting: Sighting) -> Row:
     }
 
 
-async def _owners(
-    tx: Tx, recipients: Collection[bytes], policy: PaymentPolicy
+_Known = dict[tuple[str, bytes, int], list[Row]]
+
+
+async def _standing(
+    tx: Tx, found: Sequence[Sighting], policy: PaymentPolicy
+) -> tuple[dict[bytes, _Owner], _Known]:
+    """Whose the recipients are, and which payments these transactions hold already."""
+    recipients = sorted({s.recipient for s in found})
+    hashes: dict[str, set[bytes]] = defaultdict(set)
+    for sighting in found:
+        hashes[sighting.chain].add(sighting.tx_hash)
+    rows, options, *stored = await read_all(
+        tx,
+        [
+            Read(_OWNERS, deposit_addresses.c.address, recipients),
+            Read(_OFFERED, deposit_addresses.c.address, recipients),
+            # With its chain, so that the index on what identifies a payment finds it.
+            *(
+                Read(_KNOWN, payments.c.tx_hash, sorted(wanted), {"chain": chain})
+                for chain, wanted in sorted(hashes.items())
+            ),
+        ],
+    )
+    known: _Known = defaultdict(list)
+    for row in (row for part in stored for row in part):
+        known[(row["chain"], row["tx_hash"], row["ordinal"])].append(row)
+    return _owners(rows, options, policy), known
+
+
+def _owners(
+    rows: Sequence[Row], options: Sequence[Row], policy: PaymentPolicy
 ) -> dict[bytes, _Owner]:
-    rows = await select_in(tx, _OWNERS, deposit_addresses.c.address, sorted(recipients))
     offered: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    ids = [row["id"] for row in rows]
-    for option in await select_in(tx, _OFFERED, invoice_options.c.invoice_id, ids):
+    for option in options:
         offered[option["invoice_id"]].add((option["chain"], option["token"]))
     return {
         row["address"]: _Owner(
@@ -167,20 +196,6 @@ async def _owners(
         )
         for row in rows
     }
-
-
-async def _known(tx: Tx, found: Sequence[Sighting]) -> dict[tuple[str, bytes, int], list[Row]]:
-    hashes: dict[str, set[bytes]] = defaultdict(set)
-    for sighting in found:
-        hashes[sighting.chain].add(sighting.tx_hash)
-    known: dict[tuple[str, bytes, int], list[Row]] = defaultdict(list)
-    for chain, wanted in sorted(hashes.items()):
-        # With its chain, so that the index on what identifies a payment finds it.
-        for row in await select_in(
-            tx, _KNOWN, payments.c.tx_hash, sorted(wanted), {"chain": chain}
-        ):
-            known[(chain, row["tx_hash"], row["ordinal"])].append(row)
-    return known
 
 
 async def _within_cap(
@@ -218,8 +233,8 @@ async def _insert(
     if not fresh:
         return []
     rows: list[Row] = [_payment_row(tx, s, o, v, variant) for s, o, v, variant in fresh]
-    await insert_rows(tx, payments, rows)
-    await _sight(tx, [(row["id"], s) for row, (s, _, _, _) in zip(rows, fresh, strict=True)])
+    seen = [(row["id"], s) for row, (s, _, _, _) in zip(rows, fresh, strict=True)]
+    await write_all(tx, [Insert(payments, rows), _sight(tx, seen)])
     booked = [credit_of(row) for row in rows if row["status"] != PaymentStatus.IGNORED]
     await post(tx, booked, fresh=True)  # their keys hold ids drawn just now
     await hold_payments(tx, [row for row in rows if row["held"]])
@@ -262,7 +277,7 @@ def _payment_row(
     }
 
 
-async def _sight(tx: Tx, seen: Sequence[tuple[str, Sighting]]) -> None:
+def _sight(tx: Tx, seen: Sequence[tuple[str, Sighting]]) -> Insert:
     rows = [
         {
             "chain": s.chain,
@@ -274,7 +289,7 @@ async def _sight(tx: Tx, seen: Sequence[tuple[str, Sighting]]) -> None:
         }
         for payment_id, s in seen
     ]
-    await insert_rows(tx, sightings, rows, ignore=True)
+    return Insert(sightings, rows, ignore=True)
 
 
 async def _resume(tx: Tx, resumed: Sequence[tuple[Row, Sighting]], touched: Touched) -> list[Row]:
@@ -300,8 +315,8 @@ async def _resume(tx: Tx, resumed: Sequence[tuple[Row, Sighting]], touched: Touc
         "status", "credits", "is_final", "fee", "confirmed_at", "block_number", "block_hash",
         "block_time", "log_index",
     )  # fmt: skip
-    await update_payments(tx, rows, changed)
-    await _sight(tx, [(row["id"], s) for row, s in resumed])
+    seen = [(row["id"], s) for row, s in resumed]
+    await write_all(tx, [Update(payments, rows, changed), _sight(tx, seen)])
     await post(tx, [credit_of(row) for row in rows])
     touched.add({row["invoice_id"] for row in rows})
     await tell_payments(tx, rows)

@@ -12,6 +12,7 @@ whoever runs it must be able to run it again (keys, compare-and-set).
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -76,7 +77,10 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
     @sa.event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         writing = connection.get_execution_options().get("bursar_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        begin = "BEGIN IMMEDIATE" if writing else "BEGIN"
+        # One hop to the driver's thread; a cursor of SQLAlchemy's takes three.
+        adapted: Any = connection.connection.dbapi_connection
+        adapted.run_async(lambda driver: driver.execute_fetchall(begin))
 
 
 class Ledger:
@@ -132,7 +136,7 @@ class Ledger:
                 yield Tx(conn, self.clock.now(), self.entropy, self.catalogue, self.public_url)
                 if not write:
                     await transaction.rollback()
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             raise _translated(error) from error
         finally:
             await conn.close()
