@@ -17,8 +17,8 @@ from benchmarks.context import Context
 from benchmarks.figures import Figure
 from benchmarks.replay.chain import XPUB, ChainSpec
 from benchmarks.replay.process import Replay
-from chain.calls import LOGS
-from chain.codec import LogRow
+from chain.calls import LOG_PAGE
+from chain.log_page import LogPage
 from wallets.derivation import DepositDeriver
 from watcher.match import AddressSet, RowMatcher
 
@@ -58,16 +58,17 @@ def _reply(context: Context) -> list[Figure]:
     ours.add(addresses)
     theirs = frozenset("0x" + "0" * 24 + address.hex() for address in addresses)
     bare = msgspec.json.Decoder(Reply)
-    rows = _rows(body)
+    page = _page(body)
     five = bare.decode(body).result
     logs = len(five)
     return [
-        _per_log("one reply decoded", logs, lambda: LOGS.one.decode(body),
+        _per_log("one reply decoded", logs, lambda: LOG_PAGE.one.decode(body),
                  "five fields", lambda: bare.decode(body)),
         _per_log(f"one reply matched with {count:,} addresses", logs,
-                 lambda: RowMatcher(ours).keep(rows), "set of text", lambda: _in(five, theirs)),
+                 lambda: RowMatcher(ours).keep(page.rows),
+                 "set of text", lambda: _in(five, theirs)),
         _per_log("decoded and matched", logs,
-                 lambda: RowMatcher(ours).keep(_rows(body)),
+                 lambda: _ours(ours, _page(body)),
                  "five fields, set of text", lambda: _in(bare.decode(body).result, theirs)),
     ]  # fmt: skip
 
@@ -105,7 +106,11 @@ async def _fetch(url: str) -> bytes:
         return await response.read()
 
 
-def _rows(body: bytes) -> list[LogRow]:
-    rows = LOGS.one.decode(body).result
-    assert isinstance(rows, list)
-    return rows
+def _page(body: bytes) -> LogPage:
+    page = LOG_PAGE.one.decode(body).result
+    assert isinstance(page, LogPage)
+    return page
+
+
+def _ours(addresses: AddressSet, page: LogPage) -> object:
+    return page.whole(RowMatcher(addresses).keep(page.rows))

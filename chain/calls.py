@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 from chain.codec import (
@@ -20,6 +20,7 @@ from chain.codec import (
     tx_param,
 )
 from chain.fees import HISTORY_BLOCKS, PERCENTILE, quote
+from chain.log_page import LogPage, PageShape, SlimLog, as_page
 from chain.model import BlockHeader, BlockRef, FeeQuote, Log, Receipt, TxRequest
 from chain.rpc.errors import NodeBehind
 from chain.rpc.wire import Call, Shape
@@ -28,6 +29,7 @@ from config.units import Address, Hash32, to_hex
 TEXT: Final = Shape(str)
 HEADER: Final = Shape(HeaderRow | None)
 LOGS: Final = Shape(list[LogRow])
+LOG_PAGE: Final = PageShape()
 RECEIPT: Final = Shape(ReceiptRow | None)
 RECEIPTS: Final = Shape(list[ReceiptRow] | None)
 TRANSACTION: Final = Shape(TransactionRow | None)
@@ -36,8 +38,8 @@ FEE_HISTORY: Final = Shape(FeeHistoryRow)
 Topics = Sequence[bytes | Collection[bytes] | None]
 """Per position: one value, any of several, or anything (EIP-234's filter)."""
 
-Keep = Callable[[list[LogRow]], Iterable[LogRow]]
-"""Rows worth building, of all rows of a reply: judged on the JSON text, in bulk."""
+Keep = Callable[[Sequence[SlimLog | LogRow]], list[int]]
+"""Positions of the logs worth building, of all in a reply: judged on the JSON text, in bulk."""
 
 
 def number_of(method: str, *params: object) -> Call[int]:
@@ -117,14 +119,15 @@ def logs_in_range(
     """
     params = _filter(addresses, topics) | {"fromBlock": hex(first), "toBlock": hex(last)}
 
-    def build(rows: list[LogRow]) -> list[Log]:
+    def build(result: LogPage | list[LogRow]) -> list[Log]:
+        page = as_page(result)
         # Over the distinct values: a reply of 20,000 logs has a hundred block numbers.
-        heights = {row.block_number for row in rows}
+        heights = {row.block_number for row in page.rows}
         if not all(first <= quantity(height) <= last for height in heights):
             raise ValueError(f"a log lies outside blocks {first}-{last}")
-        return _matching(rows, addresses, topics, keep)
+        return _matching(page, addresses, topics, keep)
 
-    return Call("eth_getLogs", (params,), LOGS, build)
+    return Call("eth_getLogs", (params,), LOG_PAGE if keep else LOGS, build)
 
 
 def logs_of_block(
@@ -140,7 +143,7 @@ def logs_of_block(
     def build(rows: list[LogRow]) -> list[Log]:
         if any(found.lower() != text for found in {row.block_hash for row in rows}):
             raise ValueError("a log is of another block")
-        return _matching(rows, addresses, topics, keep)
+        return _matching(LogPage(rows, None), addresses, topics, keep)
 
     return Call("eth_getLogs", (params,), LOGS, build)
 
@@ -162,15 +165,16 @@ def _texts(values: Collection[bytes]) -> list[str]:
 
 
 def _matching(
-    rows: list[LogRow],
+    page: LogPage,
     addresses: Collection[Address] | None,
     topics: Topics,
     keep: Keep | None,
 ) -> list[Log]:
-    """Rows as logs in chain order, each once and each as asked."""
-    if True in {row.removed for row in rows}:
+    """Logs that are kept, in chain order, each once and each as asked."""
+    wanted_rows = range(len(page.rows)) if keep is None else keep(page.rows)
+    logs = [to_log(row) for row in page.whole(wanted_rows)]
+    if any(log.removed for log in logs):
         raise ValueError("a log is removed")
-    logs = [to_log(row) for row in (rows if keep is None else keep(rows))]
     wanted = None if addresses is None else set(addresses)
     allowed = [
         None if want is None else {want} if isinstance(want, bytes) else set(want)

@@ -1,36 +1,67 @@
 """Which logs are to our addresses: one look-up per log, whatever the number of addresses.
 
-An address is kept as its last 8 bytes, in an open hash table of machine words:
-16 MB for a million addresses, where a ``set`` of ``bytes`` takes 98 MB.
-Addresses are hashes, so that their last bytes are a hash already. Two
-addresses that share 8 bytes cost a look-up in the database, which has the last
-word on whose address it is; none is ever missed.
+Addresses are known by the hash of their 40 digits, as nodes spell them in a topic, because
+Python hashes a text in C (what stands before them is looked at when the log is decoded).
+Two stages, each one piece of memory:
+
+- a table with one byte in eight set at most (8 MB for a million addresses), which turns
+  most strangers away in a loop that never leaves C;
+- an open hash table of 64-bit hashes (16 MB; a ``set`` of ``bytes`` takes 98 MB).
+
+The hash is keyed anew in each process, so that nobody can make addresses that collide.
+A stranger who does costs a look-up in the database, which has the last word on whose
+address it is; none of ours is ever missed.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import compress
+from operator import attrgetter, itemgetter
 from typing import Final
 
 from chain.codec import LogRow
+from chain.log_page import SlimLog
 from chain.model import TRANSFER_TOPIC, Log
 from config.units import Address
 
 FEW: Final = 500
 """Up to here full addresses are kept too, to be asked for by topic at the node."""
 _SMALLEST: Final = 1 << 10
+_BYTES_EACH: Final = 8
+_WORD: Final = (1 << 64) - 1
+_TRANSFER_TEXT: Final = "0x" + TRANSFER_TOPIC.hex()
+_DIGITS: Final = 40
+
+Row = SlimLog | LogRow
+
+
+_topics: Final = attrgetter("topics")
+_third: Final = itemgetter(2)
+_digits: Final = itemgetter(slice(-_DIGITS, None))
+
+
+def _key(digits: str) -> int:
+    """A word that is never 0, which marks an empty slot; its low bits are those of the hash."""
+    return hash(digits) & _WORD or _WORD + 1 >> 1
 
 
 class AddressSet:
     """Deposit addresses in memory. ``in`` may say yes for a stranger, never no for ours."""
 
     def __init__(self, few: int = FEW) -> None:
-        self._slots = array("Q", bytes(8 * _SMALLEST))
-        self._mask = _SMALLEST - 1
-        self._count = 0
         self._few_limit = few
         self._few: list[Address] | None = []
+        self._allocate(_SMALLEST)
+
+    def _allocate(self, room: int) -> None:
+        """:param room: addresses to hold without growing; a power of two."""
+        self._room = room
+        self._slots = array("Q", bytes(16 * room))
+        self._mask = 2 * room - 1
+        self._marks = bytearray(room * _BYTES_EACH)
+        self._count = 0
 
     def __len__(self) -> int:
         return self._count
@@ -40,22 +71,43 @@ class AddressSet:
         """All addresses while they are few, else ``None``."""
         return None if self._few is None else tuple(self._few)
 
+    def reserve(self, count: int) -> None:
+        """Make room for so many in all at once."""
+        if count > self._room:
+            self._grow(1 << (count - 1).bit_length())
+
     def add(self, addresses: Iterable[Address]) -> None:
         """Take these in; one that is known already changes nothing but its place among the few."""
-        for address in addresses:
-            if self._few is not None:
-                self._few.append(address)
-                if len(self._few) > self._few_limit:
-                    self._few = None
-            self._insert(int.from_bytes(address[-8:]) or 1)
+        self.add_text("".join(address.hex() for address in addresses))
 
-    def __contains__(self, address: bytes) -> bool:
-        return self.holds(int.from_bytes(address[-8:]))
+    def add_text(self, digits: str) -> None:
+        """As :meth:`add`; 40 lower-case hexadecimal digits an address, one after the other."""
+        places = range(0, len(digits), _DIGITS)
+        if self._few is not None:
+            if len(self._few) + len(places) > self._few_limit:
+                self._few = None
+            else:
+                self._few += [Address(bytes.fromhex(digits[i : i + _DIGITS])) for i in places]
+        if self._count + len(places) > self._room:
+            self._grow(1 << (self._count + len(places) - 1).bit_length())
+        insert = self._insert
+        for i in places:
+            insert(_key(digits[i : i + _DIGITS]))
 
-    def holds(self, key: int) -> bool:
-        """Whether an address with these last 8 bytes may be ours."""
+    def __contains__(self, topic: bytes) -> bool:
+        """:param topic: an address, or 32 bytes that end with one."""
+        return self._holds(topic[-20:].hex())
+
+    def places(self, addresses: Sequence[str]) -> list[int]:
+        """Positions of ours among these, 40 lower-case digits each."""
+        slot = (len(self._marks) - 1).__and__
+        marks = map(self._marks.__getitem__, map(slot, map(hash, addresses)))
+        likely = compress(range(len(addresses)), marks)
+        return [i for i in likely if self._holds(addresses[i])]
+
+    def _holds(self, digits: str) -> bool:
         slots, mask = self._slots, self._mask
-        key = key or 1  # 0 marks an empty slot
+        key = _key(digits)
         place = key & mask
         while found := slots[place]:
             if found == key:
@@ -64,8 +116,6 @@ class AddressSet:
         return False
 
     def _insert(self, key: int) -> None:
-        if self._count * 2 >= len(self._slots):
-            self._grow()
         slots, mask = self._slots, self._mask
         place = key & mask
         while found := slots[place]:
@@ -74,28 +124,27 @@ class AddressSet:
             place = (place + 1) & mask
         slots[place] = key
         self._count += 1
+        self._marks[key & (len(self._marks) - 1)] = 1
 
-    def _grow(self) -> None:
+    def _grow(self, room: int) -> None:
         old = self._slots
-        self._slots = array("Q", bytes(16 * len(old)))
-        self._mask = len(self._slots) - 1
-        self._count = 0
+        self._allocate(room)
         for key in old:
             if key:
                 self._insert(key)
 
 
 class RowMatcher:
-    """Picks the rows to our addresses out of a reply, and remembers what it saw.
+    """Picks the logs to our addresses out of a reply, and remembers what it saw.
 
-    The rows are kept until the pass is committed: an address handed out in the
-    meantime is looked for in them, so that a pass need not be read again for
-    every new invoice.
+    What was seen is kept until the pass is committed: an address handed out in the
+    meantime is looked for in it, so that a pass need not be read again for every
+    new invoice.
     """
 
     def __init__(self, addresses: AddressSet) -> None:
         self._addresses = addresses
-        self._replies: list[list[LogRow]] = []
+        self._replies: list[Sequence[Row]] = []
         self._shown: list[Log] = []
 
     @property
@@ -103,14 +152,18 @@ class RowMatcher:
         """Logs seen."""
         return sum(len(rows) for rows in self._replies) + len(self._shown)
 
-    def keep(self, rows: list[LogRow]) -> list[LogRow]:
-        """The hook of :meth:`chain.client.ChainClient.transfer_logs`.
-
-        :raises ValueError: a topic is not hexadecimal; the reply is refused.
-        """
+    def keep(self, rows: Sequence[Row]) -> list[int]:
+        """The hook of :meth:`chain.client.ChainClient.transfer_logs`: positions of ours."""
         self._replies.append(rows)
-        holds = self._addresses.holds
-        return [row for row in rows if len(row.topics) >= 3 and holds(int(row.topics[2][-16:], 16))]
+        if rows and rows[0].topics[:1] != [_TRANSFER_TEXT]:
+            # A node spells all of a reply alike: one that writes capitals does so here too.
+            for row in rows:
+                row.topics = [topic.lower() for topic in row.topics]
+        try:
+            recipients = list(map(_digits, map(_third, map(_topics, rows))))
+        except IndexError:  # tokens that index less than the standard asks for
+            recipients = [_digits(row.topics[2]) if len(row.topics) > 2 else "" for row in rows]
+        return self._addresses.places(recipients)
 
     def take(self, logs: Iterable[Log]) -> list[Log]:
         """Transfers to our addresses among all logs of a block."""
@@ -127,7 +180,7 @@ class RowMatcher:
         known = list(addresses)
         wanted, padded = {a.hex() for a in known}, {a.rjust(32, b"\0") for a in known}
         return any(log.topics[2] in padded for log in self._shown) or any(
-            len(row.topics) >= 3 and row.topics[2][-40:].lower() in wanted
+            len(row.topics) >= 3 and row.topics[2][-_DIGITS:] in wanted
             for rows in self._replies
             for row in rows
         )

@@ -21,7 +21,7 @@ from config.chains import ChainSettings
 from config.clock import Clock
 from config.errors import ConfigError, ConflictError, DatabaseError, LeaseLostError
 from config.log import get_logger
-from ledger.addresses import load_addresses
+from ledger.addresses import count_addresses, load_addresses
 from ledger.cursors import Cursor, halt_chain, rewind, stored_blocks
 from ledger.invoices import Tolerance, Touched, refresh_invoices
 from ledger.leases import check
@@ -296,11 +296,14 @@ class ChainWatcher:
         """At the start all of them, after that what a given-up pass has found to be new."""
         if self._known_index >= 0 and self._read_again == 0:
             return
+        if self._known_index < 0:
+            async with self._ledger.reading() as tx:
+                self._addresses.reserve(await count_addresses(tx))
         while True:
             async with self._ledger.reading() as tx:
-                found, last = await load_addresses(tx, self._known_index)
-            if not found:
+                digits, last = await load_addresses(tx, self._known_index)
+            if not digits:
                 break
-            self._addresses.add(found)
+            self._addresses.add_text(digits)
             self._known_index = last
         self._report.watching(len(self._addresses))
