@@ -8,9 +8,9 @@ those blocks. What it may still be is incomplete; see :mod:`watcher.checks`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from chain.client import ChainClient
 from chain.model import BlockHeader, Log, Receipt
@@ -22,6 +22,9 @@ from watcher.filters import LogFilter
 from watcher.linking import link
 from watcher.match import AddressSet, RowMatcher
 from watcher.plan import ReadBlocks, ReadRange
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 _AT_ONCE: Final = 8
 """Requests by block hash in flight."""
@@ -59,20 +62,37 @@ async def read_step(
     :raises RpcError: as the client; :class:`BadReply` for logs that are not in these blocks.
     :raises IncompleteReply: read it again, elsewhere if possible.
     """
-    headers = await read_headers(client, step.first, step.last, head)
+    matcher = RowMatcher(addresses)
+    if isinstance(step, ReadRange):
+        headers, logs = await _both(
+            read_headers(client, step.first, step.last, head),
+            _logs_in_range(client, step.first, step.last, asked, matcher),
+        )
+    else:
+        headers = await read_headers(client, step.first, step.last, head)
     linked = link(cursor.hash, cursor.number, headers)
     if not linked.headers:
         assert linked.broken is not None
         return Fork(linked.broken)
-    matcher = RowMatcher(addresses)
     if isinstance(step, ReadRange):
         last = linked.headers[-1].number
-        logs = await _logs_in_range(client, step.first, last, asked, matcher)
+        logs = [log for log in logs if log.block_number <= last]
     else:
         logs = await _logs_by_hash(client, linked.headers, asked, matcher)
     logs = await settle_doubts(client, linked.headers, logs, asked, matcher, doubts)
     sightings = await to_sightings(client, linked.headers, logs)
     return Reading(linked.headers, sightings, matcher, asked)
+
+
+async def _both(one: Coroutine[Any, Any, S], other: Coroutine[Any, Any, T]) -> tuple[S, T]:
+    """The answers to two questions asked at once; the first failure ends the other."""
+    tasks = asyncio.create_task(one), asyncio.create_task(other)
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+    return tasks[0].result(), tasks[1].result()
 
 
 async def read_headers(

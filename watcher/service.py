@@ -22,11 +22,12 @@ from config.clock import Clock
 from config.errors import ConfigError, ConflictError, DatabaseError, LeaseLostError
 from config.log import get_logger
 from ledger.addresses import count_addresses, load_addresses
-from ledger.cursors import Cursor, halt_chain, rewind, stored_blocks
+from ledger.cursors import BlockMark, Cursor, halt_chain, rewind, stored_blocks
 from ledger.invoices import Tolerance, Touched, refresh_invoices
 from ledger.leases import check
 from ledger.payment_rows import PaymentPolicy
 from ledger.store import Ledger
+from watcher.ahead import Ahead, Guess
 from watcher.ancestor import FinalityViolation
 from watcher.doubts import Doubts, IncompleteReply
 from watcher.effects import AddressesGrew, House, Pass, Scan, commit_pass, hold
@@ -87,6 +88,7 @@ class ChainWatcher:
         self._unsettled = True
         self._doubts = Doubts()
         self._sizes = Sizes(chain.name)
+        self._ahead = Ahead()
         self._leader = Leader(ledger, f"watcher:{chain.name}", lease_owner, clock)
         self._report = Report(chain, clock, observer or SilentObserver())
         self._lookout = Lookout(chain, client, ledger, clock, self._report)
@@ -115,6 +117,7 @@ class ChainWatcher:
                 self._leader.lost()
             if not more:
                 await self._rest(stop)
+        self._ahead.drop()
         try:
             await self._leader.resign()
         except DatabaseError as error:
@@ -171,27 +174,55 @@ class ChainWatcher:
     async def _advance(
         self, cursor: Cursor, look: Look, step: ReadRange | ReadBlocks
     ) -> TickResult:
-        asked = self._filter()
+        asked, provider = self._filter(), look.client.provider
         known_index = self._known_index
-        with self._sizes.learning(look.client.provider, step) as lesson:
-            reading = await read_step(
-                look.client,
-                step,
-                cursor.cursor,
-                head=look.head,
-                addresses=self._addresses,
-                asked=asked,
-                doubts=self._doubts,
-            )
-        if lesson.too_large:
+        found = await self._ahead.take(cursor.cursor, provider, asked, look.final)
+        if found is not None:
+            step, reading = found
+        else:
+            reading = await self._read(look, step, cursor.cursor, asked)
+        if reading is None:
             return TickResult(Outcome.AGAIN, more=True)
         if isinstance(reading, Fork):
             return await self._turn_back(cursor, look, reading)
+        self._read_ahead(look, reading, asked)
         scan = Scan(known_index, asked, reading.matcher)
         await self._commit(look, self._pass(cursor, look, step, reading, scan))
         top = reading.headers[-1].number
         more = top < look.head.number
         return TickResult(Outcome.ADVANCED, blocks=len(reading.headers), more=more)
+
+    async def _read(
+        self, look: Look, step: ReadRange | ReadBlocks, above: BlockMark, asked: LogFilter
+    ) -> Reading | Fork | None:
+        """``None``: too large; the next try is smaller."""
+        found: list[Reading | Fork] = []
+        with self._sizes.learning(look.client.provider, step):
+            reading = await read_step(
+                look.client,
+                step,
+                above,
+                head=look.head,
+                addresses=self._addresses,
+                asked=asked,
+                doubts=self._doubts,
+            )
+            found.append(reading)
+        return found[0] if found else None
+
+    def _read_ahead(self, look: Look, reading: Reading, asked: LogFilter) -> None:
+        """Begin with the range that follows, while this one is committed."""
+        top = reading.headers[-1]
+        step = next_step(
+            cursor=top.number,
+            head=look.head.number,
+            final=look.final,
+            range_size=self._sizes.of(look.client.provider),
+        )
+        if isinstance(step, ReadRange):
+            above = BlockMark(top.number, top.hash)
+            guess = Guess(step, above, look.client.provider, asked)
+            self._ahead.begin(guess, self._read(look, step, above, asked))
 
     def _pass(
         self,
@@ -223,6 +254,7 @@ class ChainWatcher:
             self._read_again = 0  # while new ones keep coming, go on reading everything
         else:
             self._addresses.add(fresh.address for fresh in effects.fresh)
+            self._ahead.missed(fresh.address for fresh in effects.fresh)
             self._known_index = effects.fresh[-1].index
         self._report.committed(work, effects, look.head, now, len(self._addresses))
 
