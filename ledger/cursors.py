@@ -188,6 +188,22 @@ async def stored_blocks(tx: Tx, chain: str, lowest: int, highest: int) -> list[B
     ]
 
 
+async def take_back(tx: Tx, chain: str, block: int, policy: PaymentPolicy, touched: Touched) -> int:
+    """Orphan or reverse every payment credited from above ``block``; returns how many."""
+    moves = [
+        PaymentMove(
+            row,
+            PaymentStatus.REVERSED
+            if row["status"] == PaymentStatus.CONFIRMED
+            else PaymentStatus.ORPHANED,
+        )
+        for row in await payments_above(tx, chain, block)
+    ]
+    for part in chunked(moves):
+        await move_payments(tx, part, policy, touched)
+    return len(moves)
+
+
 async def rewind(
     tx: Tx,
     chain: str,
@@ -209,17 +225,7 @@ async def rewind(
         raise ConflictError(f"the cursor of {chain} is no longer at block {expected.number}")
     if ancestor.number < current.final.number:
         raise ConflictError(f"{chain}: block {ancestor.number} lies below the final block")
-    moves = [
-        PaymentMove(
-            row,
-            PaymentStatus.REVERSED
-            if row["status"] == PaymentStatus.CONFIRMED
-            else PaymentStatus.ORPHANED,
-        )
-        for row in await payments_above(tx, chain, ancestor.number)
-    ]
-    for part in chunked(moves):
-        await move_payments(tx, part, policy, touched)
+    await take_back(tx, chain, ancestor.number, policy, touched)
     await tx.conn.execute(
         blocks.update()
         .where(blocks.c.chain == chain, blocks.c.number > ancestor.number)

@@ -9,13 +9,17 @@ taken back, final or not, and the scan begins again there.
 from __future__ import annotations
 
 from config.errors import ConflictError
-from ledger.cursors import BlockRow, clear_halt, get_cursor, store_blocks, stored_blocks
+from ledger.cursors import (
+    BlockRow,
+    clear_halt,
+    get_cursor,
+    store_blocks,
+    stored_blocks,
+    take_back,
+)
 from ledger.invoices import Touched
-from ledger.payment_moves import PaymentMove, move_payments, payments_above
 from ledger.payment_rows import PaymentPolicy
 from ledger.schema import blocks, chain_cursors, payments
-from ledger.sql import chunked
-from ledger.states import PaymentStatus
 from ledger.store import Tx
 
 
@@ -51,23 +55,13 @@ async def resolve_violation(
 async def _take_back(
     tx: Tx, chain: str, ancestor: BlockRow, policy: PaymentPolicy, touched: Touched
 ) -> int:
-    moves = [
-        PaymentMove(
-            row,
-            PaymentStatus.REVERSED
-            if row["status"] == PaymentStatus.CONFIRMED
-            else PaymentStatus.ORPHANED,
-        )
-        for row in await payments_above(tx, chain, ancestor.number)
-    ]
-    for part in chunked(moves):
-        await move_payments(tx, part, policy, touched)
+    taken_back = await take_back(tx, chain, ancestor.number, policy, touched)
     await tx.conn.execute(
         payments.update()
         .where(payments.c.chain == chain, payments.c.block_number > ancestor.number)
         .values(is_final=False)
     )
-    return len(moves)
+    return taken_back
 
 
 async def _anchor(tx: Tx, chain: str, ancestor: BlockRow) -> None:

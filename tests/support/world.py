@@ -12,7 +12,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -361,4 +362,23 @@ async def open_world(
     return world
 
 
-__all__ = ["Api", "Merchant", "Receiver", "World", "open_world"]
+@asynccontextmanager
+async def running_world(
+    folder: Path, anvil: Anvil, rpc: DevRpc, database: str
+) -> AsyncIterator[World]:
+    """A world whose daemon is ready and whose chain mines by itself; stopped at the end."""
+    async with aiohttp.ClientSession() as session:
+        made = await open_world(folder, anvil, rpc, session, database)
+        await made.prepare()
+        made.start()
+        mining = asyncio.create_task(made.mining())
+        try:
+            await made.ready()
+            yield made
+        finally:
+            mining.cancel()
+            if made.process is not None:
+                made.kill()
+
+
+__all__ = ["Api", "Merchant", "Receiver", "World", "open_world", "running_world"]

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from chain.anvil import Anvil, DevRpc
 from tests.support.tokens import balance_of, send, transfer_data
-from tests.support.world import World, open_world
+from tests.support.world import World, running_world
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
 async def world(tmp_path: Path, anvil: Anvil, dev_rpc: DevRpc) -> AsyncIterator[World]:
-    async with aiohttp.ClientSession() as session:
-        url = f"sqlite+aiosqlite:///{tmp_path / 'bursar.db'}"
-        made = await open_world(tmp_path, anvil, dev_rpc, session, url)
-        await made.prepare()
-        made.start()
-        mining = asyncio.create_task(made.mining())
-        try:
-            await made.ready()
-            yield made
-        finally:
-            mining.cancel()
-            if made.process is not None:
-                made.kill()
+    url = f"sqlite+aiosqlite:///{tmp_path / 'bursar.db'}"
+    async with running_world(tmp_path, anvil, dev_rpc, url) as made:
+        yield made
 
 
 async def test_payouts_run__without_a_daemon__settles_here_and_once(world: World) -> None:

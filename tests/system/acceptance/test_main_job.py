@@ -9,12 +9,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from chain.anvil import Anvil, DevRpc
 from tests.support.tokens import balance_of
-from tests.support.world import Merchant, Receiver, World, open_world
+from tests.support.world import Merchant, Receiver, World, running_world
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -23,18 +22,8 @@ pytestmark = pytest.mark.timeout(300)
 async def world(
     tmp_path: Path, anvil: Anvil, dev_rpc: DevRpc, database_url: str
 ) -> AsyncIterator[World]:
-    async with aiohttp.ClientSession() as session:
-        made = await open_world(tmp_path, anvil, dev_rpc, session, database_url)
-        await made.prepare()
-        made.start()
-        mining = asyncio.create_task(made.mining())
-        try:
-            await made.ready()
-            yield made
-        finally:
-            mining.cancel()
-            if made.process is not None:
-                made.kill()
+    async with running_world(tmp_path, anvil, dev_rpc, database_url) as made:
+        yield made
 
 
 async def paid_on_chain(world: World, merchant: Merchant, symbol: str) -> int:
