@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from config.clock import Entropy
@@ -20,10 +21,15 @@ _SHIFTS: Final = range(120, -1, -10)
 _SHAPE: Final = re.compile(r"(?:" + "|".join(PREFIXES) + r")_[0-9a-hjkmnp-tv-z]{26}")
 
 
+@lru_cache(maxsize=16)
+def _stamp(now: datetime) -> int:
+    return int(now.timestamp() * 1000) << 80
+
+
 def new_id(prefix: str, now: datetime, entropy: Entropy) -> str:
     """A fresh id; ``prefix`` is one of :data:`PREFIXES`, ``now`` aware UTC."""
     assert prefix in PREFIXES, prefix
-    number = (int(now.timestamp() * 1000) << 80) | int.from_bytes(entropy.token_bytes(10), "big")
+    number = _stamp(now) | int.from_bytes(entropy.token_bytes(10), "big")
     return f"{prefix}_" + "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])
 
 

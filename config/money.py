@@ -7,6 +7,7 @@ no sign, no exponent. Fiat sums are held in *micros* (10**-6 of a unit).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from config.units import Amount
@@ -35,6 +36,7 @@ def parse_amount(text: str, decimals: int) -> Amount:
     return Amount(int(whole) * 10**decimals + int((fraction or "0").ljust(decimals, "0") or "0"))
 
 
+@lru_cache(maxsize=4096)
 def format_amount(amount: int, decimals: int) -> str:
     """Base units to canonical text: no trailing zeros, but at least two decimals.
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from ledger.schema.types import AmountColumn, UtcTime
-from ledger.times import utc_text
+from ledger.times import utc_text, utc_time
 
 Convert = Callable[[Any], Any]
 _MOST: Final = 2**256
@@ -78,7 +78,7 @@ def decoder(kind: TypeEngine[Any], dialect: str) -> Convert | None:
     if dialect == "postgresql":
         return None
     if isinstance(kind, UtcTime):
-        return datetime.fromisoformat
+        return utc_time
     if isinstance(kind, sa.JSON):
         return json.loads
     return bool if isinstance(kind, sa.Boolean) else None

@@ -102,6 +102,8 @@ def _exceptions(
     required: int,
     past: bool,
 ) -> tuple[str, ...]:
+    if not payments:
+        return ()
     on_chain = [p for p in payments if p.status in SEEN or p.status is PaymentStatus.IGNORED]
     reasons = {p.reason for p in on_chain}
     labels = {

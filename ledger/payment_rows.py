@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from ledger.bulk import update_rows
@@ -62,11 +63,17 @@ def posting_key(row: Row) -> str:
 
 def accounts_of(row: Row) -> tuple[AccountRef, AccountRef]:
     """Where the money is, and whose it is."""
-    kind = AccountKind.HELD if row["held"] else AccountKind.MERCHANT
-    chain, token = row["chain"], row["token"]
+    return _accounts(row["held"], row["chain"], row["token"], row["merchant_id"])
+
+
+@lru_cache(maxsize=1024)
+def _accounts(
+    held: bool, chain: str, token: str, merchant_id: str
+) -> tuple[AccountRef, AccountRef]:
+    kind = AccountKind.HELD if held else AccountKind.MERCHANT
     return (
         AccountRef(AccountKind.DEPOSITS, chain, token),
-        AccountRef(kind, chain, token, row["merchant_id"]),
+        AccountRef(kind, chain, token, merchant_id),
     )
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from ledger.times import utc_text
+from ledger.times import utc_text, utc_time
 
 AMOUNT_DIGITS: Final = 78
 """Decimal digits of 2**256 - 1."""
@@ -70,7 +70,7 @@ class UtcTime(TypeDecorator[datetime]):
             return None
         if isinstance(value, datetime):
             return value.astimezone(UTC)
-        return datetime.fromisoformat(value)
+        return utc_time(value)
 
 
 BIG_ID: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
