@@ -121,6 +121,8 @@ class ChainSettings(Model):
     native_symbol: Symbol = "ETH"
     supports_7702: YesNoAuto = "auto"
     """``auto``: found out by asking the chain."""
+    receipts_proof: StrictBool = False
+    """A payment is confirmed only once its block's receipts gave the header's root."""
     is_test: StrictBool = False
 
     @model_validator(mode="after")

@@ -19,6 +19,9 @@ LOG_OUTCOMES: Final = (
 """What becomes of a Transfer log: the label of ``watcher_logs_total``."""
 RESCAN_TRIGGERS: Final = ("command", "gap", "backup")
 
+CHECKS: Final = ("linked", "second_reading", "second_provider", "receipts_proof")
+"""Checks of completeness: each is told when it ran and whether it found nothing amiss."""
+
 
 class WatcherObserver(Protocol):
     """Counts and gauges of the watcher; all of it cheap, none of it may raise."""
@@ -62,6 +65,9 @@ class WatcherObserver(Protocol):
     def on_unverified(self, chain: str, count: int) -> None:
         """Payments confirmed on one provider's word because no other could be asked."""
 
+    def on_check(self, chain: str, check: str, good: bool, at: datetime) -> None:
+        """A check of completeness ran: one of :data:`CHECKS`."""
+
 
 class SilentObserver:
     """Reports to nobody."""
@@ -91,3 +97,5 @@ class SilentObserver:
     def on_rescan(self, chain: str, trigger: str, blocks: int, found: int) -> None: ...
 
     def on_unverified(self, chain: str, count: int) -> None: ...
+
+    def on_check(self, chain: str, check: str, good: bool, at: datetime) -> None: ...

@@ -43,6 +43,7 @@ class Report:
         self._last_success: datetime | None = None
         self._leading = True
         self._two_agree = True
+        self._checks: dict[str, datetime] = {}
         self._progress: Progress | None = None
         self._progress_told = 0.0
 
@@ -66,6 +67,7 @@ class Report:
             last_success=self._last_success,
             leading=self._leading,
             second_opinion=None if providers < 2 else self._two_agree,
+            checks=dict(self._checks),
         )
 
     # --- before reading ----------------------------------------------------------------
@@ -112,6 +114,8 @@ class Report:
     ) -> None:
         """A pass."""
         self._top, self._final = work.top.number, effects.final.number
+        if work.headers:
+            self.checked("linked", good=True)
         if work.headers:
             self._cursor_moved(head, work.headers[-1].timestamp, work.top.number)
         self._observer.on_watched(watched)
@@ -165,6 +169,8 @@ class Report:
 
     def reread(self, trigger: str, blocks: int, recorded: Recorded) -> None:
         """A chunk of a rescan."""
+        if trigger == "backup":
+            self.checked("second_reading", good=not (recorded.credited + recorded.held))
         found = recorded.credited + recorded.held + recorded.resumed
         self._observer.on_rescan(self._chain, trigger, blocks, found)
         self._recorded(recorded, self._clock.now())
@@ -194,8 +200,15 @@ class Report:
             remedy="crediting and paying stop on this chain until an operator clears it",
         )
 
+    def checked(self, check: str, *, good: bool) -> None:
+        """A check of completeness ran: one of :data:`watcher.observer.CHECKS`."""
+        now = self._clock.now()
+        self._checks[check] = now
+        self._observer.on_check(self._chain, check, good, now)
+
     def second_opinion(self, asked: int, refused: int) -> None:
         """Two providers were asked about payments."""
+        self.checked("second_provider", good=not refused)
         self._two_agree = True
         if refused:
             log.warning("providers_disagree", chain=self._chain, asked=asked, refused=refused)

@@ -92,7 +92,7 @@ class ChainWatcher:
         self._leader = Leader(ledger, f"watcher:{chain.name}", lease_owner, clock)
         self._report = Report(chain, clock, observer or SilentObserver())
         self._lookout = Lookout(chain, client, ledger, clock, self._report)
-        self._opinions = Opinions(ledger, self._house, clock, self._report)
+        self._opinions = Opinions(ledger, client, self._house, clock, self._report)
         self._rereader = Rereader(ledger, self._house, self._doubts, self._report)
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -42,6 +43,7 @@ class WatcherStatus:
     :param last_success: when a tick last found the cursor at the head.
     :param second_opinion: whether another provider bears payments out before they count;
         ``None``: only one is configured.
+    :param checks: when each check of completeness last ran (:data:`watcher.observer.CHECKS`).
     """
 
     chain: str
@@ -55,6 +57,7 @@ class WatcherStatus:
     last_success: datetime | None
     leading: bool
     second_opinion: bool | None
+    checks: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:

@@ -41,7 +41,10 @@ async def examine_chain(
         *(_provider(house, chain, label, view) for label, view in views.items())
     )
     found = [finding for group in groups for finding in group]
-    if len(views) == 1:
+    if chain.receipts_proof:
+        text = "payments wait until their block's receipts are proven against its hash"
+        found.append(Finding(True, f"{chain.name} completeness", text))
+    elif len(views) == 1:
         text = "a single provider: nobody can contradict it; a second one would prove its logs"
         found.append(Finding(True, f"{chain.name} providers", text))
     client = house.chains[chain.name]

@@ -86,6 +86,16 @@ class Families:
         self.rescan_found = self._counter(
             "rescan_found", "Payments that the first reading had missed.", "chain", "trigger"
         )
+        self.watcher_checked_at = self._gauge(
+            "watcher_check_timestamp_seconds",
+            "Unix time at which a check of completeness last ran; 0 before the first.",
+            "chain",
+            "check",
+        )
+        self.watcher_check_failures = self._counter(
+            "watcher_check_failures", "Checks of completeness that found something amiss.",
+            "chain", "check",
+        )  # fmt: skip
         self.rpc_requests = self._counter(
             "rpc_requests", "RPC requests.", "chain", "provider", "method", "outcome"
         )

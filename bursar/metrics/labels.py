@@ -11,7 +11,7 @@ from config.chains import ChainSettings
 from ledger.pauses import SCOPES, scope_of
 from ledger.postings import AccountKind
 from ledger.states import InvoiceStatus, PaymentStatus, PayoutStatus
-from watcher.observer import LOG_OUTCOMES, RESCAN_TRIGGERS
+from watcher.observer import CHECKS, LOG_OUTCOMES, RESCAN_TRIGGERS
 
 LANES: Final = ("payouts", "sweeps")
 HOLD_KINDS: Final = ("payment", "payout", "chain", "lane", "batch", "destination")
@@ -87,6 +87,9 @@ def _chain(families: Families, chain: ChainSettings) -> None:
     for trigger in RESCAN_TRIGGERS:
         families.rescan_blocks.labels(name, trigger)
         families.rescan_found.labels(name, trigger)
+    for check in CHECKS:
+        families.watcher_checked_at.labels(name, check)
+        families.watcher_check_failures.labels(name, check)
     for tag in TAGS:
         families.chain_head_block.labels(name, tag)
     for outcome in LOG_OUTCOMES:

@@ -55,3 +55,8 @@ class WatcherMetrics:
 
     def on_unverified(self, chain: str, count: int) -> None:
         self._families.unverified_payments.labels(chain).inc(count)
+
+    def on_check(self, chain: str, check: str, good: bool, at: datetime) -> None:
+        self._families.watcher_checked_at.labels(chain, check).set(at.timestamp())
+        if not good:
+            self._families.watcher_check_failures.labels(chain, check).inc()

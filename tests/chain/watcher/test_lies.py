@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import aiohttp
 import pytest
 
 from chain.anvil import Anvil, DevRpc
+from chain.client import ChainClient
 from chain.erc20 import encode_transfer
 from chain.rpc.errors import BadReply, RpcError
+from chain.rpc.pool import RpcPool
+from chain.rpc.transport import AiohttpTransport, Transport
+from config.clock import SystemClock, SystemEntropy
 from config.errors import ConfigError
 from config.units import Address, Amount, Hash32, from_hex, to_hex
 from ledger.rescans import request_rescan
@@ -212,6 +217,63 @@ async def test_invented_deposit__second_provider_denies_it__never_confirmed(
         await world.follow_some(6)
         assert await world.statuses() == ["confirming"]
         assert await world.status(invoice) == "processing"
+
+
+class Forging:
+    """A provider that says ten dollars wherever its chain says one unit, receipts included.
+
+    No bloom tells: amounts are not in it.
+    """
+
+    def __init__(self, inner: Transport, spared: bytes) -> None:
+        """:param spared: a method that is answered honestly."""
+        self._inner = inner
+        self._spared = spared
+
+    async def post(
+        self,
+        url: str,
+        body: bytes,
+        timeout: float,  # noqa: ASYNC109
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        status, headers, answer = await self._inner.post(url, body, timeout)
+        if self._spared not in body:
+            answer = answer.replace(b"%064x" % 1, b"%064x" % 10_000_000)
+        return status, headers, answer
+
+
+@pytest.mark.parametrize("spared", [b"eth_getBlockReceipts", b"nothing"])
+@pytest.mark.parametrize("by_proof", [True, False], ids=["proof", "without"])
+async def test_f05_forged_receipt__single_provider__never_confirmed_with_proof(
+    world: World, session: aiohttp.ClientSession, by_proof: bool, spared: bytes
+) -> None:
+    world.settings = world.settings.model_copy(update={"receipts_proof": by_proof})
+    forging = Forging(AiohttpTransport(session), spared)
+    pool = RpcPool(
+        "anvil", 31337, [world.url],
+        transport=forging, clock=SystemClock(), entropy=SystemEntropy(),
+    )  # fmt: skip
+    world.restart(ChainClient(pool))
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 1)
+    await world.mine(5)
+    await world.follow_some(6)
+    assert await world.statuses() == (["confirming"] if by_proof else ["confirmed"])
+    assert await world.status(invoice) == ("processing" if by_proof else "paid")
+
+
+async def test_receipts_proof__honest_provider__confirmed_and_told(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"receipts_proof": True})
+    world.restart()
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    await world.mine(5)
+    await world.follow()
+    assert await world.status(invoice) == "paid"
+    assert {"linked", "receipts_proof"} <= set(world.watcher.status().checks)
+    await world.agrees()
 
 
 async def test_f02_one_provider_on_a_branch_of_its_own__refuted_not_halted(
