@@ -74,8 +74,8 @@ payments: Final = sa.Table(
     number("log_index"),
     moment("detected_at"),
     moment("confirmed_at", nullable=True),
-    sa.Column("payout_id", sa.Text(), sa.ForeignKey("payouts.id"), nullable=True, index=True),
-    sa.Column("sweep_item_id", BIG_ID, nullable=True, index=True),
+    sa.Column("payout_id", sa.Text(), sa.ForeignKey("payouts.id"), nullable=True),
+    sa.Column("sweep_item_id", BIG_ID, nullable=True),
     one_of("status", PaymentStatus),
     sa.CheckConstraint("status <> 'ignored' OR reason IS NOT NULL", name="ignored_reason"),
     sa.CheckConstraint("token IS NOT NULL OR status = 'ignored'", name="booked_token"),
@@ -92,6 +92,19 @@ payments: Final = sa.Table(
         "block_number",
         sqlite_where=sa.text("status IN ('detected', 'confirming')"),
         postgresql_where=sa.text("status IN ('detected', 'confirming')"),
+    ),
+    # Partial: a payment is written long before it is paid out or swept.
+    sa.Index(
+        "ix_payments_payout_id",
+        "payout_id",
+        sqlite_where=sa.text("payout_id IS NOT NULL"),
+        postgresql_where=sa.text("payout_id IS NOT NULL"),
+    ),
+    sa.Index(
+        "ix_payments_sweep_item_id",
+        "sweep_item_id",
+        sqlite_where=sa.text("sweep_item_id IS NOT NULL"),
+        postgresql_where=sa.text("sweep_item_id IS NOT NULL"),
     ),
     sa.Index(
         "ix_payments_not_final",
