@@ -49,7 +49,8 @@ async def persist(world: World, done: Any, limit: int = 300) -> None:
             await asyncio.sleep(0)
         if await done():
             return
-    raise AssertionError(f"not done: {await world.cursor()}, {world.watcher.status()}")
+    told = world.watcher.status()
+    raise AssertionError(f"not done: {await world.cursor()}, {await world.statuses()}, {told}")
 
 
 async def pay_many(world: World, count: int) -> Any:
