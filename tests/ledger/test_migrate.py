@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -52,11 +53,13 @@ async def test_require_current__empty_or_unknown__says_what_to_run(database_url:
 async def test_f29_upgrade__interrupted_half_way__nothing_is_left_and_the_next_run_succeeds(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> list[str]:
-        return ["CREATE TRIGGER nonsense"]
+    whole = Path.read_text
+
+    def broken(path: Path, *arguments: str) -> str:
+        return whole(path, *arguments) + "\n;;\nCREATE TRIGGER nonsense"
 
     with monkeypatch.context() as patch:
-        patch.setattr("ledger.constraints.all_ddl", broken)
+        patch.setattr(Path, "read_text", broken)
         with pytest.raises(DatabaseError, match="nothing was changed"):
             await upgrade(database_url)
     engine = make_engine(database_url)

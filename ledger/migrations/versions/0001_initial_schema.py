@@ -1,12 +1,14 @@
-"""Initial schema."""
+"""Initial schema: tables, indexes, and the triggers that guard them.
+
+The statements are frozen, one file per database, so that later changes of the
+tables in code cannot change what this revision did.
+"""
 
 from __future__ import annotations
 
-from alembic import op
+from pathlib import Path
 
-from ledger.constraints import all_ddl
-from ledger.schema import metadata
-from ledger.states import MACHINES
+from alembic import op
 
 revision = "0001"
 down_revision = None
@@ -15,8 +17,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Tables, then the triggers that guard them."""
+    """Everything, statement by statement, in the caller's transaction."""
     connection = op.get_bind()
-    metadata.create_all(connection)
-    for statement in all_ddl(MACHINES, connection.dialect.name):
-        op.execute(statement)
+    path = Path(__file__).with_name(f"0001_{connection.dialect.name}.sql")
+    for statement in path.read_text("utf-8").split("\n;;\n"):
+        connection.exec_driver_sql(statement)
