@@ -12,11 +12,13 @@ from chain.helper_contracts import (
     encode_pay_batch,
     pack_batch,
 )
+from config.errors import ConflictError
 from config.units import Address, Amount
 from ledger.batches import NewBatch, next_onchain_id, seal_batch
 from ledger.books import totals_of
 from ledger.holds import hold
 from ledger.leases import Lease, check
+from ledger.pauses import paused_tokens
 from ledger.payouts import (
     PayoutMove,
     held_payouts,
@@ -32,6 +34,7 @@ from settlement.batching import pick_batch
 from settlement.context import Context
 from settlement.lanes.adopt import epoch_of
 from settlement.lanes.finality import Finality
+from settlement.restore.scanning import executed_ids
 from settlement.simulation import blacklisted, is_token_paused, simulate
 
 LANE = "payouts"
@@ -42,12 +45,20 @@ _MOST_BATCHES = 30
 """Batches sealed in one tick; what is left goes with the next."""
 
 
+class UnknownExecutionError(ConflictError):
+    """The chain has executed an id that these books do not know: compare them again."""
+
+
 async def seal_payouts(ctx: Context, lease: Lease, finality: Finality) -> int:
-    """Seal what the treasury can pay; returns how many batches were made."""
+    """Seal what the treasury can pay; returns how many batches were made.
+
+    :raises UnknownExecutionError: nothing may be sealed before books and chain are compared.
+    """
     sealed = 0
     for _ in range(_MOST_BATCHES):
         async with ctx.ledger.reading() as tx:
-            queued = await queued_payouts(tx, ctx.name, _MOST_QUEUED)
+            stopped = await paused_tokens(tx, "payouts", ctx.name)
+            queued = await queued_payouts(tx, ctx.name, _MOST_QUEUED, without=stopped)
             tokens = list(dict.fromkeys(row["token"] for row in queued))
             refs = {t: AccountRef(AccountKind.TREASURY, ctx.name, t) for t in tokens}
             totals = await totals_of(tx, refs.values())
@@ -125,6 +136,8 @@ async def _signed_batch(
     epoch = await epoch_of(ctx, treasury)
     async with ctx.ledger.reading() as tx:
         onchain_id = await next_onchain_id(tx, ctx.name, epoch)
+    if await executed_ids(ctx, epoch, onchain_id, 1):
+        raise UnknownExecutionError(f"batch id {onchain_id} is executed", where=ctx.name)
     packed = pack_batch(entries)
     digest = batch_digest(
         ctx.chain.chain_id, treasury, epoch, onchain_id, address, content_hash(packed)
