@@ -172,6 +172,22 @@ async def held_payouts(tx: Tx, chain: str, reason: str, limit: int = 1000) -> li
     return [as_row(row) for row in await tx.conn.execute(query)]
 
 
+async def unsent_payouts(tx: Tx, merchant_id: str, chain: str, token: str) -> list[Row]:
+    """A merchant's payouts that are in no batch, newest first, locked."""
+    query = (
+        sa.select(payouts)
+        .where(
+            payouts.c.merchant_id == merchant_id,
+            payouts.c.chain == chain,
+            payouts.c.token == token,
+            payouts.c.status.in_([status.value for status in _UNSENT]),
+        )
+        .order_by(payouts.c.id.desc())
+        .with_for_update()
+    )
+    return [as_row(row) for row in await tx.conn.execute(query)]
+
+
 async def matching_payout(
     tx: Tx, chain: str, token: str, address: Address, amount: int, *, without: Collection[str]
 ) -> Row | None:

@@ -30,20 +30,18 @@ from settlement.context import Context, Policy, Wallets
 from settlement.fallback import deposit_lane_index, seal_fallback_sweeps
 from settlement.lanes.finality import Finality, read_finality
 from settlement.lanes.lane import tick_lane
+from settlement.leading import lease_name
 from settlement.measures import measure
 from settlement.observer import SettlementObserver
-from settlement.payouts import UnknownExecutionError, release_paused, seal_payouts
+from settlement.payouts import UnknownExecutionError, release_paused, seal_payouts, take_back
 from settlement.restore.comparing import Comparison
 from settlement.support7702 import supports_7702
 from settlement.sweeps import seal_sweeps
 
+__all__ = ["ChainSettlement", "SettlementStatus", "lease_name"]
+
 RENEW_EVERY = timedelta(seconds=3)
 MEASURE_EVERY = timedelta(seconds=60)
-
-
-def lease_name(chain: str) -> str:
-    """The lease under which a chain's settlement acts."""
-    return f"settlement:{chain}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +191,7 @@ class ChainSettlement:
         may_send = await self._may_send("payouts", finality)
 
         async def seal() -> int:
+            await take_back(ctx, lease)
             await release_paused(ctx, lease)
             try:
                 return await seal_payouts(ctx, lease, finality)
