@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
@@ -16,6 +17,8 @@ from config.chains import ChainSettings
 from config.errors import BursarError, ConfigError
 from config.log import get_logger
 from ledger.cursors import get_cursor
+from ledger.installation import installation_id, raise_index
+from ledger.journal import Journal, open_journal
 from ledger.migrate import require_current, upgrade
 from ledger.store import sqlite_path
 
@@ -39,6 +42,29 @@ async def prepare_database(house: House) -> None:
         await upgrade(house.settings.database.url)
         log.info("database_created", path=path)
     await require_current(house.ledger.engine)
+
+
+async def prepare_journal(house: House) -> Journal:
+    """Open the journal, and never hand out again an address index that it says is used.
+
+    :raises JournalError: it belongs to another database, is damaged, or cannot be written.
+    """
+    async with house.ledger.transaction() as tx:
+        name = await installation_id(tx)
+    journal = await asyncio.to_thread(open_journal, journal_path(house), name)
+    async with house.ledger.transaction() as tx:
+        raised = await raise_index(tx, journal.next_index)
+    log.info("journal_open", path=str(journal.path), index_raised=raised)
+    return journal
+
+
+def journal_path(house: House) -> Path:
+    """Where the journal is: as configured, else beside the SQLite file, else here."""
+    configured = house.settings.settlement.journal
+    if configured is not None:
+        return configured
+    database = sqlite_path(house.settings.database.url)
+    return Path("bursar.journal") if database is None else Path(database).with_suffix(".journal")
 
 
 async def _is_empty(house: House) -> bool:
