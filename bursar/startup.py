@@ -18,8 +18,9 @@ from config.errors import BursarError, ConfigError
 from config.log import get_logger
 from ledger.cursors import get_cursor
 from ledger.installation import installation_id, raise_index
-from ledger.journal import Journal, open_journal
+from ledger.journal import Journal, open_journal, succeed_journal
 from ledger.migrate import require_current, upgrade
+from ledger.schema import merchants
 from ledger.store import sqlite_path
 
 log = get_logger(__name__)
@@ -51,7 +52,9 @@ async def prepare_journal(house: House) -> Journal:
     """
     async with house.ledger.transaction() as tx:
         name = await installation_id(tx)
-    journal = await asyncio.to_thread(open_journal, journal_path(house), name)
+        is_new = not await tx.conn.scalar(sa.select(sa.exists().where(merchants.c.id.is_not(None))))
+    opening = succeed_journal if is_new else open_journal
+    journal = await asyncio.to_thread(opening, journal_path(house), name)
     async with house.ledger.transaction() as tx:
         raised = await raise_index(tx, journal.next_index)
     log.info("journal_open", path=str(journal.path), index_raised=raised)
@@ -64,7 +67,11 @@ def journal_path(house: House) -> Path:
     if configured is not None:
         return configured
     database = sqlite_path(house.settings.database.url)
-    return Path("bursar.journal") if database is None else Path(database).with_suffix(".journal")
+    if database is not None:
+        return Path(database).with_suffix(".journal")
+    # Named after the database: two that are run from one folder do not share a journal.
+    name = sa.make_url(house.settings.database.url).database or "default"
+    return Path(f"bursar-{name}.journal")
 
 
 async def _is_empty(house: House) -> bool:

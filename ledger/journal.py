@@ -136,13 +136,49 @@ def open_journal(path: Path, installation: str) -> Journal:
     return Journal(path, marks[0])
 
 
-def _check_owner(path: Path, file: BinaryIO, installation: str) -> None:
+def succeed_journal(path: Path, installation: str) -> Journal:
+    """Begin a new database's journal where another's lies: that one is kept beside it.
+
+    Its mark is carried over: the seed may be the same, and an address that people were
+    given must not be given again.
+
+    :raises JournalError: as :func:`open_journal`.
+    """
+    owner = journal_owner(path)
+    if owner is None or owner == installation:
+        return open_journal(path, installation)
+    former = open_journal(path, owner)
+    try:
+        path.rename(path.with_name(f"{path.name}.{owner[:8]}"))
+    except OSError as error:
+        raise _trouble(path, error) from error
+    journal = open_journal(path, installation)
+    if former.next_index > 0:
+        journal.reserve_indexes(0, former.next_index)
+    return journal
+
+
+def journal_owner(path: Path) -> str | None:
+    """The installation that a journal belongs to; ``None`` where there is none yet.
+
+    :raises JournalError: the file is something else.
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        return None
+    with _locked(path) as file:
+        return _owner(path, file)
+
+
+def _owner(path: Path, file: BinaryIO) -> str:
     file.seek(0)
     try:
-        head = json.loads(_body(file.readline()))
-        owner = head["installation"]
+        return str(json.loads(_body(file.readline()))["installation"])
     except (ValueError, KeyError, TypeError):
         raise JournalError("is not a journal of Bursar", where=str(path)) from None
+
+
+def _check_owner(path: Path, file: BinaryIO, installation: str) -> None:
+    owner = _owner(path, file)
     if owner != installation:
         raise JournalError(
             "belongs to another database than the one that is configured",
