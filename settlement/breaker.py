@@ -15,8 +15,8 @@ from ledger.leases import Lease, check
 from settlement.context import Context
 from settlement.lanes.finality import Finality
 from settlement.reconcile import Reconciliation
-from settlement.restore.adopting import book_gift, stop_token
-from settlement.restore.scanning import unknown_inflows
+from settlement.restore.adopting import adopt_outflow, book_gift, stop_token
+from settlement.restore.scanning import unknown_inflows, unknown_outflows
 
 Seen = Mapping[str, int]
 """Block of the first look that showed a token to differ, by token."""
@@ -47,6 +47,8 @@ class Breaker:
             return
         if any(row.account == "treasury" and row.difference > 0 for row in found.rows):
             await book_gifts(ctx, lease, final)
+        if any(row.account == "treasury" and row.difference < 0 for row in found.rows):
+            await book_outflows(ctx, lease, final)
         self._seen, tripped = judge(self._seen, found, final)
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
@@ -67,3 +69,15 @@ async def book_gifts(ctx: Context, lease: Lease, final: int) -> None:
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
             await book_gift(tx, ctx, receipt)
+
+
+async def book_outflows(ctx: Context, lease: Lease, final: int) -> None:
+    """Final outflows that the books do not know: whose they are, else suspense and a stop."""
+    async with ctx.ledger.reading() as tx:
+        first = await compared_block(tx, ctx.name)
+    if first is None or first > final:
+        return
+    for receipt in await unknown_outflows(ctx, first, final):
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            await adopt_outflow(tx, ctx, receipt)
