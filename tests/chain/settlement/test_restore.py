@@ -19,7 +19,7 @@ from ledger.pauses import active_pauses
 from ledger.postings import AccountKind, AccountRef, balance
 from ledger.schema import batches, payouts
 from ledger.store import Ledger, make_engine
-from tests.chain.settlement.world import World, recipient
+from tests.chain.settlement.world import SpyingClient, World, recipient
 from tests.support.database import copy_sqlite, sqlite_url
 from tests.support.postgres import PostgresCluster
 
@@ -156,3 +156,34 @@ async def test_f20_sent_after_the_backup_and_not_mined__same_batch_goes_on(
     assert lane is not None
     assert (lane.next_nonce, lane.halted_reason) == (1, None)
     await old.agrees()
+
+
+async def test_f20_while_the_comparison_waits__nothing_is_sent_of_what_could_be(
+    world: World, copy: Backup, tmp_path: Path
+) -> None:
+    world.journal = await journal_of(world, tmp_path / "j")
+    url = await copy(world)  # type: ignore[misc]
+    lost = await promised(world, 1001)
+    service = world.service(journal=world.journal)
+    await world.settle(service, world.all_are("paid", lost))
+
+    old = await restored(world, url)
+    merchant = await old.merchant(recipient(1002))
+    await old.paid_invoice(merchant, "DAI", AMOUNT)
+    await old.watch(mine=4)
+    ready = await old.promise(merchant, "DAI", AMOUNT, recipient(1002))
+    world.clock.advance(11)
+    spy = SpyingClient(world.client)
+    again = old.service(journal=world.journal, client=spy)
+    waited = 0
+    while (await old.payout(ready))["status"] == "queued" and waited < 60:
+        before = old.observer.count("not_compared_yet")
+        await again.tick()
+        if old.observer.count("not_compared_yet") > before:
+            waited += 1
+            assert spy.sends == 0
+        await old.watch(mine=1)
+    assert waited > 2
+    await old.settle(again, old.all_are("paid", ready))
+    assert (await old.payout(lost))["status"] == "paid", "made again under its own id"
+    assert await old.held("USDC", recipient(1001)) == AMOUNT
