@@ -21,7 +21,6 @@ import typer
 from typer.main import get_command
 
 from bursar.commands import (
-    books,
     chains,
     contracts,
     daemon,
@@ -61,7 +60,6 @@ def build_app() -> typer.Typer:
         payouts,
         chains,
         switches,
-        books,
     ):
         module.register(app)
     return app

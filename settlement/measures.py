@@ -5,22 +5,21 @@ from __future__ import annotations
 from chain.rpc.errors import RpcError
 from settlement.context import Context
 from settlement.costs import GAS_PER_PAYOUT
-from settlement.reconcile import Reconciliation, reconcile
+from settlement.reconcile import reconcile
 
 
-async def measure(ctx: Context) -> Reconciliation | None:
-    """Compare ledger and chain and tell the observer; acting on it is the breaker's.
+async def measure(ctx: Context) -> None:
+    """Compare ledger and chain and tell the observer; differences are told, not acted on.
 
     A provider that has no state at the pinned block fails this, and only this.
     """
     try:
-        return await _measure(ctx)
+        await _measure(ctx)
     except RpcError as error:
         ctx.observer.note("measuring_failed", chain=ctx.name, error=str(error))
-        return None
 
 
-async def _measure(ctx: Context) -> Reconciliation | None:
+async def _measure(ctx: Context) -> None:
     found = await reconcile(ctx.client, ctx.ledger, ctx.contracts)
     if found is not None:
         for row in found.rows:
@@ -38,4 +37,3 @@ async def _measure(ctx: Context) -> Reconciliation | None:
     balance = await ctx.client.balance(ctx.wallets.sponsor("payouts").address)
     price = max(quote.base_fee + quote.tip, 1)
     ctx.observer.gas_runway(ctx.name, balance // (price * GAS_PER_PAYOUT))
-    return found
