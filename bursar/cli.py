@@ -21,6 +21,7 @@ import typer
 from typer.main import get_command
 
 from bursar.commands import (
+    books,
     chains,
     contracts,
     daemon,
@@ -60,6 +61,7 @@ def build_app() -> typer.Typer:
         payouts,
         chains,
         switches,
+        books,
     ):
         module.register(app)
     return app

@@ -29,6 +29,7 @@ from bursar.metrics.paying import SettlementMetrics
 from bursar.metrics.serving import HttpMetrics
 from bursar.metrics.watching import WatcherMetrics
 from bursar.operations import Operations
+from bursar.startup import prepare_journal
 from bursar.supervision import Work, crash_guard
 from config.errors import BursarError, ConfigError
 from config.log import get_logger
@@ -39,6 +40,7 @@ from gateway.webhooks.dispatcher import WebhookDispatcher
 from gateway.webhooks.sender import http_sender
 from gateway.webhooks.vault import Vault, load_data_key
 from ledger.invoices import Tolerance
+from ledger.journal import Journal
 from ledger.payment_rows import PaymentPolicy
 from settlement.context import Policy
 from settlement.runs import PayoutRuns
@@ -77,6 +79,7 @@ class Roles:
         self._owner = f"{role}-{house.entropy.token_bytes(OWNER_BYTES).hex()}"
         self._deriver: DepositDeriver | None = None
         self._data_key = b""
+        self._journal: Journal | None = None
         self._http = HttpMetrics(families)
         self.watchers: dict[str, ChainWatcher] = {}
         self.settlements: dict[str, ChainSettlement] = {}
@@ -91,6 +94,8 @@ class Roles:
         :raises WalletError: the keystore cannot be opened.
         """
         roles = cls(house, role, families)
+        if role in WITH_API or role in WITH_SIGNERS:
+            roles._journal = await prepare_journal(house)
         if role in WITH_API:
             roles._prepare_door()
         if role in WITH_WATCHER:
@@ -146,6 +151,7 @@ class Roles:
                 observer=observer,
                 owner_id=self._owner,
                 policy=Policy(may_be_used=self._house.settings.wallets.signer == "mnemonic"),
+                journal=self._journal,
             )
             self._audits[chain.name] = ChainAudit(
                 chain,
@@ -164,6 +170,7 @@ class Roles:
     ) -> web.Application:
         """The merchant's door."""
         assert self._deriver is not None, "only roles with the API have one"
+        assert self._journal is not None
         secrets = self._house.secrets
         return create_app(
             GatewayDeps(
@@ -171,7 +178,7 @@ class Roles:
                 settings=self._house.settings,
                 admin_key=secrets.admin_key.get_secret_value() if secrets.admin_key else None,
                 data_key=self._data_key,
-                derive=self._deriver.addresses,
+                derive=self._journal.guarding(self._deriver.addresses),
                 clock=self._house.clock,
                 entropy=self._house.entropy,
                 readiness=readiness,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
@@ -16,7 +17,10 @@ from config.chains import ChainSettings
 from config.errors import BursarError, ConfigError
 from config.log import get_logger
 from ledger.cursors import get_cursor
+from ledger.installation import installation_id, raise_index
+from ledger.journal import Journal, open_journal, succeed_journal
 from ledger.migrate import require_current, upgrade
+from ledger.schema import merchants
 from ledger.store import sqlite_path
 
 log = get_logger(__name__)
@@ -39,6 +43,35 @@ async def prepare_database(house: House) -> None:
         await upgrade(house.settings.database.url)
         log.info("database_created", path=path)
     await require_current(house.ledger.engine)
+
+
+async def prepare_journal(house: House) -> Journal:
+    """Open the journal, and never hand out again an address index that it says is used.
+
+    :raises JournalError: it belongs to another database, is damaged, or cannot be written.
+    """
+    async with house.ledger.transaction() as tx:
+        name = await installation_id(tx)
+        is_new = not await tx.conn.scalar(sa.select(sa.exists().where(merchants.c.id.is_not(None))))
+    opening = succeed_journal if is_new else open_journal
+    journal = await asyncio.to_thread(opening, journal_path(house), name)
+    async with house.ledger.transaction() as tx:
+        raised = await raise_index(tx, journal.next_index)
+    log.info("journal_open", path=str(journal.path), index_raised=raised)
+    return journal
+
+
+def journal_path(house: House) -> Path:
+    """Where the journal is: as configured, else beside the SQLite file, else here."""
+    configured = house.settings.settlement.journal
+    if configured is not None:
+        return configured
+    database = sqlite_path(house.settings.database.url)
+    if database is not None:
+        return Path(database).with_suffix(".journal")
+    # Named after the database: two that are run from one folder do not share a journal.
+    name = sa.make_url(house.settings.database.url).database or "default"
+    return Path(f"bursar-{name}.journal")
 
 
 async def _is_empty(house: House) -> bool:

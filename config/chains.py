@@ -29,6 +29,8 @@ from config.fields import (
 )
 
 GWEI: Final = 10**9
+DEVELOPMENT_IDS: Final = range(31337, 31400)
+"""Ids that developers give to a second or third local node; test chains where they are local."""
 TEST_CHAIN_IDS: Final = frozenset({1337, 31337, 84532, 11155111})
 """Anvil, Hardhat, Ganache, and the public test networks of the registry."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})

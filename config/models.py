@@ -92,6 +92,8 @@ class SettlementSettings(Model):
     max_batch: Annotated[StrictInt, Field(ge=1, le=400)] = 400
     daily_limit: dict[str, AmountText] = Field(default_factory=dict)
     """Token symbol to whole units a day."""
+    journal: Path | None = None
+    """Kept outside the database; beside the SQLite file, or in the working directory."""
 
 
 class SecuritySettings(Model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -83,6 +83,14 @@ async def next_onchain_id(tx: Tx, chain: str, epoch: int) -> int:
     )
     highest = await tx.conn.scalar(query)
     return 0 if highest is None else int(highest) + 1
+
+
+async def known_onchain_ids(tx: Tx, chain: str, epochs: Collection[int]) -> set[tuple[int, int]]:
+    """(epoch, id) of every batch of these epochs."""
+    query = sa.select(batches.c.epoch, batches.c.onchain_id).where(
+        batches.c.chain == chain, batches.c.epoch.in_(sorted(epochs))
+    )
+    return {(row.epoch, row.onchain_id) for row in await tx.conn.execute(query)}
 
 
 async def open_batches(tx: Tx, chain: str, lane: str | None = None) -> list[Batch]:

@@ -12,6 +12,7 @@ from ledger.cursors import clear_halt
 from ledger.held import release_payment
 from ledger.invoices import Tolerance, Touched, refresh_invoices
 from ledger.lanes import clear_lane_halt
+from ledger.pauses import resume, scope_of
 from ledger.payment_rows import PaymentPolicy
 from ledger.payouts import PayoutMove, lock_payouts, move_payouts
 from ledger.schema import holds
@@ -129,6 +130,9 @@ async def release_hold(
             await clear_lane_halt(tx, chain, lane)
         case "chain":
             await clear_halt(tx, row.object_id)
+        case "batch" if row.object_type == "breaker":
+            chain, token, _ = row.object_id.split("/")
+            await resume(tx, scope_of("payouts", chain, token))
         case _:
             pass
     await tx.conn.execute(

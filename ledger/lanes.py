@@ -23,6 +23,8 @@ class Lane:
     sender: Address
     next_nonce: int
     halted_reason: str | None
+    accept_nonce: bool = False
+    """An operator has looked: the chain's nonce is taken over once."""
 
 
 async def get_lane(tx: Tx, chain: str, lane: str, *, lock: bool = False) -> Lane | None:
@@ -31,16 +33,24 @@ async def get_lane(tx: Tx, chain: str, lane: str, *, lock: bool = False) -> Lane
     row = (await tx.conn.execute(query.with_for_update() if lock else query)).one_or_none()
     if row is None:
         return None
-    return Lane(row.chain, row.lane, Address(row.sender), row.next_nonce, row.halted_reason)
+    return _lane(row)
 
 
 async def all_lanes(tx: Tx, chain: str) -> list[Lane]:
     """Every lane of a chain."""
     query = sa.select(lanes).where(lanes.c.chain == chain).order_by(lanes.c.lane)
-    return [
-        Lane(row.chain, row.lane, Address(row.sender), row.next_nonce, row.halted_reason)
-        for row in await tx.conn.execute(query)
-    ]
+    return [_lane(row) for row in await tx.conn.execute(query)]
+
+
+def _lane(row: sa.Row[Any]) -> Lane:
+    return Lane(
+        row.chain,
+        row.lane,
+        Address(row.sender),
+        row.next_nonce,
+        row.halted_reason,
+        row.accept_nonce,
+    )
 
 
 async def open_lane(tx: Tx, chain: str, lane: str, sender: Address, next_nonce: int) -> Lane:
@@ -94,9 +104,23 @@ async def halt_lane(tx: Tx, chain: str, lane: str, reason: str) -> None:
 
 
 async def clear_lane_halt(tx: Tx, chain: str, lane: str) -> None:
-    """An operator's decision: go on."""
+    """An operator's decision: go on, from the chain's nonce where that is ahead."""
     await tx.conn.execute(
         lanes.update()
         .where(lanes.c.chain == chain, lanes.c.lane == lane)
-        .values(halted_reason=None, halted_at=None)
+        .values(halted_reason=None, halted_at=None, accept_nonce=True)
+    )
+
+
+async def settle_nonce(tx: Tx, chain: str, lane: str, next_nonce: int) -> None:
+    """Never take a nonce below ``next_nonce`` again; what an operator accepted is used up."""
+    await tx.conn.execute(
+        lanes.update()
+        .where(lanes.c.chain == chain, lanes.c.lane == lane, lanes.c.next_nonce < next_nonce)
+        .values(next_nonce=next_nonce)
+    )
+    await tx.conn.execute(
+        lanes.update()
+        .where(lanes.c.chain == chain, lanes.c.lane == lane)
+        .values(accept_nonce=False)
     )

@@ -12,6 +12,7 @@ strength of having passed :func:`check` in the same commit.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -81,6 +82,27 @@ async def renew(tx: Tx, lease: Lease) -> Lease:
 async def release(tx: Tx, lease: Lease) -> None:
     """Let another take it at once; nothing happens if it was taken already."""
     await tx.conn.execute(leases.update().where(*_held(lease)).values(expires_at=tx.now))
+
+
+async def set_ready(tx: Tx, lease: Lease) -> None:
+    """Say that the holder has compared its part of the world with these books.
+
+    Bound to the fencing token: whoever takes the lease next, after a restored backup
+    too, begins as not ready.
+    """
+    await tx.conn.execute(
+        leases.update().where(*_held(lease)).values(ready_token=lease.fencing_token)
+    )
+
+
+async def ready_names(tx: Tx, names: Collection[str]) -> set[str]:
+    """Those of the leases that are held now by a holder that is ready."""
+    query = sa.select(leases.c.name).where(
+        leases.c.name.in_(sorted(names)),
+        leases.c.expires_at > tx.now,
+        leases.c.ready_token == leases.c.fencing_token,
+    )
+    return set((await tx.conn.execute(query)).scalars())
 
 
 async def check(tx: Tx, lease: Lease) -> None:

@@ -1,7 +1,7 @@
 """The stop switch: what is paused, kept over restarts and read in every tick.
 
-A scope is ``all``, ``payouts`` or ``sweeps``, optionally of one chain:
-``payouts:base``.
+A scope is ``all``, ``payouts`` or ``sweeps``, optionally of one chain, or of one
+token there: ``payouts:base``, ``payouts:base/USDC``.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ class Pause:
     reason: str | None
 
 
-def scope_of(what: What = "all", chain: str | None = None) -> str:
-    """The scope's text."""
-    return what if chain is None else f"{what}:{chain}"
+def scope_of(what: What = "all", chain: str | None = None, token: str | None = None) -> str:
+    """The scope's text; a token needs its chain."""
+    place = chain if token is None else f"{chain}/{token}"
+    return what if chain is None else f"{what}:{place}"
 
 
 def covers(scope: str, what: What, chain: str) -> bool:
-    """Whether a paused scope stops ``what`` (payouts or sweeps) on a chain. Pure."""
+    """Whether a paused scope stops ``what`` (payouts or sweeps) on the whole chain. Pure."""
     kind, _, only = scope.partition(":")
     return kind in {"all", what} and only in {"", chain}
 
@@ -75,10 +76,22 @@ async def is_paused(tx: Tx, what: What, chain: str) -> bool:
     return any(covers(p.scope, what, chain) for p in await active_pauses(tx))
 
 
+async def paused_tokens(tx: Tx, what: What, chain: str) -> set[str]:
+    """Tokens of which payouts or sweeps are stopped on a chain that is not stopped as a whole."""
+    found = set()
+    for stopped in await active_pauses(tx):
+        kind, _, place = stopped.scope.partition(":")
+        on, _, token = place.partition("/")
+        if token and kind in {"all", what} and on == chain:
+            found.add(token)
+    return found
+
+
 def _within(inner: str, outer: str) -> bool:
-    kind, _, chain = inner.partition(":")
-    outer_kind, _, outer_chain = outer.partition(":")
-    return outer_kind in {"all", kind} and outer_chain in {"", chain}
+    kind, _, place = inner.partition(":")
+    outer_kind, _, outer_place = outer.partition(":")
+    chain, _, _ = place.partition("/")
+    return outer_kind in {"all", kind} and outer_place in {"", chain, place}
 
 
 def _check(scope: str) -> None:

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -138,11 +138,20 @@ def _draw_key(row: Row) -> str:
     return f"{row['id']}:{row['attempt']}:draw"
 
 
-async def queued_payouts(tx: Tx, chain: str, limit: int) -> list[Row]:
-    """Payouts that wait for a batch, oldest first."""
+async def queued_payouts(
+    tx: Tx, chain: str, limit: int, *, without: Collection[str] = ()
+) -> list[Row]:
+    """Payouts that wait for a batch, oldest first.
+
+    :param without: tokens left out.
+    """
     query = (
         sa.select(payouts)
-        .where(payouts.c.chain == chain, payouts.c.status == PayoutStatus.QUEUED.value)
+        .where(
+            payouts.c.chain == chain,
+            payouts.c.status == PayoutStatus.QUEUED.value,
+            payouts.c.token.not_in(sorted(without)),
+        )
         .order_by(payouts.c.id)
         .limit(limit)
     )
@@ -161,6 +170,40 @@ async def held_payouts(tx: Tx, chain: str, reason: str, limit: int = 1000) -> li
         .limit(limit)
     )
     return [as_row(row) for row in await tx.conn.execute(query)]
+
+
+async def unsent_payouts(tx: Tx, merchant_id: str, chain: str, token: str) -> list[Row]:
+    """A merchant's payouts that are in no batch, newest first, locked."""
+    query = (
+        sa.select(payouts)
+        .where(
+            payouts.c.merchant_id == merchant_id,
+            payouts.c.chain == chain,
+            payouts.c.token == token,
+            payouts.c.status.in_([status.value for status in _UNSENT]),
+        )
+        .order_by(payouts.c.id.desc())
+        .with_for_update()
+    )
+    return [as_row(row) for row in await tx.conn.execute(query)]
+
+
+async def matching_payout(
+    tx: Tx, chain: str, token: str, address: Address, amount: int, *, without: Collection[str]
+) -> Row | None:
+    """The oldest payout not in a batch that a transfer of exactly this would pay."""
+    query = (
+        sa.select(payouts)
+        .where(
+            payouts.c.chain == chain,
+            payouts.c.token == token,
+            payouts.c.address == address,
+            payouts.c.status.in_([status.value for status in _UNSENT]),
+        )
+        .order_by(payouts.c.id)
+    )
+    rows = [as_row(row) for row in await tx.conn.execute(query)]
+    return next((r for r in rows if r["amount"] == amount and r["id"] not in without), None)
 
 
 async def lock_payouts(tx: Tx, ids: Sequence[str]) -> list[Row]:

@@ -187,6 +187,16 @@ async def destinations_of(tx: Tx, merchant_ids: Collection[str]) -> list[Destina
     return found
 
 
+async def owners_of_destination(tx: Tx, chain: str, token: str, address: Address) -> set[str]:
+    """Merchants who have, or once had, this address as their destination for a token."""
+    query = sa.select(destinations.c.merchant_id).where(
+        destinations.c.chain == chain,
+        destinations.c.address == address,
+        sa.or_(destinations.c.token.is_(None), destinations.c.token == token),
+    )
+    return set((await tx.conn.execute(query)).scalars())
+
+
 async def own_addresses(tx: Tx, candidates: Collection[Address]) -> set[Address]:
     """Those of the candidates that are our deposit addresses."""
     found: set[Address] = set()

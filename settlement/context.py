@@ -11,6 +11,7 @@ from chain.deployment import HelperContracts
 from config.chains import ChainSettings
 from config.clock import Clock
 from config.models import SettlementSettings
+from ledger.journal import Journal
 from ledger.store import Ledger
 from settlement.observer import SettlementObserver
 from settlement.verdicts import Patience
@@ -64,6 +65,8 @@ class Context:
     clock: Clock
     observer: SettlementObserver
     policy: Policy = field(default_factory=Policy)
+    journal: Journal | None = None
+    """Kept outside the database; ``None`` only where losing the database costs nothing."""
 
     @property
     def name(self) -> str:

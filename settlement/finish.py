@@ -77,7 +77,7 @@ async def finish_batch(tx: Tx, ctx: Context, batch: Batch, receipt: Receipt) -> 
         case "sweep" | "transfer":
             await _finish_sweep(tx, ctx, batch, receipt)
         case _:
-            await _close(tx, batch, executed=receipt.status == 1)
+            await close_batch(tx, batch, executed=receipt.status == 1)
 
 
 def payout_batch_of(ctx: Context, batch: Batch, rows: list[Row]) -> PayoutBatch:
@@ -115,7 +115,7 @@ async def _finish_payouts(tx: Tx, ctx: Context, batch: Batch, receipt: Receipt) 
         else:
             moves.append(PayoutMove(sent, PayoutStatus.ON_HOLD, reason=reason))
     await move_payouts(tx, moves)
-    await _close(tx, batch, executed=True)
+    await close_batch(tx, batch, executed=True)
     held = len(outcome.failures)
     ctx.observer.payouts_finished(ctx.name, batch.token, len(rows) - held, held)
 
@@ -141,7 +141,7 @@ async def _finish_sweep(tx: Tx, ctx: Context, batch: Batch, receipt: Receipt) ->
         if item.batch_index in failures:
             place = f"{ctx.name}/{item.address.hex()}/{item.token}"
             await hold(tx, "batch", "sweep", place, failures[item.batch_index])
-    await _close(tx, batch, executed=outcome.executed)
+    await close_batch(tx, batch, executed=outcome.executed)
 
 
 def judge_items(ctx: Context, batch: Batch, items: list[SweepItem], receipt: Receipt) -> Outcome:
@@ -154,7 +154,7 @@ def judge_items(ctx: Context, batch: Batch, items: list[SweepItem], receipt: Rec
     return judge_sweep(batch.target, sink, token, entries, receipt)
 
 
-async def _close(tx: Tx, batch: Batch, *, executed: bool) -> None:
+async def close_batch(tx: Tx, batch: Batch, *, executed: bool) -> None:
     """Final or void, through the states between, whatever was recorded before."""
     if batch.status is BatchStatus.SEALED:
         await move_batch(tx, batch, BatchStatus.SUBMITTED)

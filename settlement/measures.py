@@ -5,21 +5,22 @@ from __future__ import annotations
 from chain.rpc.errors import RpcError
 from settlement.context import Context
 from settlement.costs import GAS_PER_PAYOUT
-from settlement.reconcile import reconcile
+from settlement.reconcile import Reconciliation, reconcile
 
 
-async def measure(ctx: Context) -> None:
-    """Compare ledger and chain and tell the observer; differences are told, not acted on.
+async def measure(ctx: Context) -> Reconciliation | None:
+    """Compare ledger and chain and tell the observer; acting on it is the breaker's.
 
     A provider that has no state at the pinned block fails this, and only this.
     """
     try:
-        await _measure(ctx)
+        return await _measure(ctx)
     except RpcError as error:
         ctx.observer.note("measuring_failed", chain=ctx.name, error=str(error))
+        return None
 
 
-async def _measure(ctx: Context) -> None:
+async def _measure(ctx: Context) -> Reconciliation | None:
     found = await reconcile(ctx.client, ctx.ledger, ctx.contracts)
     if found is not None:
         for row in found.rows:
@@ -37,3 +38,4 @@ async def _measure(ctx: Context) -> None:
     balance = await ctx.client.balance(ctx.wallets.sponsor("payouts").address)
     price = max(quote.base_fee + quote.tip, 1)
     ctx.observer.gas_runway(ctx.name, balance // (price * GAS_PER_PAYOUT))
+    return found

@@ -12,11 +12,13 @@ from chain.helper_contracts import (
     encode_pay_batch,
     pack_batch,
 )
+from config.errors import ConflictError
 from config.units import Address, Amount
 from ledger.batches import NewBatch, next_onchain_id, seal_batch
 from ledger.books import totals_of
 from ledger.holds import hold
 from ledger.leases import Lease, check
+from ledger.pauses import paused_tokens
 from ledger.payouts import (
     PayoutMove,
     held_payouts,
@@ -26,12 +28,14 @@ from ledger.payouts import (
     queued_payouts,
 )
 from ledger.postings import AccountKind, AccountRef, InsufficientFundsError, available
+from ledger.receivables import open_debts, recover_debts
 from ledger.states import PayoutStatus
 from ledger.views import Row
 from settlement.batching import pick_batch
 from settlement.context import Context
 from settlement.lanes.adopt import epoch_of
 from settlement.lanes.finality import Finality
+from settlement.restore.scanning import executed_ids
 from settlement.simulation import blacklisted, is_token_paused, simulate
 
 LANE = "payouts"
@@ -42,12 +46,22 @@ _MOST_BATCHES = 30
 """Batches sealed in one tick; what is left goes with the next."""
 
 
+class UnknownExecutionError(ConflictError):
+    """The chain has executed an id that these books do not know: compare them again."""
+
+
 async def seal_payouts(ctx: Context, lease: Lease, finality: Finality) -> int:
-    """Seal what the treasury can pay; returns how many batches were made."""
+    """Seal what the treasury can pay; returns how many batches were made.
+
+    :raises UnknownExecutionError: nothing may be sealed before books and chain are compared.
+    """
     sealed = 0
     for _ in range(_MOST_BATCHES):
         async with ctx.ledger.reading() as tx:
-            queued = await queued_payouts(tx, ctx.name, _MOST_QUEUED)
+            stopped = await paused_tokens(tx, "payouts", ctx.name)
+            owing = {(d.merchant_id, d.token) for d in await open_debts(tx, ctx.name)}
+            queued = await queued_payouts(tx, ctx.name, _MOST_QUEUED, without=stopped)
+            queued = [r for r in queued if (r["merchant_id"], r["token"]) not in owing]
             tokens = list(dict.fromkeys(row["token"] for row in queued))
             refs = {t: AccountRef(AccountKind.TREASURY, ctx.name, t) for t in tokens}
             totals = await totals_of(tx, refs.values())
@@ -96,8 +110,12 @@ async def _seal(
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
             locked = {row["id"]: row for row in await lock_payouts(tx, [r["id"] for r in rows])}
-            if any(locked[r["id"]]["status"] != PayoutStatus.QUEUED for r in rows):
-                return False  # canceled or held meanwhile: picked again in the next round
+            owing = {d.merchant_id for d in await open_debts(tx, ctx.name) if d.token == token}
+            if any(
+                locked[r["id"]]["status"] != PayoutStatus.QUEUED or r["merchant_id"] in owing
+                for r in rows
+            ):
+                return False  # canceled, held or taken back meanwhile: picked again next round
             batch_id = await seal_batch(tx, batch)
             await put_into_batch(tx, [locked[r["id"]] for r in rows], batch_id)
     except (IntegrityError, InsufficientFundsError):
@@ -125,6 +143,8 @@ async def _signed_batch(
     epoch = await epoch_of(ctx, treasury)
     async with ctx.ledger.reading() as tx:
         onchain_id = await next_onchain_id(tx, ctx.name, epoch)
+    if await executed_ids(ctx, epoch, onchain_id, 1):
+        raise UnknownExecutionError(f"batch id {onchain_id} is executed", where=ctx.name)
     packed = pack_batch(entries)
     digest = batch_digest(
         ctx.chain.chain_id, treasury, epoch, onchain_id, address, content_hash(packed)
@@ -155,6 +175,16 @@ async def _treasury_short(ctx: Context, reason: str, token: str) -> None:
     async with ctx.ledger.transaction() as tx:
         await hold(tx, "batch", "treasury", f"{ctx.name}/{token}/treasury", reason)
     ctx.observer.note("treasury_short", chain=ctx.name, token=token, reason=reason)
+
+
+async def take_back(ctx: Context, lease: Lease) -> None:
+    """Who owes for a reversed payment is not paid before that is recovered."""
+    async with ctx.ledger.reading() as tx:
+        debts = await open_debts(tx, ctx.name)
+    if debts:
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            await recover_debts(tx, ctx.name)
 
 
 async def release_paused(ctx: Context, lease: Lease) -> None:

@@ -19,6 +19,7 @@ BELOW_MINIMUM: Final = "below the minimum payout"
 OWES: Final = "merchant owes for a reversed payment"
 PAUSED: Final = "payouts are paused"
 HALTED: Final = "chain is halted"
+NOT_COMPARED: Final = "books are not compared with the chain yet"
 NOT_CONFIGURED: Final = "token is not configured any more"
 DAILY_LIMIT: Final = "over the daily limit"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from config.errors import NotFoundError
@@ -16,7 +17,9 @@ from config.models import Settings
 from config.money import format_amount, parse_amount
 from config.units import Address, ChainName, TokenSymbol, checksum
 from ledger.cursors import get_cursor
+from ledger.leases import ready_names
 from ledger.payouts import NewPayout, create_payouts
+from ledger.receivables import recover_debts
 from ledger.runs import (
     MerchantBalance,
     create_run,
@@ -34,10 +37,14 @@ from ledger.runs import (
 )
 from ledger.store import Ledger, Tx
 from ledger.views import Row
-from settlement.planning import HALTED, Plan, Rules, make_plan
+from settlement.leading import lease_name
+from settlement.planning import HALTED, NOT_COMPARED, Plan, Rules, make_plan
 from settlement.schedule import judge, schedule_of
 from settlement.scheduler import every_second
 
+_SOON: Final = timedelta(seconds=5)
+_PATIENCE: Final = timedelta(seconds=60)
+"""How long a run that was asked for waits for chains that are not compared yet."""
 _AT_ONCE: Final = 200
 """Merchants planned in one commit: bounded memory, short locks."""
 
@@ -57,10 +64,20 @@ class PayoutRuns:
     """Turns due dates and requests into queued payouts.
 
     :param refused: addresses that no payout may go to, besides our deposit addresses.
+    :param gated: promise nothing on a chain before its leader has compared the books with it:
+        a restored database would promise again what was paid.
     """
 
-    def __init__(self, ledger: Ledger, *, settings: Settings, refused: Collection[Address]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        settings: Settings,
+        refused: Collection[Address],
+        gated: bool = True,
+    ) -> None:
         self._ledger = ledger
+        self._gated = gated
         self._settings = settings
         self._refused = frozenset(refused)
 
@@ -75,11 +92,13 @@ class PayoutRuns:
         """Plan what is due or was asked for; ``True`` when there may be more."""
         async with self._ledger.transaction() as tx:
             await self._set_first_dates(tx)
+            await recover_debts(tx)
+            blind = await self._not_compared(tx)
             due = await due_merchants(tx, _AT_ONCE)
             if due:
-                await self._settle_due(tx, due)
+                await self._settle_due(tx, due, blind)
             for run in await requested_runs(tx):
-                await self._settle_requested(tx, run)
+                await self._settle_requested(tx, run, blind)
             for run_id in await planned_runs_over(tx):
                 await move_run(tx, run_id, "done")
         return len(due) == _AT_ONCE
@@ -93,7 +112,7 @@ class PayoutRuns:
             found = await get_merchants(tx, None if merchant_id is None else [merchant_id])
             if merchant_id is not None and not found:
                 raise NotFoundError(f"no merchant {merchant_id[:40]!r}")
-            return await self._plan(tx, found, lock=False)
+            return await self._plan(tx, found, (), lock=False)
 
     async def _set_first_dates(self, tx: Tx) -> None:
         fresh = await merchants_without_date(tx)
@@ -112,17 +131,40 @@ class PayoutRuns:
         ]
         await set_next_settlement(tx, [(m, at) for m, at in moments if at is not None])
 
-    async def _settle_due(self, tx: Tx, due: list[Row]) -> None:
-        await self._move_dates(tx, due)
-        plan = await self._plan(tx, due, lock=True)
+    async def _not_compared(self, tx: Tx) -> set[str]:
+        """Chains whose leader does not know yet whether these books are complete."""
+        names = {lease_name(token.chain): token.chain for token in tx.catalogue}
+        if not self._gated:
+            return set()
+        ready = await ready_names(tx, names)
+        return {chain for name, chain in names.items() if name not in ready}
+
+    async def _settle_due(self, tx: Tx, due: list[Row], blind: Collection[str]) -> None:
+        waiting = {b.merchant_id for b in await self._blind_balances(tx, due, blind)}
+        # Soon again, not at the next date: that chain's part is late, it is not left out.
+        later = [(row["id"], tx.now + _SOON) for row in due if row["id"] in waiting]
+        await set_next_settlement(tx, later)
+        await self._move_dates(tx, [row for row in due if row["id"] not in waiting])
+        plan = await self._plan(tx, due, blind, lock=True)
         if plan.payouts:
             run_id = await create_run(tx, None, "schedule")
             await self._carry_out(tx, run_id, plan)
 
-    async def _settle_requested(self, tx: Tx, run: Row) -> None:
+    async def _settle_requested(self, tx: Tx, run: Row, blind: Collection[str]) -> None:
         wanted = run["merchant_id"]
         rows = await get_merchants(tx, None if wanted is None else [wanted])
-        await self._carry_out(tx, run["id"], await self._plan(tx, rows, lock=True))
+        if tx.now - run["created_at"] < _PATIENCE and await self._blind_balances(tx, rows, blind):
+            return  # looked at again in a second: chains are compared right after a start
+        await self._carry_out(tx, run["id"], await self._plan(tx, rows, blind, lock=True))
+
+    async def _blind_balances(
+        self, tx: Tx, rows: Sequence[Row], blind: Collection[str]
+    ) -> list[MerchantBalance]:
+        """Money that may have been paid out already, for all that these books know."""
+        if not blind:
+            return []
+        balances = await merchant_balances(tx, [row["id"] for row in rows])
+        return [b for b in balances if b.chain in blind and b.available > 0]
 
     async def _carry_out(self, tx: Tx, run_id: str, plan: Plan) -> None:
         new = [
@@ -132,7 +174,9 @@ class PayoutRuns:
         ids = await create_payouts(tx, new)
         await move_run(tx, run_id, "planned", view_plan(plan, tx, ids))
 
-    async def _plan(self, tx: Tx, rows: Sequence[Row], *, lock: bool) -> Plan:
+    async def _plan(
+        self, tx: Tx, rows: Sequence[Row], blind: Collection[str], *, lock: bool
+    ) -> Plan:
         ids = [row["id"] for row in rows]
         balances = await merchant_balances(tx, ids, lock=lock)
         destinations = await destinations_of(tx, ids)
@@ -145,7 +189,8 @@ class PayoutRuns:
             refused=self._refused
             | {token.address for token in tx.catalogue}
             | await own_addresses(tx, candidates),
-            stopped=await _halted(tx, {b.chain for b in balances}),
+            stopped=dict.fromkeys(blind, NOT_COMPARED)
+            | await _halted(tx, {b.chain for b in balances}),
         )
         return make_plan(balances, destinations, rules)
 

@@ -21,26 +21,27 @@ from config.clock import Clock
 from config.errors import DatabaseError, LeaseLostError, WalletError
 from config.models import SettlementSettings
 from ledger.batches import open_batches
+from ledger.journal import Journal
 from ledger.leases import DEFAULT_TTL, Lease, acquire, release, renew
 from ledger.pauses import is_paused
 from ledger.store import Ledger
+from settlement.breaker import Breaker
 from settlement.context import Context, Policy, Wallets
 from settlement.fallback import deposit_lane_index, seal_fallback_sweeps
 from settlement.lanes.finality import Finality, read_finality
 from settlement.lanes.lane import tick_lane
+from settlement.leading import lease_name
 from settlement.measures import measure
 from settlement.observer import SettlementObserver
-from settlement.payouts import release_paused, seal_payouts
+from settlement.payouts import UnknownExecutionError, release_paused, seal_payouts, take_back
+from settlement.restore.comparing import Comparison
 from settlement.support7702 import supports_7702
 from settlement.sweeps import seal_sweeps
 
+__all__ = ["ChainSettlement", "SettlementStatus", "lease_name"]
+
 RENEW_EVERY = timedelta(seconds=3)
 MEASURE_EVERY = timedelta(seconds=60)
-
-
-def lease_name(chain: str) -> str:
-    """The lease under which a chain's settlement acts."""
-    return f"settlement:{chain}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,12 @@ class ChainSettlement:
         observer: SettlementObserver,
         owner_id: str,
         policy: Policy | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.context = Context(
-            chain, client, ledger, wallets, contracts, settings, clock, observer, policy or Policy()
-        )
+            chain, client, ledger, wallets, contracts, settings, clock, observer,
+            policy or Policy(), journal,
+        )  # fmt: skip
         self._owner = owner_id
         self._lease: Lease | None = None
         self._draining = False
@@ -81,6 +84,8 @@ class ChainSettlement:
         self._supports_7702: bool | None = None
         self._deployed = False
         self._reconcile_at: datetime | None = None
+        self._comparison: Comparison | None = None
+        self._breaker = Breaker()
 
     def status(self) -> SettlementStatus:
         """What readiness and metrics ask."""
@@ -103,22 +108,40 @@ class ChainSettlement:
         if self._lease is None:
             return False
         lease, finality = self._lease, await read_finality(ctx.ledger, ctx.name)
+        await self._compare(lease, finality)
         await self._sweep_lanes(lease, finality)
         await self._payout_lane(lease, finality)
-        await self._measure()
+        await self._measure(lease, finality)
+        if self._comparison is not None:
+            self._comparison.tick_ended()
         self._last_tick_at = ctx.clock.now()
         return True
 
-    async def _measure(self) -> None:
+    async def _compare(self, lease: Lease, finality: Finality) -> None:
+        """A new leader sends nothing before it knows that nothing left without these books."""
+        if self._comparison is None or not self._comparison.belongs_to(lease):
+            self._comparison = Comparison(self.context, lease)
+        deployed = await self._is_deployed()
+        if not await self._comparison.step(lease, finality, deployed=deployed):
+            self.context.observer.note(
+                "not_compared_yet", chain=self.context.name, waits_for=self._comparison.waits_for
+            )
+
+    async def _measure(self, lease: Lease, finality: Finality) -> None:
         """Now and then: does the chain hold what the books say, and how far does the gas go."""
         now = self.context.clock.now()
         if self._reconcile_at is None or now >= self._reconcile_at:
             self._reconcile_at = now + MEASURE_EVERY
-            await measure(self.context)
+            found = await measure(self.context)
+            compared = self._comparison is not None and self._comparison.done
+            if found is not None and compared:
+                await self._breaker.look(self.context, lease, finality, found)
 
     async def _may_send(self, what: str, finality: Finality) -> bool:
         """Read anew for each lane: a pause takes effect within one tick."""
         if self._draining or finality.cursor is None or finality.cursor.halted_reason is not None:
+            return False
+        if self._comparison is None or not self._comparison.done:
             return False
         if not await self._is_deployed():
             return False
@@ -168,8 +191,14 @@ class ChainSettlement:
         may_send = await self._may_send("payouts", finality)
 
         async def seal() -> int:
+            await take_back(ctx, lease)
             await release_paused(ctx, lease)
-            return await seal_payouts(ctx, lease, finality)
+            try:
+                return await seal_payouts(ctx, lease, finality)
+            except UnknownExecutionError as error:
+                assert self._comparison is not None
+                self._comparison.reopen(str(error))
+                return 0
 
         signer = ctx.wallets.sponsor("payouts")
         await tick_lane(ctx, lease, "payouts", signer, finality, may_send=may_send, seal=seal)

@@ -18,11 +18,12 @@ import sqlalchemy as sa
 
 from bursar.compose import House, open_house
 from bursar.output import JsonLines, progress, say
+from bursar.startup import prepare_journal
 from config.errors import InvalidInputError, NotFoundError
 from config.settings import Secrets, Settings
 from config.units import Address, checksum
 from gateway.invoicing import InvoiceRules, parse_invoice_request
-from ledger.invoices import InvoiceSpec, create_invoices
+from ledger.invoices import Derive, InvoiceSpec, create_invoices
 from ledger.migrate import require_current
 from ledger.schema import merchants
 from wallets.derivation import DepositDeriver
@@ -50,12 +51,13 @@ async def import_file(
     async with open_house(settings, secrets, chains=[]) as house:
         await require_current(house.ledger.engine)
         owner = await _merchant(house, merchant)
+        derive = (await prepare_journal(house)).guarding(deriver.addresses)
         # Read twice, held never: a million lines take the memory of one batch.
         count = sum(1 for _ in _parsed(house, file))
         lines = JsonLines() if as_json else None
         with progress("opening invoices", count) as bar:
             for specs in _batches(_parsed(house, file)):
-                for invoice_id, address in await _open(house, owner, specs, deriver):
+                for invoice_id, address in await _open(house, owner, specs, derive):
                     if lines is None:
                         say(f"{invoice_id} {address}")
                     else:
@@ -71,12 +73,12 @@ def _batches(specs: Iterator[InvoiceSpec]) -> Iterator[list[InvoiceSpec]]:
 
 
 async def _open(
-    house: House, merchant: str, specs: Sequence[InvoiceSpec], deriver: DepositDeriver
+    house: House, merchant: str, specs: Sequence[InvoiceSpec], addresses: Derive
 ) -> list[tuple[str, str]]:
     derived: list[Address] = []
 
     def derive(first: int, count: int) -> list[Address]:
-        derived.extend(deriver.addresses(first, count))
+        derived.extend(addresses(first, count))
         return derived
 
     async with house.ledger.transaction() as tx:

@@ -15,8 +15,9 @@ from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
-from config.chains import TEST_CHAIN_IDS
+from config.chains import DEVELOPMENT_IDS, LOOPBACK, TEST_CHAIN_IDS
 
 
 @cache
@@ -63,9 +64,20 @@ def _fill_chain(chain: dict[str, Any]) -> dict[str, Any]:
     name, chain_id = chain.get("chain"), given.get("chain_id")
     entry = registry().get(name) if isinstance(name, str) else None
     if entry is None:
-        test = isinstance(chain_id, int) and chain_id in TEST_CHAIN_IDS
+        test = isinstance(chain_id, int) and (
+            chain_id in TEST_CHAIN_IDS
+            or (chain_id in DEVELOPMENT_IDS and _is_local(given.get("rpc_urls")))
+        )
         return {"is_test": True, **given} if test else given
     return {**_merge(entry, given), "tokens": _tokens(entry["tokens"], given.get("tokens"))}
+
+
+def _is_local(urls: object) -> bool:
+    return (
+        isinstance(urls, list)
+        and bool(urls)
+        and all(isinstance(url, str) and urlsplit(url).hostname in LOOPBACK for url in urls)
+    )
 
 
 def _merge(entry: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -100,6 +100,7 @@ leases: Final = sa.Table(
     sa.Column("name", sa.Text(), primary_key=True),
     text("owner"),
     number("fencing_token", comment="raised at every change of owner"),
+    number("ready_token", nullable=True, comment="fencing token whose holder knows its part true"),
     moment("expires_at"),
 )
 
@@ -126,4 +127,20 @@ audit_log: Final = sa.Table(
     text("action"),
     text("object_id", nullable=True),
     sa.Column("detail", sa.JSON(), nullable=True),
+)
+
+installation: Final = sa.Table(
+    "installation",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True),
+    text("name", comment="what the journal outside the database is bound to"),
+    moment("created_at"),
+)
+
+comparisons: Final = sa.Table(
+    "comparisons",
+    metadata,
+    sa.Column("chain", sa.Text(), primary_key=True),
+    number("block", comment="up to it the chain held no outflow that these books do not know"),
+    moment("at"),
 )

@@ -112,6 +112,7 @@ lanes: Final = sa.Table(
     number("next_nonce", comment="the authority: a nonce is taken here, in the commit of P2"),
     text("halted_reason", nullable=True),
     moment("halted_at", nullable=True),
+    sa.Column("accept_nonce", sa.Boolean(), nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("chain", "sender", name="uq_lanes_sender"),
 )
 

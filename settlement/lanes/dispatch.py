@@ -16,7 +16,7 @@ from ledger.attempts import (
 )
 from ledger.batches import Batch, get_batches, open_batches
 from ledger.holds import close_holds, hold
-from ledger.lanes import Lane, get_lane, take_nonce
+from ledger.lanes import Lane, get_lane, settle_nonce, take_nonce
 from ledger.leases import Lease, check
 from ledger.states import BatchStatus, TransactionStatus
 from settlement.batching import gas_limit
@@ -82,6 +82,11 @@ async def _idle_agrees(d: Dispatch) -> bool:
     """With nothing in flight the chain's nonce must be ours: else halt, or fill the gap."""
     nonce = await d.ctx.client.nonce(d.lane.sender)
     d.ctx.observer.nonce_gap(d.ctx.name, d.lane.lane, d.lane.next_nonce - nonce)
+    if d.lane.accept_nonce:
+        async with d.ctx.ledger.transaction() as tx:
+            await check(tx, d.lease)
+            await settle_nonce(tx, d.ctx.name, d.lane.lane, nonce)
+        return False
     match judge_idle(nonce, d.lane.next_nonce):
         case IdleVerdict.OK:
             return True

@@ -12,6 +12,7 @@ from ledger.payouts import PayoutMove, move_payouts, payouts_of_batch
 from ledger.states import BatchStatus, PayoutStatus
 from ledger.store import Tx
 from settlement.context import Context
+from settlement.journaling import write_ahead
 from settlement.verdicts import AfterSend, after_send
 
 
@@ -24,6 +25,7 @@ async def send(ctx: Context, lease: Lease, attempt: Attempt) -> None:
     async with ctx.ledger.reading() as tx:
         # Not an effect, but a stale leader must not even repeat what was decided.
         await check(tx, lease)
+    await write_ahead(ctx, attempt)
     result = await ctx.client.send_raw(attempt.raw)
     ctx.observer.note(
         "sent",

@@ -33,6 +33,7 @@ from ledger.invoices import (
     load_views,
     refresh_invoices,
 )
+from ledger.journal import Journal
 from ledger.payment_moves import PaymentMove, move_payments, open_payments
 from ledger.payment_rows import PaymentPolicy
 from ledger.payment_rules import Sighting
@@ -99,6 +100,7 @@ class World:
     keys: KeyRing
     tokens: dict[str, Address]
     url: str
+    url_of_books: str
     settings: SettlementSettings = field(default_factory=SettlementSettings)
     policy: Policy = field(
         default_factory=lambda: Policy(
@@ -108,6 +110,7 @@ class World:
     observer: Recorder = field(default_factory=Recorder)
     services: int = 0
     merchants: int = 0
+    journal: Journal | None = None
 
     # --- settlement --------------------------------------------------------------------
 
@@ -179,9 +182,11 @@ class World:
             expires_at=self.clock.now() + timedelta(hours=1),
             monitor_until=datetime(2100, 1, 1, tzinfo=UTC),
         )
-        deriver = DepositDeriver(self.keys.deposit_xpub)
+        derive = DepositDeriver(self.keys.deposit_xpub).addresses
+        if self.journal is not None:
+            derive = self.journal.guarding(derive)  # type: ignore[assignment]
         async with self.ledger.transaction() as tx:
-            (invoice_id,) = await create_invoices(tx, merchant_id, [spec], deriver.addresses)
+            (invoice_id,) = await create_invoices(tx, merchant_id, [spec], derive)
             view = (await load_views(tx, [invoice_id]))[invoice_id]
         deposit = Address(bytes.fromhex(view["address"][2:]))
         await self.pay(symbol, deposit, amount)
@@ -384,6 +389,7 @@ async def build_world(
         keys=keys,
         tokens=tokens,
         url=url,
+        url_of_books=database,
     )
     for symbol in tokens:
         await world.mint(symbol, address_of(dev_account(PAYER)), 10**30)

@@ -344,3 +344,23 @@ def test_environment__any_variable__loads_or_is_a_config_error(name: str, value:
         parse_settings(document(), overrides({f"BURSAR_{name}": value}))
     except ConfigError as error:
         assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("chain_id", "url", "is_test"),
+    [
+        (31338, "http://127.0.0.1:8546", True),
+        (31338, "https://node.example", False),
+        (100, "http://127.0.0.1:8546", False),
+    ],
+)
+def test_is_test__second_local_development_node__needs_no_saying(
+    chain_id: int, url: str, is_test: bool
+) -> None:
+    chain = {
+        "name": "local",
+        "chain_id": chain_id,
+        "rpc_urls": [url],
+        "finality": {"confirmations": 3},
+    }
+    assert parse_settings({"chains": [chain]}).chains[0].is_test is is_test

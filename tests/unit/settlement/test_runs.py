@@ -11,11 +11,13 @@ from config.errors import NotFoundError
 from config.models import Settings, SettlementSettings
 from config.units import Address
 from ledger.books import totals_of
+from ledger.leases import acquire, ready_names, set_ready
 from ledger.payouts import PayoutMove, lock_payouts, move_payouts
 from ledger.postings import AccountKind, AccountRef
 from ledger.runs import get_run, set_next_settlement
 from ledger.schema import merchants, payments, payout_destinations, payouts
 from ledger.states import PayoutStatus
+from settlement.leading import lease_name
 from settlement.planning import BELOW_MINIMUM, COOLING_OFF, DAILY_LIMIT, NO_DESTINATION, REFUSED
 from settlement.runs import PayoutRuns, request_run
 from tests.support.books import USDC, Books
@@ -25,7 +27,7 @@ DESTINATION = Address(b"\xdd" * 20)
 
 def runs(books: Books, **settlement: object) -> PayoutRuns:
     settings = Settings(settlement=SettlementSettings(**settlement))  # type: ignore[arg-type]
-    return PayoutRuns(books.ledger, settings=settings, refused=[Address(b"\xee" * 20)])
+    return PayoutRuns(books.ledger, settings=settings, refused=[Address(b"\xee" * 20)], gated=False)
 
 
 async def destination(
@@ -170,3 +172,39 @@ async def test_canceled_payout__money_and_payments_are_due_again(books: Books) -
     await ask(books, planner)
     _, again = await made(books)
     assert (again.status, again.amount) == ("queued", 5_000000)
+
+
+async def test_f20_books_not_compared_with_the_chain__nothing_is_promised_until_they_are(
+    books: Books,
+) -> None:
+    await destination(books)
+    await paid(books)
+    settings = Settings(settlement=SettlementSettings())
+    planner = PayoutRuns(books.ledger, settings=settings, refused=[])
+    async with books.ledger.transaction() as tx:
+        lease = await acquire(tx, lease_name("anvil"), "leader")
+        await set_next_settlement(tx, [("mer_1", tx.now)])
+    assert lease is not None
+    await planner.tick()
+    assert await made(books) == []
+    books.clock.advance(6)
+    async with books.ledger.transaction() as tx:
+        await set_ready(tx, lease)
+    await planner.tick()
+    assert len(await made(books)) == 1
+
+
+async def test_f20_ready_leader_of_another_time__the_next_one_begins_as_not_ready(
+    books: Books,
+) -> None:
+    name = lease_name("anvil")
+    async with books.ledger.transaction() as tx:
+        first = await acquire(tx, name, "first")
+        assert first is not None
+        await set_ready(tx, first)
+        assert await ready_names(tx, [name]) == {name}
+    books.clock.advance(11)
+    async with books.ledger.transaction() as tx:
+        assert await ready_names(tx, [name]) == set(), "expired"
+        assert await acquire(tx, name, "second") is not None
+        assert await ready_names(tx, [name]) == set()

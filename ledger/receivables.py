@@ -1,0 +1,162 @@
+"""What merchants owe for payments that were taken back after their payout; suspense, resolved.
+
+A debt is recovered in this order: the merchant's payouts that were not sent yet are
+cancelled, then what is available repays, new income first of all. Writing it off, and
+saying whose an unexplained outflow was, is an operator's posting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import sqlalchemy as sa
+
+from config.errors import InvalidInputError, NotFoundError
+from ledger.books import post, totals_of
+from ledger.payouts import PayoutMove, move_payouts, unsent_payouts
+from ledger.postings import AccountKind, AccountRef, Totals, Transfer, available, balance
+from ledger.schema import accounts, audit_log, merchants
+from ledger.states import PayoutStatus
+from ledger.store import Tx
+
+REVERSED: Final = "a payment was taken back by the chain"
+
+Blame = Literal["loss", "owner", "merchant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """Base units that a merchant owes."""
+
+    merchant_id: str
+    chain: str
+    token: str
+    amount: int
+
+    @property
+    def receivable(self) -> AccountRef:
+        """Where the debt stands."""
+        return AccountRef(AccountKind.RECEIVABLE, self.chain, self.token, self.merchant_id)
+
+    @property
+    def account(self) -> AccountRef:
+        """What repays it."""
+        return AccountRef(AccountKind.MERCHANT, self.chain, self.token, self.merchant_id)
+
+
+async def open_debts(tx: Tx, chain: str | None = None) -> list[Debt]:
+    """Everything that merchants owe, on one chain or all."""
+    query = sa.select(accounts).where(
+        accounts.c.kind == AccountKind.RECEIVABLE.value,
+        accounts.c.debits_posted != accounts.c.credits_posted,
+    )
+    if chain is not None:
+        query = query.where(accounts.c.chain == chain)
+    found = []
+    for row in await tx.conn.execute(query.order_by(accounts.c.id)):
+        owed = row.debits_posted - row.credits_posted
+        if owed > 0:
+            found.append(Debt(row.merchant_id, row.chain, row.token, owed))
+    return found
+
+
+async def recover_debts(tx: Tx, chain: str | None = None) -> int:
+    """Take back what can be: unsent payouts, then what is available; how many debts moved."""
+    moved = 0
+    for debt in await open_debts(tx, chain):
+        moved += await _recover(tx, debt)
+    return moved
+
+
+async def _recover(tx: Tx, debt: Debt) -> bool:
+    has = await _has(tx, debt.account)
+    for row in await unsent_payouts(tx, debt.merchant_id, debt.chain, debt.token):
+        if has >= debt.amount:
+            break
+        await move_payouts(tx, [PayoutMove(row, PayoutStatus.CANCELED, reason=REVERSED)])
+        has = await _has(tx, debt.account)
+    repaid = min(max(has, 0), debt.amount)
+    if not repaid:
+        return False
+    totals = (await totals_of(tx, [debt.receivable]))[debt.receivable]
+    key = f"recover:{debt.chain}/{debt.token}/{debt.merchant_id}:{totals.credits_posted}"
+    await post(
+        tx,
+        [Transfer(key, debt.account, debt.receivable, repaid, "repaid", debt.merchant_id)],
+    )
+    return True
+
+
+async def _has(tx: Tx, account: AccountRef) -> int:
+    return available(account.kind, (await totals_of(tx, [account])).get(account, Totals()))
+
+
+async def write_off(tx: Tx, debt: Debt, *, actor: str, reason: str) -> None:
+    """Give a debt up, as a loss; ``debt.amount`` may be a part of it.
+
+    :raises InvalidInputError: more than is owed.
+    """
+    account = debt.receivable
+    totals = (await totals_of(tx, [account]))[account]
+    _check_part(debt.amount, balance(account.kind, totals), "owed")
+    loss = AccountRef(AccountKind.TOKEN_LOSS, debt.chain, debt.token)
+    key = f"writeoff:{debt.chain}/{debt.token}/{debt.merchant_id}:{totals.credits_posted}"
+    await post(tx, [Transfer(key, loss, account, debt.amount, "written off", debt.merchant_id)])
+    await _audit(tx, actor, "write_off", debt.merchant_id, debt.amount, key, reason)
+
+
+async def resolve_outflow(
+    tx: Tx,
+    chain: str,
+    token: str,
+    amount: int,
+    *,
+    blame: Blame,
+    merchant_id: str | None,
+    actor: str,
+    reason: str,
+) -> None:
+    """Say what an unexplained outflow was: a loss, the owner's, or a payment to a merchant.
+
+    A merchant's part becomes a debt, recovered like any other. What is paused stays so.
+
+    :raises InvalidInputError: more than is in suspense.
+    :raises NotFoundError: no such merchant.
+    """
+    suspense = AccountRef(AccountKind.SUSPENSE_OUT, chain, token)
+    totals = (await totals_of(tx, [suspense]))[suspense]
+    _check_part(amount, balance(suspense.kind, totals), "in suspense")
+    match blame:
+        case "loss":
+            target = AccountRef(AccountKind.TOKEN_LOSS, chain, token)
+        case "owner":
+            target = AccountRef(AccountKind.OWNER, chain, token)
+        case "merchant":
+            query = sa.select(merchants.c.id).where(merchants.c.id == (merchant_id or ""))
+            found = await tx.conn.scalar(query)
+            if found is None:
+                raise NotFoundError(f"no merchant {(merchant_id or '')[:40]!r}")
+            target = AccountRef(AccountKind.RECEIVABLE, chain, token, str(found))
+    key = f"resolve:{chain}/{token}/out:{totals.credits_posted}"
+    await post(tx, [Transfer(key, target, suspense, amount, f"resolved: {blame}", key)])
+    await _audit(tx, actor, "resolve_outflow", merchant_id, amount, key, reason)
+
+
+def _check_part(amount: int, whole: int, what: str) -> None:
+    if not 0 < amount <= whole:
+        raise InvalidInputError(f"must lie between 1 and {whole}, which is {what}", where="amount")
+
+
+async def _audit(
+    tx: Tx, actor: str, action: str, object_id: str | None, amount: int, key: str, reason: str
+) -> None:
+    await tx.conn.execute(
+        audit_log.insert().values(
+            at=tx.now,
+            actor=actor,
+            action=action,
+            object_id=object_id,
+            detail={"base_units": str(amount), "posting": key, "reason": reason},
+        )
+    )

@@ -1,0 +1,83 @@
+"""The breaker: ledger and chain disagree for good, so payouts of that token stop.
+
+A difference counts once it is seen twice in a row and the block of the first look is
+final: before that it may be a reorg, or a node that lags. What strangers send to the
+treasury is no disagreement: it is booked as *suspense in* and named, or anyone could
+stop all payouts with one unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ledger.comparisons import compared_block, note_compared
+from ledger.leases import Lease, check
+from settlement.context import Context
+from settlement.lanes.finality import Finality
+from settlement.reconcile import Reconciliation
+from settlement.restore.adopting import adopt_outflow, book_gift, stop_token
+from settlement.restore.scanning import unknown_inflows, unknown_outflows
+
+Seen = Mapping[str, int]
+"""Block of the first look that showed a token to differ, by token."""
+
+
+def judge(seen: Seen, found: Reconciliation, final_block: int) -> tuple[dict[str, int], list[str]]:
+    """What is under suspicion now, and tokens whose difference is proven. Pure."""
+    differing = sorted({row.token for row in found.rows if row.difference})
+    tripped = [t for t in differing if t in seen and seen[t] <= final_block]
+    return {token: seen.get(token, found.block) for token in differing}, tripped
+
+
+class Breaker:
+    """Remembers one chain's last look."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+
+    async def look(
+        self, ctx: Context, lease: Lease, finality: Finality, found: Reconciliation
+    ) -> None:
+        """Act on a reconciliation; afterwards the chain counts as compared up to its final block.
+
+        :raises RpcError: the chain does not answer.
+        """
+        final = finality.final_block
+        if final is None:
+            return
+        if any(row.account == "treasury" and row.difference > 0 for row in found.rows):
+            await book_gifts(ctx, lease, final)
+        if any(row.account == "treasury" and row.difference < 0 for row in found.rows):
+            await book_outflows(ctx, lease, final)
+        self._seen, tripped = judge(self._seen, found, final)
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            for token in tripped:
+                reason = "; ".join(c for c in found.causes if f" {token}: " in c)
+                reason = reason or f"ledger and chain differ by {found.difference(token)}"
+                await stop_token(tx, ctx, token, "difference", f"block {found.block}: {reason}")
+            await note_compared(tx, ctx.name, final)
+
+
+async def book_gifts(ctx: Context, lease: Lease, final: int) -> None:
+    """Final transfers of strangers straight to the treasury: suspense in, each by name."""
+    async with ctx.ledger.reading() as tx:
+        first = await compared_block(tx, ctx.name)
+    if first is None or first > final:
+        return
+    for receipt in await unknown_inflows(ctx, first, final):
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            await book_gift(tx, ctx, receipt)
+
+
+async def book_outflows(ctx: Context, lease: Lease, final: int) -> None:
+    """Final outflows that the books do not know: whose they are, else suspense and a stop."""
+    async with ctx.ledger.reading() as tx:
+        first = await compared_block(tx, ctx.name)
+    if first is None or first > final:
+        return
+    for receipt in await unknown_outflows(ctx, first, final):
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            await adopt_outflow(tx, ctx, receipt)

@@ -1,0 +1,212 @@
+"""Whether these books know everything that left: asked whenever a process takes the lead."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from sqlalchemy.exc import IntegrityError
+
+from chain.model import Receipt
+from config.units import Address
+from ledger.batches import next_onchain_id
+from ledger.comparisons import compared_block, note_compared
+from ledger.cursors import Cursor
+from ledger.holds import close_holds, hold
+from ledger.lanes import all_lanes, settle_nonce
+from ledger.leases import Lease, check, set_ready
+from settlement.context import Context
+from settlement.lanes.adopt import epoch_of
+from settlement.lanes.finality import Finality, is_final
+from settlement.restore.adopting import adopt_inflow, adopt_outflow
+from settlement.restore.replaying import Replay, missing_records, replay
+from settlement.restore.scanning import executed_ids, unknown_inflows, unknown_outflows
+
+_PATIENCE = 3
+"""Ticks for which nothing more came although the watcher has caught up: nothing will."""
+
+
+class Comparison:
+    """One chain's books against journal and chain, under one lease; stepped until it is done.
+
+    What it guarantees once done: every batch id that the chain has executed, every
+    journaled batch and nonce, and every outflow of the treasury up to the head is in the
+    books. What it does not: that a merchant's invoices, lost with the database, are back.
+    """
+
+    def __init__(self, ctx: Context, lease: Lease) -> None:
+        self._ctx = ctx
+        self._token = lease.fencing_token
+        self._target: int | None = None
+        self._quiet = 0
+        self._explained: Counter[Address] = Counter()
+        self._restored = False
+        self.done = False
+        self.waits_for = "the comparison with the chain"
+
+    def belongs_to(self, lease: Lease) -> bool:
+        """Whether it was begun under this very holding of the lease."""
+        return lease.fencing_token == self._token
+
+    def tick_ended(self) -> None:
+        """A whole tick went by: what was written again has been followed once more."""
+        self._quiet += 1
+
+    def reopen(self, reason: str) -> None:
+        """Something turned up that should be known: compare again before anything is sent."""
+        self.done = False
+        self.waits_for = reason
+
+    async def step(self, lease: Lease, finality: Finality, *, deployed: bool) -> bool:
+        """One bounded look; ``True`` once books and chain agree and sending may begin.
+
+        :raises RpcError: the chain does not answer; ask again.
+        :raises JournalError: the journal cannot be read: nothing is sent.
+        """
+        if self.done:
+            return True
+        cursor = finality.cursor
+        if cursor is None or cursor.halted_reason is not None:
+            self.waits_for = "the watcher"
+            return False
+        try:
+            waits = await self._look(lease, finality, cursor, deployed=deployed)
+        except IntegrityError:
+            waits = "the journal contradicts the books: an id or nonce holds something else"
+        await self._tell(lease, finality, waits)
+        return self.done
+
+    async def _look(
+        self, lease: Lease, finality: Finality, cursor: Cursor, *, deployed: bool
+    ) -> str | None:
+        """What is still awaited; ``None``: everything is known."""
+        replayed = await self._replay(lease, cursor)
+        if replayed.waits is not None:
+            return replayed.waits
+        if not deployed:
+            return None  # nothing can have left a contract that is not there
+        head = await self._ctx.client.block("latest")
+        if head is None:
+            return "the chain's head"
+        first = await self._first(cursor)
+        out = await unknown_outflows(self._ctx, first, head.number)
+        ahead = await self._ahead()
+        if out or ahead or self._restored:
+            waits = await self._adopt(lease, finality, first, out)
+            if waits is not None:
+                return waits
+        if strange := await self._unknown_ids():
+            return f"batch ids {sorted(strange)[:3]} are executed, and no node shows by which logs"
+        await self._raise_nonces(lease)
+        return None
+
+    async def _replay(self, lease: Lease, cursor: Cursor) -> Replay:
+        ctx = self._ctx
+        if ctx.journal is None:
+            return Replay(0, None)
+        missing = await missing_records(ctx.ledger, ctx.journal, ctx.name)
+        if not missing:
+            return Replay(0, None)
+        await self._found_out(f"{len(missing)} records of the journal are not in the database")
+        done = await replay(ctx, lease, missing, force=self._caught_up(cursor, await self._goal()))
+        if done.written:
+            self._quiet = 0
+        return done
+
+    async def _found_out(self, reason: str) -> None:
+        if not self._restored:
+            self._restored = True
+            self._ctx.observer.note("restored_database", chain=self._ctx.name, reason=reason)
+
+    async def _goal(self) -> int:
+        """The head when the loss was found out: what came in until then must be seen first."""
+        if self._target is None:
+            head = await self._ctx.client.block("latest")
+            assert head is not None, "a chain without a head block"
+            self._target = head.number
+        return self._target
+
+    def _caught_up(self, cursor: Cursor, goal: int) -> bool:
+        """Whether the watcher holds ``goal`` as final, and nothing has changed for a while."""
+        if cursor.final.number < goal:
+            self._quiet = 0
+        return self._quiet > _PATIENCE
+
+    async def _first(self, cursor: Cursor) -> int:
+        """Blocks below it are known: they were compared, or lie before the first comparison."""
+        async with self._ctx.ledger.reading() as tx:
+            mark = await compared_block(tx, self._ctx.name)
+        if mark is not None:
+            return mark
+        return cursor.start_block if await self._unknown_ids() else cursor.final.number
+
+    async def _unknown_ids(self) -> set[int]:
+        """Executed ids just above the highest that the books know."""
+        epoch = await epoch_of(self._ctx, self._ctx.contracts.treasury)
+        async with self._ctx.ledger.reading() as tx:
+            following = await next_onchain_id(tx, self._ctx.name, epoch)
+        return await executed_ids(self._ctx, epoch, following)
+
+    async def _ahead(self) -> bool:
+        """Whether a sender has used nonces that no attempt in the books uses."""
+        async with self._ctx.ledger.reading() as tx:
+            lanes = await all_lanes(tx, self._ctx.name)
+        used = await self._ctx.client.nonces([lane.sender for lane in lanes])
+        return any(nonce > lane.next_nonce for nonce, lane in zip(used, lanes, strict=True))
+
+    async def _adopt(
+        self, lease: Lease, finality: Finality, first: int, out: Sequence[Receipt]
+    ) -> str | None:
+        """Book what the logs show, sweeps first: what was paid out had come in before."""
+        ctx = self._ctx
+        if out:
+            await self._found_out(f"{len(out)} outflows are not in the database")
+        assert finality.cursor is not None
+        goal = await self._goal()
+        incoming = await unknown_inflows(ctx, first, goal)
+        if not incoming and not out:
+            return None
+        if not self._caught_up(finality.cursor, goal):
+            return f"the watcher: block {goal} is not final yet"
+        for receipt in (*incoming, *out):
+            if not await is_final(ctx.client, ctx.ledger, finality, receipt):
+                if receipt in incoming:
+                    continue
+                return f"block {receipt.block_number} to be final"
+            async with ctx.ledger.transaction() as tx:
+                await check(tx, lease)
+                if receipt in out:
+                    await adopt_outflow(tx, ctx, receipt)
+                elif not await adopt_inflow(tx, ctx, receipt):
+                    continue
+            self._explained[receipt.sender] += 1
+        return None
+
+    async def _raise_nonces(self, lease: Lease) -> None:
+        """Where every nonce that is ahead was explained, go on above it; else the lane halts."""
+        ctx = self._ctx
+        async with ctx.ledger.reading() as tx:
+            lanes = await all_lanes(tx, ctx.name)
+        used = await ctx.client.nonces([lane.sender for lane in lanes])
+        for nonce, lane in zip(used, lanes, strict=True):
+            if lane.next_nonce < nonce <= lane.next_nonce + self._explained[lane.sender]:
+                async with ctx.ledger.transaction() as tx:
+                    await check(tx, lease)
+                    await settle_nonce(tx, ctx.name, lane.lane, nonce)
+                self._explained[lane.sender] = 0
+
+    async def _tell(self, lease: Lease, finality: Finality, waits: str | None) -> None:
+        ctx = self._ctx
+        place = f"{ctx.name}/comparison"
+        self.waits_for = waits or ""
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            if waits is None:
+                assert finality.cursor is not None
+                await note_compared(tx, ctx.name, finality.cursor.final.number)
+                await close_holds(tx, "batch", place, "the books agree with journal and chain")
+                await set_ready(tx, lease)
+                self.done = True
+            elif self._quiet > 2 * _PATIENCE:
+                # Waiting alone will not end it: a person must look.
+                await hold(tx, "batch", "comparison", place, waits)

@@ -1,0 +1,101 @@
+"""The journal against the books: what was sent and is missing is written again, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from ledger.journal import Journal
+from ledger.journal_records import AttemptRecord, BatchRecord
+from ledger.leases import Lease, check
+from ledger.redo import NotYetError, batch_of_key, redo_attempt, redo_batch, unknown_records
+from ledger.store import Ledger, Tx
+from settlement.context import Context
+
+_CHUNK = 500
+
+Sent = BatchRecord | AttemptRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What one pass did. ``waits``: what the first record that could not be written lacks."""
+
+    written: int
+    waits: str | None
+
+
+async def missing_records(ledger: Ledger, journal: Journal, chain: str) -> list[Sent]:
+    """The chain's records that the books do not hold, oldest first."""
+    found: list[Sent] = []
+    records = (r for r in journal.records() if isinstance(r, Sent) and r.chain == chain)
+    while part := await asyncio.to_thread(_take, records):
+        async with ledger.reading() as tx:
+            found += await unknown_records(tx, part)
+    return found
+
+
+def _take(records: Iterator[Sent]) -> list[Sent]:
+    return list(islice(records, _CHUNK))
+
+
+async def replay(ctx: Context, lease: Lease, missing: Sequence[Sent], *, force: bool) -> Replay:
+    """Write again what can be; each batch with its first attempt in one commit.
+
+    A batch that has to wait holds back later batches, but not attempts at what is here.
+
+    :param force: of the first batch that would wait, book what is missing by name; those
+        after it wait, since what it brings is not final yet.
+    """
+    written, waits = 0, None
+    done: set[int] = set()
+    for place, record in enumerate(missing):
+        if place in done or (waits is not None and isinstance(record, BatchRecord)):
+            continue
+        try:
+            done |= await _committed(ctx, lease, missing, place, force=False)
+        except NotYetError as error:
+            waits = waits or str(error)
+            if not force or not isinstance(record, BatchRecord):
+                continue
+            try:
+                done |= await _committed(ctx, lease, missing, place, force=True)
+            except NotYetError:
+                continue
+        written += 1
+    return Replay(written, waits)
+
+
+async def _committed(
+    ctx: Context, lease: Lease, missing: Sequence[Sent], place: int, *, force: bool
+) -> set[int]:
+    async with ctx.ledger.transaction() as tx:
+        await check(tx, lease)
+        return await _redo(tx, missing, place, force=force)
+
+
+async def _redo(tx: Tx, missing: Sequence[Sent], place: int, *, force: bool) -> set[int]:
+    """Places that were written."""
+    record = missing[place]
+    if isinstance(record, AttemptRecord):
+        await _attempt(tx, record)
+        return {place}
+    batch_id = await redo_batch(tx, record, force=force)
+    following = missing[place + 1] if place + 1 < len(missing) else None
+    if isinstance(following, AttemptRecord) and following.batch_key == record.key:
+        await redo_attempt(tx, following, batch_id)
+        return {place, place + 1}
+    return {place}
+
+
+async def _attempt(tx: Tx, record: AttemptRecord) -> None:
+    if not await unknown_records(tx, [record]):
+        return  # journaled twice, by whoever sent it again after a crash
+    batch_id = None
+    if record.batch_key is not None:
+        batch_id = await batch_of_key(tx, record.batch_key)
+        if batch_id is None:
+            raise NotYetError("its batch is not known", where=record.batch_key)
+    await redo_attempt(tx, record, batch_id)

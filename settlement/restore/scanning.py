@@ -1,0 +1,143 @@
+"""What left and reached the treasury in a range of blocks, by the chain's own logs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chain.abi import decode_bool
+from chain.client import ChainClient
+from chain.helper_contracts import (
+    BatchExecuted,
+    decode_batch_executed,
+    encode_executed,
+    executed_topics,
+)
+from chain.model import TRANSFER_TOPIC, Log, Receipt, TxRequest
+from chain.rpc.errors import CallReverted, TooLarge
+from config.catalogue import Token
+from config.units import Address, Hash32
+from ledger.batches import known_onchain_ids
+from ledger.comparisons import booked_hashes
+from ledger.store import Ledger
+from settlement.context import Context
+from settlement.outcome import TokenTransfer, transfers_in
+
+_SPAN: Final = 2_000
+_EXECUTED: Final = executed_topics(0, 0)[0]
+PROBED: Final = 32
+"""On-chain ids looked at beyond the highest that the books know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Part of a transaction: an execution with its transfers, or transfers without one."""
+
+    event: BatchExecuted | None
+    transfers: tuple[TokenTransfer, ...]
+
+
+async def unknown_outflows(ctx: Context, first: int, last: int) -> list[Receipt]:
+    """Transactions that took tokens out of the treasury or used a batch id, which are not booked.
+
+    An execution of a batch that the books know is left to the lane, whoever submitted it.
+    """
+    treasury = ctx.contracts.treasury
+    executions = await logs_between(ctx.client, first, last, [treasury], (_EXECUTED,))
+    known = await _known(ctx.ledger, ctx.name, executions, treasury)
+    tokens = [token.address for token in _tokens(ctx)]
+    topics = (TRANSFER_TOPIC, treasury.rjust(32, b"\0"))
+    moved = await logs_between(ctx.client, first, last, tokens, topics) if tokens else []
+    hashes = list(dict.fromkeys(log.tx_hash for log in [*executions, *moved]))
+    async with ctx.ledger.reading() as tx:
+        booked = await booked_hashes(tx, hashes)
+    wanted = [h for h in hashes if h not in booked and h not in known]
+    return await receipts_of(ctx.client, wanted)
+
+
+async def unknown_inflows(ctx: Context, first: int, last: int) -> list[Receipt]:
+    """Transactions that brought tokens to the treasury and are not booked."""
+    tokens = [token.address for token in _tokens(ctx)]
+    found: list[Log] = []
+    for start in range(first, last + 1, _SPAN) if tokens else ():
+        found += await ctx.client.transfer_logs(
+            start,
+            min(start + _SPAN - 1, last),
+            tokens=tokens,
+            recipients=[ctx.contracts.treasury],
+        )
+    hashes = list(dict.fromkeys(log.tx_hash for log in found))
+    async with ctx.ledger.reading() as tx:
+        booked = await booked_hashes(tx, hashes)
+    return await receipts_of(ctx.client, [h for h in hashes if h not in booked])
+
+
+def _tokens(ctx: Context) -> Sequence[Token]:
+    return ctx.ledger.catalogue.payable_tokens(ctx.name)
+
+
+async def _known(ledger: Ledger, chain: str, logs: Sequence[Log], treasury: Address) -> set[Hash32]:
+    """Hashes of the transactions that executed only batches which the books hold."""
+    events = [(log.tx_hash, decode_batch_executed(log, treasury)) for log in logs]
+    async with ledger.reading() as tx:
+        ids = await known_onchain_ids(tx, chain, {e.epoch for _, e in events if e is not None})
+    strange = {h for h, e in events if e is not None and (e.epoch, e.batch_id) not in ids}
+    return {h for h, _ in events} - strange
+
+
+async def receipts_of(client: ChainClient, hashes: Sequence[Hash32]) -> list[Receipt]:
+    """Receipts in order; what was reorged away meanwhile is left out."""
+    return [r for r in await client.receipts(list(hashes)) if r is not None]
+
+
+async def logs_between(
+    client: ChainClient,
+    first: int,
+    last: int,
+    addresses: Collection[Address],
+    topics: tuple[bytes, ...],
+) -> list[Log]:
+    """Logs of a range of any length, in steps that the provider takes."""
+    found: list[Log] = []
+    span = _SPAN
+    while first <= last:
+        try:
+            found += await client.logs(first, min(first + span - 1, last), addresses, topics)
+        except TooLarge:
+            if span == 1:
+                raise
+            span //= 2
+            continue
+        first += span
+    return found
+
+
+def pieces_of(receipt: Receipt, treasury: Address) -> list[Piece]:
+    """A receipt's outgoing transfers, cut where a batch ended: its event comes last."""
+    pieces: list[Piece] = []
+    open_: list[TokenTransfer] = []
+    for log in receipt.logs:
+        open_ += [t for t in transfers_in([log]) if t.sender == treasury]
+        event = decode_batch_executed(log, treasury)
+        if event is not None:
+            mine = [t for t in open_ if t.token == event.token]
+            pieces.append(Piece(event, tuple(mine)))
+            open_ = [t for t in open_ if t.token != event.token]
+    if open_:
+        pieces.append(Piece(None, tuple(open_)))
+    return pieces
+
+
+async def executed_ids(ctx: Context, epoch: int, first: int, count: int = PROBED) -> set[int]:
+    """Those of ``count`` ids from ``first`` that the treasury has executed."""
+    ids = range(first, first + count)
+    asked = [
+        TxRequest(None, ctx.contracts.treasury, encode_executed(epoch, number)) for number in ids
+    ]
+    answers = await ctx.client.calls(asked)
+    return {
+        number
+        for number, answer in zip(ids, answers, strict=True)
+        if not isinstance(answer, CallReverted) and decode_bool(answer)
+    }

@@ -1,0 +1,192 @@
+"""Rare steps of a lane: a gap is filled, a cancel, an epoch that is over, a second opinion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chain.helper_contracts import encode_pay_batch
+from chain.model import Receipt
+from chain.send import SendOutcome, SendResult
+from config.units import Hash32, to_hex
+from ledger.attempts import open_attempts
+from ledger.batches import open_batches
+from ledger.holds import open_holds, release_hold
+from ledger.lanes import get_lane, take_nonce
+from ledger.leases import acquire
+from ledger.schema import batches, transactions
+from settlement.fees import Fees
+from settlement.lanes.finality import read_finality
+from settlement.lanes.following import Following, replace
+from settlement.service import lease_name
+from tests.chain.settlement.test_faults import AMOUNT, funded, until_sent
+from tests.chain.settlement.world import SpyingClient, World, recipient
+
+
+async def swallowed(raw: bytes) -> SendResult:
+    return SendResult(SendOutcome.unknown, "")
+
+
+async def rows(world: World, table: Any) -> list[Any]:
+    async with world.ledger.reading() as tx:
+        return list(await tx.conn.execute(table.select().order_by(table.c.id)))
+
+
+async def test_f18_nonce_taken_and_nothing_stored_on_it__filled_with_a_self_transfer(
+    world: World,
+) -> None:
+    service = world.service()
+    await service.tick()
+    async with world.ledger.transaction() as tx:
+        lane = await get_lane(tx, "anvil", "sweeps")
+        assert lane is not None
+        await take_nonce(tx, lane)
+    payout = await funded(world)
+    await world.settle(service, world.all_are("paid", payout))
+    first, *others = await rows(world, transactions)
+    assert (first.purpose, first.nonce, first.batch_id, first.status) == ("gap", 0, None, "final")
+    assert all(other.purpose != "gap" for other in others)
+    receipt = await world.client.receipt(Hash32(first.tx_hash))
+    assert receipt is not None
+    assert receipt.sender == receipt.to == world.keys.sponsor("sweeps").address
+
+
+async def test_f17_cancel_is_mined__batch_is_sent_again_on_another_nonce__paid_once(
+    world: World,
+) -> None:
+    payout = await funded(world)
+    spy = SpyingClient(world.client)
+    service = world.service(client=spy)
+    await until_sent(world, service, "sweeps")
+    while (await world.payout(payout))["status"] == "queued":
+        spy.answer = swallowed
+        await world.watch(mine=1)
+        await service.tick()
+    (sent,) = [r for r in await rows(world, transactions) if r.purpose == "payout"]
+    spy.answer = None
+    async with world.ledger.transaction() as tx:
+        lease = await acquire(tx, lease_name("anvil"), "process-1")
+        lane = await get_lane(tx, "anvil", "payouts")
+        (attempt,) = await open_attempts(tx, "anvil", "payouts")
+    assert lease is not None
+    assert lane is not None
+    finality = await read_finality(world.ledger, "anvil")
+    signer = world.keys.sponsor("payouts")
+    following = Following(service.context, lease, lane, signer, finality, True)
+    higher = Fees(attempt.max_fee * 2, attempt.max_tip * 2)
+    await replace(following, attempt, higher, cancel=True)
+    await world.settle(service, world.all_are("paid", payout))
+    assert await world.held("USDC", recipient(world.merchants)) == AMOUNT
+    found = [r for r in await rows(world, transactions) if r.lane == "payouts"]
+    assert [(r.nonce, r.purpose, r.status) for r in found] == [
+        (sent.nonce, "payout", "replaced"),
+        (sent.nonce, "cancel", "final"),
+        (sent.nonce + 1, "payout", "final"),
+    ]
+    assert len([b for b in await rows(world, batches) if b.purpose == "payout"]) == 1
+
+
+async def test_f18_epoch_raised_before_it_ran__given_up_at_finality__paid_under_a_new_id(
+    world: World,
+) -> None:
+    payout = await funded(world)
+    service = world.service()
+    sponsor = world.keys.sponsor("payouts").address
+    await world.fund(sponsor, 1000)
+    for _ in range(12):
+        await service.tick()
+        await world.watch(mine=1)
+    async with world.ledger.reading() as tx:
+        (stuck,) = await open_batches(tx, "anvil", "payouts")
+    owner = to_hex(world.keys.treasury_signer().address)
+    await world.rpc.call("anvil_impersonateAccount", owner)
+    await world.fund(world.keys.treasury_signer().address, 10**18)
+    from chain.abi import encode_call
+
+    call = {
+        "from": owner,
+        "to": to_hex(world.contracts.treasury),
+        "data": to_hex(encode_call("raiseEpoch(uint64)", 1)),
+    }
+    await world.rpc.call("eth_sendTransaction", call)
+    await world.watch(mine=1)
+    await world.fund(sponsor, 10**20)
+    await service.tick()
+    async with world.ledger.reading() as tx:
+        assert [b.id for b in await open_batches(tx, "anvil", "payouts")] == [stuck.id], (
+            "the raise is not final: the signed bytes could still run"
+        )
+    await world.settle(service, world.all_are("paid", payout))
+    found = [b for b in await rows(world, batches) if b.purpose == "payout"]
+    assert [(b.epoch, b.onchain_id, b.status) for b in found] == [(0, 0, "void"), (1, 0, "final")]
+    assert await world.held("USDC", recipient(world.merchants)) == AMOUNT
+    assert encode_pay_batch  # the bytes of epoch 0 are public; the contract refuses them
+
+
+class Blind(SpyingClient):
+    """Its own provider shows no receipts of the last resort; another one may."""
+
+    def __init__(self, client: Any, *, second: Any) -> None:
+        super().__init__(client)
+        self.blind = False
+        self._second = second
+
+    async def receipts(self, hashes: list[Hash32]) -> list[Receipt | None]:
+        if self.blind:
+            return [None] * len(hashes)
+        found: list[Receipt | None] = await self._client.receipts(hashes)
+        return found
+
+    def second(self) -> Any:
+        return self._second
+
+
+async def test_f16_nonce_used_and_own_provider_shows_nothing__the_second_is_asked_first(
+    world: World,
+) -> None:
+    payout = await funded(world)
+    client = Blind(world.client, second=world.client)
+    service = world.service(client=client)
+    await until_sent(world, service, "sweeps")
+    client.blind = True
+    await world.watch(mine=5)
+    world.clock.advance(31)
+    await service.tick()
+    async with world.ledger.reading() as tx:
+        lane = await get_lane(tx, "anvil", "sweeps")
+    assert lane is not None
+    assert lane.halted_reason is None, "another provider has the receipt"
+    client.blind = False
+    await world.settle(service, world.all_are("paid", payout))
+
+
+async def test_f16_nonce_used_and_nobody_shows_a_receipt__halts(world: World) -> None:
+    await funded(world)
+    client = Blind(world.client, second=None)
+    service = world.service(client=client)
+    await until_sent(world, service, "sweeps")
+    client.blind = True
+    await world.watch(mine=5)
+    world.clock.advance(31)
+    await service.tick()
+    async with world.ledger.reading() as tx:
+        lane = await get_lane(tx, "anvil", "sweeps")
+    assert lane is not None
+    assert "not ours" in (lane.halted_reason or "")
+
+
+async def test_f18_foreign_use_of_an_idle_key__operator_releases__goes_on_above_it(
+    world: World,
+) -> None:
+    service = world.service()
+    await service.tick()
+    payout = await funded(world)
+    sponsor = to_hex(world.keys.sponsor("sweeps").address)
+    await world.rpc.call("anvil_impersonateAccount", sponsor)
+    await world.rpc.call("eth_sendTransaction", {"from": sponsor, "to": sponsor, "value": "0x0"})
+    await world.watch(mine=2)
+    await service.tick()
+    await service.tick()
+    async with world.ledger.transaction() as tx:
+        (hold,) = [h for h in await open_holds(tx) if h.kind == "lane"]
+        await release_hold(tx, hold.id)
+    await world.settle(service, world.all_are("paid", payout))
