@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
+from chain.send import SendResult
 from ledger.schema import transactions
 from tests.chain.settlement.world import Crash, CrashingLedger, SpyingClient, World, recipient
 
@@ -58,6 +59,14 @@ async def test_f13_crash_at_every_write__another_finishes__paid_once(
     world: World, committed: bool
 ) -> None:
     spy = SpyingClient(world.client)
+
+    async def only_what_is_stored(raw: bytes) -> SendResult:
+        async with world.ledger.reading() as tx:
+            query = sa.select(transactions.c.id).where(transactions.c.raw == raw)
+            assert await tx.conn.scalar(query) is not None, "sent before it was stored"
+        return await world.client.send_raw(raw)
+
+    spy.answer = only_what_is_stored
     writes = 0
     for writes in range(1, 60):
         payout = await _one_payout(world, 1000 + writes)

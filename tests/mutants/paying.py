@@ -1,0 +1,144 @@
+"""Mutants of the way out: each is how money has been paid twice, or lost, somewhere."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.model import Change, Mutant
+
+_SETTLEMENT: Final = "tests/chain/settlement"
+_CRASH: Final = f"{_SETTLEMENT}/test_crash.py"
+
+PAYING: Final = (
+    Mutant(
+        "broadcast before persist",
+        (
+            Change(
+                "settlement/lanes/dispatch.py",
+                "    try:\n        async with d.ctx.ledger.transaction() as tx:\n            # P2.",
+                "    await d.ctx.client.send_raw(new.raw)\n"
+                "    try:\n        async with d.ctx.ledger.transaction() as tx:\n            # P2.",
+            ),
+        ),
+        (f"{_CRASH}::test_f13_crash_at_every_write__another_finishes__paid_once",),
+    ),
+    Mutant(
+        "replacement saved after sending",
+        (
+            Change(
+                "settlement/lanes/following.py",
+                "    async with f.ctx.ledger.transaction() as tx:\n"
+                "        await check(tx, f.lease)\n"
+                "        attempt_id = await store_attempt(tx, new)",
+                "    await f.ctx.client.send_raw(new.raw)\n"
+                "    async with f.ctx.ledger.transaction() as tx:\n"
+                "        await check(tx, f.lease)\n"
+                "        attempt_id = await store_attempt(tx, new)",
+            ),
+        ),
+        (f"{_CRASH}::test_f13_crash_around_a_replacement__stored_before_it_is_sent",),
+    ),
+    Mutant(
+        "nonce held in memory only",
+        (
+            Change(
+                "settlement/lanes/dispatch.py",
+                "        nonce=lane.next_nonce, attempt=0, gas_limit=limit, fees=offer,",
+                "        nonce=_memory.get(d.lease.owner + lane.lane, lane.next_nonce),\n"
+                "        attempt=0, gas_limit=limit, fees=offer,",
+            ),
+            Change(
+                "settlement/lanes/dispatch.py",
+                "            await take_nonce(tx, lane)\n",
+                "            _memory[d.lease.owner + lane.lane] = new.nonce + 1\n",
+            ),
+            Change(
+                "settlement/lanes/dispatch.py",
+                "async def _idle_agrees(d: Dispatch) -> bool:",
+                "_memory: dict[str, int] = {}\n\n\n"
+                "async def _idle_agrees(d: Dispatch) -> bool:\n"
+                "    return True\n\n\n"
+                "async def _idle_agreed(d: Dispatch) -> bool:",
+            ),
+        ),
+        (f"{_CRASH}::test_f13_crash_at_every_write__another_finishes__paid_once",),
+    ),
+    Mutant(
+        "send error taken for failure",
+        (
+            Change(
+                "settlement/lanes/sending.py",
+                "        if after_send(result.outcome) is AfterSend.HALT:",
+                "        if result.outcome.value == 'unknown' and attempt.batch_id is not None:\n"
+                "            batch = (await get_batches(tx, [attempt.batch_id]))[attempt.batch_id]\n"
+                "            if batch.purpose == 'payout':\n"
+                "                rows = await payouts_of_batch(tx, attempt.batch_id)\n"
+                "                back = [PayoutMove(row, PayoutStatus.QUEUED) for row in rows]\n"
+                "                await move_payouts(tx, back)\n"
+                "                await move_batch(tx, batch, BatchStatus.VOID, 'not sent')\n"
+                "        if after_send(result.outcome) is AfterSend.HALT:",
+            ),
+        ),
+        (f"{_SETTLEMENT}/test_faults.py::test_f14_unknown_send_error__decided_by_hash_and_nonce",),
+    ),
+    Mutant(
+        "fencing token unchecked",
+        (
+            Change(
+                "ledger/leases.py",
+                "    if expires_at is None or expires_at <= tx.now:\n        raise _lost(lease)",
+                "    return",
+            ),
+        ),
+        (
+            f"{_SETTLEMENT}/test_leaders.py"
+            "::test_f19_leader_asleep_before_any_write__its_writes_are_refused__paid_once",
+        ),
+    ),
+    Mutant(
+        "batch requeued under a new id after already executed",
+        (
+            Change(
+                "settlement/lanes/dispatch.py",
+                "        await adopt_execution(d.ctx, d.lease, d.lane.lane, batch, d.finality)",
+                "        from ledger.batches import move_batch\n"
+                "        from ledger.payouts import PayoutMove, move_payouts, payouts_of_batch\n"
+                "        from ledger.states import PayoutStatus\n\n"
+                "        async with d.ctx.ledger.transaction() as tx:\n"
+                "            rows = await payouts_of_batch(tx, batch.id)\n"
+                "            await move_payouts(\n"
+                "                tx, [PayoutMove(row, PayoutStatus.QUEUED) for row in rows]\n"
+                "            )\n"
+                "            await move_batch(tx, batch, BatchStatus.VOID, 'already executed')",
+            ),
+        ),
+        (
+            f"{_SETTLEMENT}/test_faults.py"
+            "::test_stranger_submits_our_signed_batch__adopted_not_paid_again",
+        ),
+    ),
+    Mutant(
+        "payout drawn on a sweep that is not final",
+        (
+            Change(
+                "settlement/lanes/following.py",
+                "    if not final:\n        return\n    async with",
+                "    if not final and mined.purpose != 'sweep':\n        return\n    async with",
+            ),
+        ),
+        (f"{_SETTLEMENT}/test_leaders.py::test_draw__sweep_mined_but_not_final__payout_waits",),
+    ),
+    Mutant(
+        "derivation index taken from a restored database",
+        (
+            Change(
+                "ledger/installation.py",
+                "        .where(address_counter.c.id == 1, address_counter.c.next_index < next_index)",
+                "        .where(address_counter.c.id == 1, address_counter.c.next_index < 0)",
+            ),
+        ),
+        (
+            "tests/unit/settlement/test_journal.py::test_f20_index_from_a_restored_database__never_handed_out_again",
+        ),
+    ),
+)
