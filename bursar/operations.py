@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from bursar.costing import cost_of
+from chain.client import ChainClient
 from config.errors import InvalidInputError
 from ledger import pauses
 from ledger.holds import release_hold
@@ -11,19 +14,29 @@ from ledger.invoices import Tolerance
 from ledger.payment_rows import PaymentPolicy
 from ledger.store import Ledger, Tx
 from ledger.views import view_time
-from settlement.runs import PayoutRuns, request_run, view_plan
+from settlement.plan_view import view_costs, view_plan
+from settlement.runs import PayoutRuns, request_run
 
 
 class Operations:
     """A :class:`gateway.deps.Operations`: requests become rows that a running settlement reads."""
 
     def __init__(
-        self, ledger: Ledger, runs: PayoutRuns, *, policy: PaymentPolicy, tolerance: Tolerance
+        self,
+        ledger: Ledger,
+        runs: PayoutRuns,
+        *,
+        policy: PaymentPolicy,
+        tolerance: Tolerance,
+        chains: Mapping[str, ChainClient],
+        max_batch: int,
     ) -> None:
         self._ledger = ledger
         self._runs = runs
         self._policy = policy
         self._tolerance = tolerance
+        self._chains = chains
+        self._max_batch = max_batch
 
     async def request_run(self, tx: Tx, merchant_id: str | None) -> dict[str, Any]:
         run_id = await request_run(tx, merchant_id, "api")
@@ -36,8 +49,8 @@ class Operations:
 
     async def preview(self, merchant_id: str | None) -> dict[str, Any]:
         plan = await self._runs.preview(merchant_id)
-        async with self._ledger.reading() as tx:
-            return view_plan(plan, tx)
+        costs = await cost_of(plan, self._chains, self._max_batch)
+        return {**view_plan(plan, self._ledger.catalogue), "gas": view_costs(costs)}
 
     async def pause(self, tx: Tx, what: str, chain: str | None, reason: str | None) -> None:
         await pauses.pause(tx, pauses.scope_of(_what(what), chain), reason)

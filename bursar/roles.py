@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from aiohttp import web
+from pydantic import SecretStr
 
 from bursar.addresses import OwnAddresses, own_addresses
 from bursar.auditing import ChainAudit
@@ -29,7 +30,7 @@ from bursar.metrics.paying import SettlementMetrics
 from bursar.metrics.serving import HttpMetrics
 from bursar.metrics.watching import WatcherMetrics
 from bursar.operations import Operations
-from bursar.startup import prepare_journal
+from bursar.startup import check_approver, prepare_journal
 from bursar.supervision import Work, crash_guard
 from config.errors import BursarError, ConfigError
 from config.log import get_logger
@@ -112,6 +113,7 @@ class Roles:
         self._data_key = load_data_key(secrets, settings.database.url, self._house.entropy)
         if secrets.admin_key is None:
             log.warning("no_admin_key", remedy="set BURSAR_ADMIN_KEY to use /v1/admin")
+        check_approver(settings, secrets)
 
     def _prepare_watchers(self) -> None:
         observer = WatcherMetrics(self._families)
@@ -171,12 +173,12 @@ class Roles:
         """The merchant's door."""
         assert self._deriver is not None, "only roles with the API have one"
         assert self._journal is not None
-        secrets = self._house.secrets
+        settings, secrets = self._house.settings, self._house.secrets
         return create_app(
             GatewayDeps(
                 ledger=self._house.ledger,
                 settings=self._house.settings,
-                admin_key=secrets.admin_key.get_secret_value() if secrets.admin_key else None,
+                admin_key=_shown(secrets.admin_key),
                 data_key=self._data_key,
                 derive=self._journal.guarding(self._deriver.addresses),
                 clock=self._house.clock,
@@ -188,8 +190,11 @@ class Roles:
                     payout_runs(self._house),
                     policy=payment_policy(self._house),
                     tolerance=tolerance_of(self._house),
+                    chains=self._house.chains,
+                    max_batch=settings.settlement.max_batch,
                 ),
                 observer=self._http,
+                approver_key=_shown(secrets.approver_key),
                 refused=refused_addresses(self._house),
                 crash_guard=crash_guard,
             )
@@ -227,6 +232,10 @@ class Roles:
 
     async def _expire(self, stop: asyncio.Event) -> None:
         await run_expiry(self._house.ledger, tolerance_of(self._house), self._house.clock, stop)
+
+
+def _shown(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def payout_runs(house: House) -> PayoutRuns:

@@ -16,6 +16,7 @@ from chain.rpc.errors import RpcError
 from config.chains import ChainSettings
 from config.errors import BursarError, ConfigError
 from config.log import get_logger
+from config.settings import Secrets, Settings
 from ledger.cursors import get_cursor
 from ledger.installation import installation_id, raise_index
 from ledger.journal import Journal, open_journal, succeed_journal
@@ -43,6 +44,26 @@ async def prepare_database(house: House) -> None:
         await upgrade(house.settings.database.url)
         log.info("database_created", path=path)
     await require_current(house.ledger.engine)
+
+
+def check_approver(settings: Settings, secrets: Secrets) -> None:
+    """Refuse a second pair of eyes that is nobody's, or the first one's.
+
+    :raises ConfigError: something waits for approvals and nobody can give them, or the
+        approver's key is the admin's.
+    """
+    admin, approver = secrets.admin_key, secrets.approver_key
+    if approver is None:
+        if settings.security.approvals:
+            raise ConfigError(
+                "approvals are asked for, but BURSAR_APPROVER_KEY is not set",
+                where="security",
+                remedy="give a second person's key, or take out approve_…",
+            )
+    elif admin is not None and admin.get_secret_value() == approver.get_secret_value():
+        raise ConfigError(
+            "is the same as BURSAR_ADMIN_KEY", where="BURSAR_APPROVER_KEY", remedy="use another"
+        )
 
 
 async def prepare_journal(house: House) -> Journal:

@@ -10,7 +10,13 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from config.errors import ConfigError
 
-SECRET_NAMES: Final = ("admin_key", "mnemonic", "keystore_passphrase", "data_key")
+SECRET_NAMES: Final = (
+    "admin_key",
+    "approver_key",
+    "mnemonic",
+    "keystore_passphrase",
+    "data_key",
+)
 
 
 class Secrets(BaseModel):
@@ -23,6 +29,7 @@ class Secrets(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     admin_key: SecretStr | None = None
+    approver_key: SecretStr | None = None
     mnemonic: SecretStr | None = None
     keystore_passphrase: SecretStr | None = None
     data_key: SecretStr | None = None

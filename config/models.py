@@ -92,6 +92,11 @@ class SettlementSettings(Model):
     max_batch: Annotated[StrictInt, Field(ge=1, le=400)] = 400
     daily_limit: dict[str, AmountText] = Field(default_factory=dict)
     """Token symbol to whole units a day."""
+    delay: Duration = timedelta(0)
+    """A payment becomes payable this long after it is confirmed."""
+    reserve_bps: BasisPoints = 0
+    """Share of each payment that is kept back for :attr:`reserve_for`, against refunds."""
+    reserve_for: Duration = timedelta(days=90)
     journal: Path | None = None
     """Kept outside the database; beside the SQLite file, or in the working directory."""
 
@@ -101,6 +106,16 @@ class SecuritySettings(Model):
 
     destination_cooling_off: Duration = timedelta(hours=24)
     allow_private_webhooks: StrictBool = False
+    approve_destinations: StrictBool = False
+    """New payout addresses wait for the approver (``BURSAR_APPROVER_KEY``), not for time."""
+    approve_refunds: StrictBool = False
+    approve_payouts_above: dict[str, AmountText] = Field(default_factory=dict)
+    """Token symbol to whole units: a larger payout waits for the approver."""
+
+    @property
+    def approvals(self) -> bool:
+        """Whether anything waits for a second person."""
+        return bool(self.approve_destinations or self.approve_refunds or self.approve_payouts_above)
 
 
 class LogSettings(Model):

@@ -39,6 +39,9 @@ class PayoutTermsAnswer(Answer):
     schedule: str
     minimum_payout: Decimal
     fee_bps: int
+    delay: str
+    reserve_bps: int
+    reserve_for: str
 
 
 class Merchant(Answer):
@@ -145,10 +148,27 @@ class Payout(Answer):
     amount: Decimal
     fee: Decimal
     address: Eip55
+    invoice: Annotated[str | None, Field(description="of which it is a refund")]
+    not_before: When | None
     batch: str | None
     tx_hash: TxHash | None
     created_at: When
     paid_at: When | None
+
+
+class Approval(Answer):
+    id: str
+    kind: Literal["payout_destination", "payout", "refund"]
+    merchant: str
+    since: When
+    object: dict[str, Any]
+
+
+class Decided(Answer):
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    status: str
 
 
 class Balance(Answer):
@@ -235,10 +255,12 @@ class Redelivery(Answer):
 
 
 class Run(Answer):
+    """A settlement run; ``plan`` once it is planned, ``payouts`` and ``gas`` in its own GET."""
+
     model_config = ConfigDict(extra="allow")
 
     id: str
-    status: str
+    status: Literal["requested", "planned", "done"]
     merchant: str | None
     created_at: When
 

@@ -20,7 +20,18 @@ from gateway.middleware import middlewares, prepare
 from gateway.openapi import openapi_document
 from gateway.operation import Operation
 from gateway.rendering import PAGES, Pages, asset
-from gateway.resources import admin, destinations, health, invoices, merchants, money, webhooks
+from gateway.resources import (
+    admin,
+    approvals,
+    destinations,
+    health,
+    invoices,
+    merchants,
+    money,
+    refunds,
+    runs,
+    webhooks,
+)
 from gateway.stopping import STOPPING, set_stopping
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
@@ -28,8 +39,11 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *destinations.OPERATIONS,
     *invoices.OPERATIONS,
     *money.OPERATIONS,
+    *refunds.OPERATIONS,
     *webhooks.OPERATIONS,
     *admin.OPERATIONS,
+    *runs.OPERATIONS,
+    *approvals.OPERATIONS,
 )
 
 

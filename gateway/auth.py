@@ -47,17 +47,26 @@ async def admit(request: web.Request, deps: GatewayDeps, who: Who) -> str:
         raise ProblemError(
             Code.RATE_LIMITED, "this key has asked too often: slow down", retry_after=wait
         )
-    if who == "admin":
-        # Digests of equal length: the comparison tells nothing about the key.
-        known = hash_key(deps.admin_key) if deps.admin_key else None
-        if known is None or not hmac.compare_digest(known, key_hash):
-            raise _unauthorized("this is not the admin key")
+    if who != "merchant":
+        if not any(_is_key(known, key_hash) for known in _keys(deps, who)):
+            name = "admin" if who == "admin" else who + "'s"
+            raise _unauthorized(f"this is not the {name} key")
         return ""
     async with deps.ledger.reading() as tx:
         merchant_id = await merchant_of_key(tx, key)
     if merchant_id is None:
         raise _unauthorized("the API key is unknown or revoked")
     return merchant_id
+
+
+def _keys(deps: GatewayDeps, who: Who) -> list[str | None]:
+    admin, approver = deps.admin_key, deps.approver_key
+    return {"admin": [admin], "approver": [approver], "operator": [admin, approver]}[who]
+
+
+def _is_key(known: str | None, key_hash: bytes) -> bool:
+    # Digests of equal length: the comparison tells nothing about the key.
+    return bool(known) and hmac.compare_digest(hash_key(known or ""), key_hash)
 
 
 def _unauthorized(detail: str) -> ProblemError:

@@ -68,6 +68,7 @@ class GatewayDeps:
     """Everything from outside; no private key among it.
 
     :param admin_key: ``None``: nobody is an admin.
+    :param approver_key: of the second person; ``None``: nothing can be approved here.
     :param data_key: 32 bytes from :func:`gateway.webhooks.vault.load_data_key`.
     :param derive: deposit addresses from the xpub; ``None``: invoices cannot be opened here.
     :param refused: addresses that no payout may go to (treasury, sponsors, helper contracts).
@@ -88,6 +89,7 @@ class GatewayDeps:
     observer: HttpObserver = field(default_factory=SilentObserver)
     refused: Collection[Address] = ()
     crash_guard: Middleware | None = None
+    approver_key: str | None = field(default=None, repr=False)
 
     @property
     def catalogue(self) -> Catalogue:

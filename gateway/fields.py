@@ -139,6 +139,12 @@ Span = Annotated[
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["30m"]}),
 ]
 """A positive duration; held as ``timedelta``."""
+Wait = Annotated[
+    Any,
+    _text(parse_duration, '"0s" or "7d"'),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["7d"]}),
+]
+"""A duration, none included; held as ``timedelta``."""
 ScheduleText = Annotated[
     str,
     _text(_schedule, '"0 2 * * *" or "every 10s"'),

@@ -24,8 +24,11 @@ _DESCRIPTION: Final = (
 _ERRORS: Final = {
     "merchant": (400, 401, 404, 405, 408, 409, 413, 422, 429, 500, 503),
     "admin": (400, 401, 404, 405, 408, 409, 413, 422, 429, 500, 503),
+    "approver": (400, 401, 404, 405, 408, 409, 413, 422, 429, 500, 503),
+    "operator": (400, 401, 404, 405, 408, 409, 413, 422, 429, 500, 503),
     "anyone": (503,),
 }
+_SCHEMES: Final[dict[str, tuple[str, ...]]] = {"anyone": (), "operator": ("admin", "approver")}
 
 
 def openapi_document(
@@ -57,6 +60,11 @@ def openapi_document(
                     "scheme": "bearer",
                     "description": "The key in BURSAR_ADMIN_KEY.",
                 },
+                "approver": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The key in BURSAR_APPROVER_KEY: a second person's.",
+                },
             },
         },
     }
@@ -74,7 +82,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "operationId": operation.name,
         "summary": operation.summary,
         "tags": [operation.tag],
-        "security": [] if operation.who == "anyone" else [{operation.who: []}],
+        "security": [{scheme: []} for scheme in _SCHEMES.get(operation.who, (operation.who,))],
         "parameters": [*_path_parameters(operation), *_query_parameters(operation.query)],
         "responses": {
             str(operation.status): {

@@ -16,7 +16,8 @@ from gateway.fields import Body
 from gateway.requests import BodyT, NoQuery
 from ledger.store import Tx
 
-Who = Literal["anyone", "merchant", "admin"]
+Who = Literal["anyone", "merchant", "admin", "approver", "operator"]
+"""``operator``: the admin or the approver."""
 JsonObject = dict[str, Any]
 
 
@@ -45,13 +46,13 @@ class Call:
         assert isinstance(self.query, model)
         return self.query
 
-    def path_id(self, prefix: str) -> str:
-        """The id in the path.
+    def path_id(self, *prefixes: str) -> str:
+        """The id in the path, of one of these kinds.
 
         :raises NotFoundError: it has not even the shape of one, so there is no such object.
         """
         text = self.request.match_info["id"]
-        if not is_id(text, prefix):
+        if not any(is_id(text, prefix) for prefix in prefixes):
             raise NotFoundError(f"no object {text[:60].encode('ascii', 'replace').decode()!r}")
         return text
 

@@ -21,6 +21,7 @@ from gateway.fields import (
     Short,
     Span,
     Url,
+    Wait,
     WaitSeconds,
 )
 from ledger.listing import PageQuery
@@ -60,6 +61,9 @@ class Terms(Body):
     schedule: ScheduleText | None = None
     minimum_payout: AmountText | None = None
     fee_bps: BasisPoints | None = None
+    delay: Wait | None = None
+    reserve_bps: BasisPoints | None = None
+    reserve_for: Wait | None = None
 
 
 class NewMerchant(Body):
@@ -80,6 +84,19 @@ class NewDestination(Body):
 
     chain: Short
     address: AddressText
+    token: Short | None = None
+
+
+class NewRefund(Body):
+    """What to give back; without ``amount``: all that is left of the invoice.
+
+    ``chain`` and ``token`` are needed where the invoice was paid in several.
+    """
+
+    invoice: Short
+    address: AddressText
+    amount: AmountText | None = None
+    chain: Short | None = None
     token: Short | None = None
 
 
@@ -179,6 +196,15 @@ class PaymentPage(Page):
 class PayoutPage(Page):
     status: PayoutStatusText | None = None
     reference: Name | None = None
+
+
+class RefundPage(Page):
+    status: PayoutStatusText | None = None
+    invoice: Short | None = None
+
+
+class RunPage(Page):
+    status: Literal["requested", "planned", "done"] | None = None
 
 
 class DestinationPage(Page):

@@ -77,7 +77,8 @@ def _key_of(operation: Operation, call: Call) -> _Key | None:
     digest = hashlib.sha256(f"{operation.method} {call.request.path}\n".encode())
     # The document, not its bytes: spaces and the order of names don't make another request.
     digest.update(msgspec.json.encode(call.document, order="deterministic"))
-    return _Key(call.merchant_id or ADMIN_SCOPE, text, digest.digest())
+    scope = call.merchant_id or (operation.who if operation.who == "approver" else ADMIN_SCOPE)
+    return _Key(scope, text, digest.digest())
 
 
 async def _reserve(call: Call, key: _Key) -> Reservation:

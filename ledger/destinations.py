@@ -39,13 +39,15 @@ async def create_destination(
     *,
     cooling_off: timedelta,
     refused: Collection[Address],
+    approval: bool = False,
 ) -> dict[str, Any]:
     """Add a payout address; money goes there once ``cooling_off`` has passed.
 
+    :param approval: a second person lets it be used, instead of time.
     :param refused: the house's own addresses (treasury, sponsors, helper contracts).
     :raises InvalidInputError: the address cannot be meant.
     """
-    await _check_address(tx, new.address, refused)
+    await check_address(tx, new.address, refused)
     destination_id = tx.new_id("pd")
     await tx.conn.execute(
         payout_destinations.insert().values(
@@ -54,9 +56,9 @@ async def create_destination(
             chain=new.chain,
             token=new.token,
             address=new.address,
-            status="cooling_off" if cooling_off else "active",
+            status="pending_approval" if approval else "cooling_off" if cooling_off else "active",
             created_at=tx.now,
-            active_at=tx.now + cooling_off,
+            active_at=tx.now if approval else tx.now + cooling_off,
         )
     )
     view = await get_destination(tx, merchant_id, destination_id)
@@ -64,7 +66,11 @@ async def create_destination(
     return view
 
 
-async def _check_address(tx: Tx, address: Address, refused: Collection[Address]) -> None:
+async def check_address(tx: Tx, address: Address, refused: Collection[Address]) -> None:
+    """Refuse what no money may be sent to.
+
+    :raises InvalidInputError: zero, a token's contract, one of ours, a deposit address.
+    """
     reason = None
     if address == ZERO_ADDRESS:
         reason = "the zero address is nobody's"

@@ -63,9 +63,10 @@ class PageQuery:
     created_after: datetime | None = None
 
 
-async def _page(
+async def page_of_rows(
     tx: Tx, query: sa.Select[Any], key: sa.Column[Any], asked: PageQuery
 ) -> tuple[list[Row], str | None]:
+    """A page of rows in descending order of ``key``, and the cursor of the next one."""
     if asked.cursor is not None:
         query = query.where(key < asked.cursor)
     query = query.order_by(key.desc()).limit(asked.limit + 1)
@@ -89,7 +90,7 @@ async def list_invoices(tx: Tx, merchant_id: str, asked: PageQuery) -> Page:
     query = sa.select(invoices.c.id).where(invoices.c.merchant_id == merchant_id)
     if asked.reference is not None:
         query = query.where(invoices.c.reference == asked.reference)
-    rows, cursor = await _page(tx, _filtered(query, invoices, asked), invoices.c.id, asked)
+    rows, cursor = await page_of_rows(tx, _filtered(query, invoices, asked), invoices.c.id, asked)
     views = await load_views(tx, [row["id"] for row in rows])
     return [views[row["id"]] for row in rows], cursor
 
@@ -102,7 +103,7 @@ async def list_payments(tx: Tx, merchant_id: str, asked: PageQuery) -> Page:
             invoices.c.reference == asked.reference
         )
     query = _filtered(query, payments, asked, "detected_at")
-    rows, cursor = await _page(tx, query, payments.c.id, asked)
+    rows, cursor = await page_of_rows(tx, query, payments.c.id, asked)
     blocks = await cursor_blocks(tx)
     return [view_payment(row, tx.catalogue, blocks.get(row["chain"])) for row in rows], cursor
 
@@ -121,7 +122,12 @@ async def list_payouts(tx: Tx, merchant_id: str, asked: PageQuery) -> Page:
             )
         )
         query = query.where(payouts.c.id.in_(settled))
-    rows, cursor = await _page(tx, _filtered(query, payouts, asked), payouts.c.id, asked)
+    return await page_of_payouts(tx, query, asked)
+
+
+async def page_of_payouts(tx: Tx, query: sa.Select[Any], asked: PageQuery) -> Page:
+    """A page of what a query over ``payouts`` selects."""
+    rows, cursor = await page_of_rows(tx, _filtered(query, payouts, asked), payouts.c.id, asked)
     return [view_payout(row, tx.catalogue) for row in rows], cursor
 
 
@@ -163,7 +169,7 @@ async def list_destinations(tx: Tx, merchant_id: str, asked: PageQuery) -> Page:
         query = query.where(table.c.status == asked.status)
     if asked.created_after is not None:
         query = query.where(table.c.created_at > asked.created_after)
-    rows, cursor = await _page(tx, query, table.c.id, asked)
+    rows, cursor = await page_of_rows(tx, query, table.c.id, asked)
     return [view_destination(row, tx.now) for row in rows], cursor
 
 
@@ -172,7 +178,7 @@ async def list_api_keys(tx: Tx, merchant_id: str, asked: PageQuery) -> Page:
     query = sa.select(api_keys).where(api_keys.c.merchant_id == merchant_id)
     if asked.created_after is not None:
         query = query.where(api_keys.c.created_at > asked.created_after)
-    rows, cursor = await _page(tx, query, api_keys.c.id, asked)
+    rows, cursor = await page_of_rows(tx, query, api_keys.c.id, asked)
     return [view_api_key(row) for row in rows], cursor
 
 
@@ -184,7 +190,7 @@ async def list_holds(tx: Tx, asked: PageQuery) -> Page:
         query = query.where(released if asked.status == "released" else ~released)
     if asked.created_after is not None:
         query = query.where(holds.c.since > asked.created_after)
-    rows, cursor = await _page(tx, query, holds.c.id, asked)
+    rows, cursor = await page_of_rows(tx, query, holds.c.id, asked)
     return [view_hold(row) for row in rows], cursor
 
 
@@ -193,7 +199,7 @@ async def list_merchants(tx: Tx, asked: PageQuery) -> tuple[list[Row], str | Non
     query = sa.select(merchants)
     if asked.created_after is not None:
         query = query.where(merchants.c.created_at > asked.created_after)
-    return await _page(tx, query, merchants.c.id, asked)
+    return await page_of_rows(tx, query, merchants.c.id, asked)
 
 
 async def list_entries(

@@ -36,10 +36,12 @@ EVENT_TYPES: Final = (
     "payout.paid",
     "payout.on_hold",
     "payout.failed",
+    "refund.created",
     "refund.paid",
     "refund.failed",
     "statement.ready",
     "destination.created",
+    "destination.approved",
     "destination.revoked",
 )
 BY_REQUEST_ONLY: Final = frozenset({"payment.ignored"})

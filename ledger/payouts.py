@@ -35,7 +35,13 @@ _OVER: Final = (PayoutStatus.CANCELED, PayoutStatus.FAILED)
 
 @dataclass(frozen=True, slots=True)
 class NewPayout:
-    """A promise to make; ``reason`` puts it on hold from the start. Amounts in base units."""
+    """A promise to make. Amounts in base units.
+
+    :param reason: puts it on hold from the start; with ``waits``, why it waits.
+    :param waits: it begins as ``pending_approval``, until ``not_before`` or for a person.
+    :param invoice_id: of a refund.
+    :param confirmed_by: payments confirmed later stay due.
+    """
 
     merchant_id: str
     chain: str
@@ -45,6 +51,23 @@ class NewPayout:
     run_id: str | None = None
     kind: str = "settlement"
     reason: str | None = None
+    waits: bool = False
+    not_before: datetime | None = None
+    invoice_id: str | None = None
+    confirmed_by: datetime | None = None
+
+    @property
+    def status(self) -> PayoutStatus:
+        """In which it begins."""
+        if self.waits:
+            return PayoutStatus.PENDING_APPROVAL
+        return PayoutStatus.QUEUED if self.reason is None else PayoutStatus.ON_HOLD
+
+
+_STORED: Final = (
+    "merchant_id", "chain", "token", "amount", "address", "run_id", "kind", "reason",
+    "not_before", "invoice_id",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +89,12 @@ async def create_payouts(tx: Tx, new: Sequence[NewPayout]) -> list[str]:
     for made in new:
         payout_id = tx.new_id("po")
         settled = await _due_payments(tx, made) if made.kind == "settlement" else []
-        status = PayoutStatus.QUEUED if made.reason is None else PayoutStatus.ON_HOLD
         rows.append(
             {
-                **{name: getattr(made, name) for name in NewPayout.__dataclass_fields__},
+                **{name: getattr(made, name) for name in _STORED},
                 "id": payout_id,
                 "fee": sum(fee for _, fee in settled),
-                "status": status.value,
+                "status": made.status.value,
                 "batch_id": None,
                 "batch_index": None,
                 "attempt": 0,
@@ -100,6 +122,8 @@ async def _due_payments(tx: Tx, made: NewPayout) -> list[tuple[str, int]]:
         payments.c.payout_id.is_(None),
         payments.c.held.is_(False),
     )
+    if made.confirmed_by is not None:
+        query = query.where(payments.c.confirmed_at <= made.confirmed_by)
     return [(row.id, row.fee) for row in await tx.conn.execute(query)]
 
 
@@ -342,6 +366,8 @@ def _event_type(row: Row) -> str | None:
     status = row["status"]
     if row["kind"] == "refund" and status in (PayoutStatus.PAID, PayoutStatus.FAILED):
         return f"refund.{status}"
+    if row["kind"] == "refund" and status == PayoutStatus.PENDING_APPROVAL:
+        return "refund.created"
     told = ("queued", "submitted", "paid", "on_hold", "failed")
     return f"payout.{status}" if status in told else None
 

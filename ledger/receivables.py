@@ -45,6 +45,12 @@ class Debt:
         return AccountRef(AccountKind.MERCHANT, self.chain, self.token, self.merchant_id)
 
 
+async def owed_by(tx: Tx, merchant_id: str, chain: str, token: str) -> int:
+    """Base units that one merchant owes."""
+    debt = AccountRef(AccountKind.RECEIVABLE, chain, token, merchant_id)
+    return max(balance(AccountKind.RECEIVABLE, (await totals_of(tx, [debt]))[debt]), 0)
+
+
 async def open_debts(tx: Tx, chain: str | None = None) -> list[Debt]:
     """Everything that merchants owe, on one chain or all."""
     query = sa.select(accounts).where(

@@ -77,6 +77,8 @@ def view_payout(payout: Row, catalogue: Catalogue) -> dict[str, Any]:
         "amount": format_amount(int(payout["amount"]), decimals),
         "fee": format_amount(int(payout["fee"]), decimals),
         "address": checksum(payout["address"]),
+        "invoice": payout["invoice_id"],
+        "not_before": view_time(payout["not_before"]),
         "batch": None if batch is None else f"batch_{batch}",
         "tx_hash": None if payout["tx_hash"] is None else to_hex(payout["tx_hash"]),
         "created_at": view_time(payout["created_at"]),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from chain.helper_contracts import MAX_ENTRY_AMOUNT
 from config.units import ZERO_ADDRESS, Address
 from ledger.runs import Destination, MerchantBalance
+from settlement.terms import Withheld
 
 NO_DESTINATION: Final = "no payout destination"
 COOLING_OFF: Final = "destination is cooling off"
@@ -22,6 +23,9 @@ HALTED: Final = "chain is halted"
 NOT_COMPARED: Final = "books are not compared with the chain yet"
 NOT_CONFIGURED: Final = "token is not configured any more"
 DAILY_LIMIT: Final = "over the daily limit"
+DELAYED: Final = "payments are younger than the payout delay"
+RESERVED: Final = "kept as reserve"
+LARGE: Final = "payout waits for approval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class Rules:
     :param promised_today: base units by (chain, token), this plan not included.
     :param refused: addresses never paid to: tokens, helper contracts, sponsors, own deposits.
     :param stopped: why a chain gets no new payouts now, by chain.
+    :param withheld: what terms keep back, by (merchant, chain, token).
+    :param approve_above: base units by (chain, token) beyond which a second person decides.
     """
 
     now: datetime
@@ -41,11 +47,16 @@ class Rules:
     promised_today: Mapping[tuple[str, str], int]
     refused: Collection[Address]
     stopped: Mapping[str, str]
+    withheld: Mapping[tuple[str, str, str], Withheld] = field(default_factory=dict)
+    approve_above: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedPayout:
-    """A payout to make; ``reason`` is set where it has to start on hold. Base units."""
+    """A payout to make; ``reason`` is set where it has to start on hold. Base units.
+
+    :param waits: for a second person, not for an operator's release.
+    """
 
     merchant_id: str
     chain: str
@@ -53,6 +64,7 @@ class PlannedPayout:
     amount: int
     address: Address
     reason: str | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +96,51 @@ def make_plan(
     for balance in balances:
         if balance.available <= 0:
             continue
+        payable, kept = _after_terms(balance, rules)
+        held += kept
+        if payable <= 0:
+            continue
         chosen = choose_destination(balance, destinations)
-        reason = _obstacle(balance, chosen, rules)
+        reason = _obstacle(balance, payable, chosen, rules)
         if reason is not None or chosen is None:
             place = (balance.merchant_id, balance.chain, balance.token)
-            held.append(HeldBack(*place, balance.available, reason or NO_DESTINATION))
+            held.append(HeldBack(*place, payable, reason or NO_DESTINATION))
             continue
         # What one batch entry cannot hold goes with the next run.
-        amount = min(balance.available, MAX_ENTRY_AMOUNT)
-        key = (balance.chain, balance.token)
-        limit = rules.daily_limits.get(key)
-        over = limit is not None and promised.get(key, 0) + amount > limit
-        if not over:
-            promised[key] = promised.get(key, 0) + amount
-        made.append(
-            PlannedPayout(
-                balance.merchant_id,
-                balance.chain,
-                balance.token,
-                amount,
-                chosen.address,
-                DAILY_LIMIT if over else None,
-            )
-        )
+        payout = _planned(balance, min(payable, MAX_ENTRY_AMOUNT), chosen.address, promised, rules)
+        if payout.reason != DAILY_LIMIT:
+            key = (balance.chain, balance.token)
+            promised[key] = promised.get(key, 0) + payout.amount
+        made.append(payout)
     return Plan(tuple(made), tuple(held))
+
+
+def _after_terms(balance: MerchantBalance, rules: Rules) -> tuple[int, list[HeldBack]]:
+    """What is payable, and what delay and reserve keep of the balance."""
+    place = (balance.merchant_id, balance.chain, balance.token)
+    terms = rules.withheld.get(place, Withheld())
+    payable = max(balance.available - terms.total, 0)
+    # Refunds may have taken more than is left: then less is kept than the terms say.
+    reserved = min(terms.reserved, balance.available)
+    delayed = min(terms.delayed, balance.available - reserved)
+    kept = [HeldBack(*place, n, why) for n, why in ((delayed, DELAYED), (reserved, RESERVED)) if n]
+    return payable, kept
+
+
+def _planned(
+    balance: MerchantBalance,
+    amount: int,
+    address: Address,
+    promised: Mapping[tuple[str, str], int],
+    rules: Rules,
+) -> PlannedPayout:
+    key = (balance.chain, balance.token)
+    limit, threshold = rules.daily_limits.get(key), rules.approve_above.get(key)
+    over = limit is not None and promised.get(key, 0) + amount > limit
+    large = not over and threshold is not None and amount > threshold
+    reason = DAILY_LIMIT if over else LARGE if large else None
+    place = (balance.merchant_id, balance.chain, balance.token)
+    return PlannedPayout(*place, amount, address, reason, waits=large)
 
 
 def choose_destination(
@@ -128,7 +161,9 @@ def choose_destination(
     return fitting[0] if fitting else None
 
 
-def _obstacle(balance: MerchantBalance, chosen: Destination | None, rules: Rules) -> str | None:
+def _obstacle(
+    balance: MerchantBalance, payable: int, chosen: Destination | None, rules: Rules
+) -> str | None:
     """The first rule that holds the balance back, in the order in which they stand here."""
     minimum = rules.minimums.get((balance.merchant_id, balance.chain, balance.token))
     if minimum is None:
@@ -142,6 +177,6 @@ def _obstacle(balance: MerchantBalance, chosen: Destination | None, rules: Rules
         (chosen.status == "pending_approval", NOT_APPROVED),
         (chosen.active_at > rules.now, COOLING_OFF),
         (refused, REFUSED),
-        (balance.available < minimum, BELOW_MINIMUM),
+        (payable < minimum, BELOW_MINIMUM),
     )
     return next((reason for applies, reason in obstacles if applies), None)

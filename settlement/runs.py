@@ -8,18 +8,19 @@ that run at once are told apart by the locks on the merchants' rows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from config.errors import NotFoundError
 from config.models import Settings
-from config.money import format_amount, parse_amount
-from config.units import Address, ChainName, TokenSymbol, checksum
+from config.money import parse_amount
+from config.units import Address, ChainName, TokenSymbol
 from ledger.cursors import get_cursor
 from ledger.leases import ready_names
 from ledger.payouts import NewPayout, create_payouts
 from ledger.receivables import recover_debts
+from ledger.refunds import release_cooled
 from ledger.runs import (
     MerchantBalance,
     create_run,
@@ -36,11 +37,14 @@ from ledger.runs import (
     set_next_settlement,
 )
 from ledger.store import Ledger, Tx
+from ledger.terms import income_since
 from ledger.views import Row
 from settlement.leading import lease_name
+from settlement.plan_view import view_plan
 from settlement.planning import HALTED, NOT_COMPARED, Plan, Rules, make_plan
 from settlement.schedule import judge, schedule_of
 from settlement.scheduler import every_second
+from settlement.terms import Income, Terms, Withheld, withheld
 
 _SOON: Final = timedelta(seconds=5)
 _PATIENCE: Final = timedelta(seconds=60)
@@ -93,6 +97,7 @@ class PayoutRuns:
         async with self._ledger.transaction() as tx:
             await self._set_first_dates(tx)
             await recover_debts(tx)
+            await release_cooled(tx)
             blind = await self._not_compared(tx)
             due = await due_merchants(tx, _AT_ONCE)
             if due:
@@ -148,14 +153,14 @@ class PayoutRuns:
         plan = await self._plan(tx, due, blind, lock=True)
         if plan.payouts:
             run_id = await create_run(tx, None, "schedule")
-            await self._carry_out(tx, run_id, plan)
+            await self._carry_out(tx, run_id, plan, due)
 
     async def _settle_requested(self, tx: Tx, run: Row, blind: Collection[str]) -> None:
         wanted = run["merchant_id"]
         rows = await get_merchants(tx, None if wanted is None else [wanted])
         if tx.now - run["created_at"] < _PATIENCE and await self._blind_balances(tx, rows, blind):
             return  # looked at again in a second: chains are compared right after a start
-        await self._carry_out(tx, run["id"], await self._plan(tx, rows, blind, lock=True))
+        await self._carry_out(tx, run["id"], await self._plan(tx, rows, blind, lock=True), rows)
 
     async def _blind_balances(
         self, tx: Tx, rows: Sequence[Row], blind: Collection[str]
@@ -166,13 +171,24 @@ class PayoutRuns:
         balances = await merchant_balances(tx, [row["id"] for row in rows])
         return [b for b in balances if b.chain in blind and b.available > 0]
 
-    async def _carry_out(self, tx: Tx, run_id: str, plan: Plan) -> None:
+    async def _carry_out(self, tx: Tx, run_id: str, plan: Plan, rows: Sequence[Row]) -> None:
+        terms = {row["id"]: self._terms(row) for row in rows}
         new = [
-            NewPayout(p.merchant_id, p.chain, p.token, p.amount, p.address, run_id, reason=p.reason)
+            NewPayout(
+                p.merchant_id,
+                p.chain,
+                p.token,
+                p.amount,
+                p.address,
+                run_id,
+                reason=p.reason,
+                waits=p.waits,
+                confirmed_by=tx.now - delay if (delay := terms[p.merchant_id].delay) else None,
+            )
             for p in plan.payouts
         ]
         ids = await create_payouts(tx, new)
-        await move_run(tx, run_id, "planned", view_plan(plan, tx, ids))
+        await move_run(tx, run_id, "planned", view_plan(plan, tx.catalogue, ids))
 
     async def _plan(
         self, tx: Tx, rows: Sequence[Row], blind: Collection[str], *, lock: bool
@@ -184,13 +200,15 @@ class PayoutRuns:
         rules = Rules(
             now=tx.now,
             minimums=self._minimums(tx, balances, {row["id"]: row for row in rows}),
-            daily_limits=self._daily_limits(tx),
+            daily_limits=self._base_units(tx, self._settings.settlement.daily_limit),
             promised_today=await promised_today(tx),
             refused=self._refused
             | {token.address for token in tx.catalogue}
             | await own_addresses(tx, candidates),
             stopped=dict.fromkeys(blind, NOT_COMPARED)
             | await _halted(tx, {b.chain for b in balances}),
+            withheld=await self._withheld(tx, rows),
+            approve_above=self._base_units(tx, self._settings.security.approve_payouts_above),
         )
         return make_plan(balances, destinations, rules)
 
@@ -208,12 +226,29 @@ class PayoutRuns:
                 found[b.merchant_id, b.chain, b.token] = parse_amount(text, places)
         return found
 
-    def _daily_limits(self, tx: Tx) -> dict[tuple[str, str], int]:
-        limits = self._settings.settlement.daily_limit
+    def _base_units(self, tx: Tx, limits: Mapping[str, str]) -> dict[tuple[str, str], int]:
         return {
             (token.chain, token.symbol): parse_amount(limits[token.symbol], token.decimals)
             for token in tx.catalogue
             if token.symbol in limits
+        }
+
+    def _terms(self, row: Row) -> Terms:
+        default = self._settings.settlement
+        delay, reserve_for = row["payout_delay"], row["reserve_for"]
+        bps = row["reserve_bps"]
+        return Terms(
+            default.delay if delay is None else timedelta(seconds=delay),
+            default.reserve_bps if bps is None else bps,
+            default.reserve_for if reserve_for is None else timedelta(seconds=reserve_for),
+        )
+
+    async def _withheld(self, tx: Tx, rows: Sequence[Row]) -> dict[tuple[str, str, str], Withheld]:
+        terms = {row["id"]: self._terms(row) for row in rows}
+        since = {m: tx.now - t.window for m, t in terms.items() if t.window}
+        return {
+            place: withheld(terms[place[0]], [Income(*item) for item in income], tx.now)
+            for place, income in (await income_since(tx, since)).items()
         }
 
 
@@ -224,40 +259,3 @@ async def _halted(tx: Tx, chains: Collection[str]) -> dict[str, str]:
         if cursor is not None and cursor.halted_reason is not None:
             found[chain] = HALTED
     return found
-
-
-def view_plan(plan: Plan, tx: Tx, payout_ids: Sequence[str] = ()) -> dict[str, Any]:
-    """A plan as JSON: amounts as decimal text.
-
-    :param payout_ids: of its payouts, where they exist already.
-    """
-    decimals = {(token.chain, token.symbol): token.decimals for token in tx.catalogue}
-
-    def amount(chain: str, token: str, value: int) -> str:
-        return format_amount(value, decimals.get((ChainName(chain), TokenSymbol(token)), 0))
-
-    ids: Sequence[str | None] = payout_ids or [None] * len(plan.payouts)
-    return {
-        "payouts": [
-            {
-                "payout": payout_id,
-                "merchant": p.merchant_id,
-                "chain": p.chain,
-                "token": p.token,
-                "amount": amount(p.chain, p.token, p.amount),
-                "address": checksum(p.address),
-                "on_hold": p.reason,
-            }
-            for p, payout_id in zip(plan.payouts, ids, strict=True)
-        ],
-        "held_back": [
-            {
-                "merchant": h.merchant_id,
-                "chain": h.chain,
-                "token": h.token,
-                "amount": amount(h.chain, h.token, h.amount),
-                "reason": h.reason,
-            }
-            for h in plan.held_back
-        ],
-    }

@@ -11,7 +11,7 @@ from bursar.output import remark, say, say_json, table
 from config.errors import InvalidInputError
 from config.settings import Secrets, Settings
 from ledger.api_keys import create_api_key
-from ledger.merchants import PayoutTerms, create_merchant, get_merchant
+from ledger.merchants import configured_terms, create_merchant, get_merchant
 from ledger.migrate import require_current
 from ledger.schema import merchants
 
@@ -52,11 +52,7 @@ async def show_all(settings: Settings, secrets: Secrets, *, as_json: bool) -> No
 
 
 async def _rows(house: House, settings: Settings) -> list[dict[str, Any]]:
-    terms = PayoutTerms(
-        schedule=settings.settlement.schedule,
-        minimum_payout=settings.settlement.minimum_payout,
-        fee_bps=settings.settlement.fee_bps,
-    )
+    terms = configured_terms(settings.settlement)
     async with house.ledger.reading() as tx:
         query = sa.select(merchants.c.id).order_by(merchants.c.id)
         ids = list((await tx.conn.execute(query)).scalars())

@@ -8,26 +8,24 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from bursar.compose import House, open_house
+from bursar.costing import cost_of
 from bursar.metrics.families import Families
 from bursar.metrics.process import TaskMetrics
 from bursar.output import remark, say, say_json, table
 from bursar.roles import Roles, payout_runs
 from bursar.startup import ChainGate, first_look
 from bursar.supervision import Supervisor
-from chain.model import FeeQuote
 from config.money import format_amount
 from config.settings import Secrets, Settings
 from ledger.migrate import require_current
 from ledger.runs import get_run, run_payouts
 from ledger.schema import leases
 from ledger.views import view_payout
-from settlement.costs import ChainCost, estimate_costs
-from settlement.planning import Plan
-from settlement.runs import request_run, view_plan
+from settlement.plan_view import NATIVE_DECIMALS, view_costs, view_plan
+from settlement.runs import request_run
 from settlement.service import lease_name
 
 POLL_SECONDS: Final = 0.25
-NATIVE_DECIMALS: Final = 18
 
 
 async def run(
@@ -138,27 +136,23 @@ async def _tell(house: House, run_id: str, *, as_json: bool) -> bool:
 
 async def _preview(house: House, merchant: str | None, *, as_json: bool) -> None:
     plan = await payout_runs(house).preview(merchant)
-    costs = await _costs(house, plan)
-    async with house.ledger.reading() as tx:
-        shown = view_plan(plan, tx)
+    costs = await cost_of(plan, house.chains, house.settings.settlement.max_batch)
+    shown = view_plan(plan, house.catalogue)
     if as_json:
-        gas = [
-            {
-                "chain": c.chain,
-                "payouts": c.payouts,
-                "batches": c.batches,
-                "gas": c.gas,
-                "native": format_amount(c.wei, NATIVE_DECIMALS),
-            }
-            for c in costs
-        ]
-        say_json({**shown, "gas": gas})
+        say_json({**shown, "gas": view_costs(costs)})
         return
     if not shown["payouts"]:
         say("nothing to pay")
     else:
         cells = [
-            (p["merchant"], p["chain"], p["amount"], p["token"], p["address"], p["on_hold"] or "")
+            (
+                p["merchant"],
+                p["chain"],
+                p["amount"],
+                p["token"],
+                p["address"],
+                p["on_hold"] or p["waits_for"] or "",
+            )
             for p in shown["payouts"]
         ]
         header = ("merchant", "chain", "amount", "token", "address", "on hold")
@@ -169,14 +163,6 @@ async def _preview(house: House, merchant: str | None, *, as_json: bool) -> None
         about = format_amount(c.wei, NATIVE_DECIMALS)
         say(f"{c.chain}: {c.payouts} in {c.batches} batches, about {c.gas} gas, {about} {symbol}")
     _tell_held(shown)
-
-
-async def _costs(house: House, plan: Plan) -> tuple[ChainCost, ...]:
-    chains = {payout.chain for payout in plan.payouts if payout.reason is None}
-    quotes: dict[str, FeeQuote] = {}
-    for name in sorted(chains):
-        quotes[name] = await house.chains[name].fees()
-    return estimate_costs(plan, quotes, house.settings.settlement.max_batch)
 
 
 def _tell_held(plan: dict[str, Any]) -> None:

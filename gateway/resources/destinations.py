@@ -34,6 +34,7 @@ async def create(call: Call, tx: Tx) -> JsonObject:
         destinations.NewDestination(chain.name, given.token, Address(given.address)),
         cooling_off=call.deps.settings.security.destination_cooling_off,
         refused=call.deps.refused,
+        approval=call.deps.settings.security.approve_destinations,
     )
 
 

@@ -4,37 +4,46 @@ from __future__ import annotations
 
 from typing import Final
 
-from config.models import SettlementSettings
 from gateway import answers
 from gateway.operation import Call, JsonObject, Operation
 from gateway.requests import NewApiKey, NewMerchant, Page, Terms
 from ledger.api_keys import create_api_key, get_api_key, revoke_api_key
 from ledger.listing import list_api_keys, list_merchants
-from ledger.merchants import PayoutTerms, create_merchant, get_merchant, with_defaults
+from ledger.merchants import (
+    PayoutTerms,
+    change_terms,
+    configured_terms,
+    create_merchant,
+    get_merchant,
+    with_defaults,
+)
 from ledger.store import Tx
 from ledger.views import view_merchant
 
 
-def defaults(settings: SettlementSettings) -> PayoutTerms:
-    """The configured terms."""
-    return PayoutTerms(settings.schedule, settings.minimum_payout, settings.fee_bps)
+def _terms(given: Terms) -> PayoutTerms:
+    return PayoutTerms(**{name: getattr(given, name) for name in Terms.model_fields})
 
 
 async def create(call: Call, tx: Tx) -> JsonObject:
     """A merchant with its first key."""
     given = call.given(NewMerchant)
-    own = given.payout or Terms()
-    merchant_id = await create_merchant(
-        tx, given.name, PayoutTerms(own.schedule, own.minimum_payout, own.fee_bps)
-    )
+    merchant_id = await create_merchant(tx, given.name, _terms(given.payout or Terms()))
     key = await create_api_key(tx, merchant_id)
-    view = await get_merchant(tx, merchant_id, defaults(call.deps.settings.settlement))
+    view = await get_merchant(tx, merchant_id, configured_terms(call.deps.settings.settlement))
     return {**view, "api_key": key.key}
+
+
+async def set_terms(call: Call, tx: Tx) -> JsonObject:
+    """Other payout terms for a merchant, from the next settlement on."""
+    merchant_id = call.path_id("mer")
+    await change_terms(tx, merchant_id, _terms(call.given(Terms)))
+    return await get_merchant(tx, merchant_id, configured_terms(call.deps.settings.settlement))
 
 
 async def list_all(call: Call) -> JsonObject:
     """Every merchant, for the admin."""
-    terms = defaults(call.deps.settings.settlement)
+    terms = configured_terms(call.deps.settings.settlement)
     async with call.deps.ledger.reading() as tx:
         rows, cursor = await list_merchants(tx, call.asked(Page).asked())
     data = [view_merchant(row, with_defaults(row, terms)) for row in rows]
@@ -44,7 +53,9 @@ async def list_all(call: Call) -> JsonObject:
 async def own(call: Call) -> JsonObject:
     """The merchant whose key it is."""
     async with call.deps.ledger.reading() as tx:
-        return await get_merchant(tx, call.merchant_id, defaults(call.deps.settings.settlement))
+        return await get_merchant(
+            tx, call.merchant_id, configured_terms(call.deps.settings.settlement)
+        )
 
 
 async def add_key(call: Call, tx: Tx) -> JsonObject:
@@ -90,6 +101,17 @@ OPERATIONS: Final = (
         read=list_all,
         many=True,
         query=Page,
+    ),
+    Operation(
+        "setPayoutTerms",
+        "POST",
+        "/v1/admin/merchants/{id}/payout-terms",
+        "admin",
+        "Replace a merchant's payout terms; what is left out follows the configuration",
+        "merchants",
+        answers.Merchant,
+        write=set_terms,
+        body=Terms,
     ),
     Operation(
         "getMerchant",

@@ -18,6 +18,9 @@ merchants: Final = sa.Table(
     text("minimum_payout", nullable=True, comment="token units as text; NULL: the configured one"),
     sa.Column("fee_bps", sa.Integer(), nullable=True),
     moment("next_settlement_at", nullable=True),
+    number("payout_delay", nullable=True, comment="seconds; NULL: the configured one"),
+    sa.Column("reserve_bps", sa.Integer(), nullable=True),
+    number("reserve_for", nullable=True, comment="seconds; NULL: the configured one"),
     sa.CheckConstraint("fee_bps IS NULL OR (fee_bps >= 0 AND fee_bps <= 10000)", name="fee_bps"),
 )
 

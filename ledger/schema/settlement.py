@@ -30,6 +30,15 @@ payouts: Final = sa.Table(
     text("run_id", nullable=True),
     moment("created_at"),
     moment("paid_at", nullable=True),
+    sa.Column(
+        "invoice_id",
+        sa.Text(),
+        sa.ForeignKey("invoices.id"),
+        nullable=True,
+        index=True,
+        comment="of which it is a refund",
+    ),
+    moment("not_before", nullable=True, comment="pending_approval ends by itself then"),
     one_of("status", PayoutStatus),
     one_of("kind", ("settlement", "refund")),
     sa.CheckConstraint(

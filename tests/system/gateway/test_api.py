@@ -174,7 +174,14 @@ async def test_merchant__own_terms__shown_with_configured_ones(door: Door) -> No
         {"name": "Shop", "payout": {"schedule": "every 10s", "fee_bps": 50}},
         key=ADMIN_KEY,
     )
-    terms = {"schedule": "every 10s", "minimum_payout": "1.00", "fee_bps": 50}
+    terms = {
+        "schedule": "every 10s",
+        "minimum_payout": "1.00",
+        "fee_bps": 50,
+        "delay": "0s",
+        "reserve_bps": 0,
+        "reserve_for": "90d",
+    }
     assert made.body["payout"] == terms
     got = await door.call("GET", "/v1/merchant", key=made.body["api_key"])
     assert (got.body["id"], got.body["payout"]) == (made.body["id"], terms)

@@ -10,23 +10,33 @@ import sqlalchemy as sa
 from config.errors import NotFoundError
 from config.models import Settings, SettlementSettings
 from config.units import Address
+from ledger.approvals import decide
 from ledger.books import totals_of
 from ledger.leases import acquire, ready_names, set_ready
+from ledger.merchants import PayoutTerms, change_terms
 from ledger.payouts import PayoutMove, lock_payouts, move_payouts
 from ledger.postings import AccountKind, AccountRef
+from ledger.refunds import NewRefund, RefundPolicy, create_refund
 from ledger.runs import get_run, set_next_settlement
 from ledger.schema import merchants, payments, payout_destinations, payouts
 from ledger.states import PayoutStatus
 from settlement.leading import lease_name
-from settlement.planning import BELOW_MINIMUM, COOLING_OFF, DAILY_LIMIT, NO_DESTINATION, REFUSED
+from settlement.planning import (
+    BELOW_MINIMUM,
+    COOLING_OFF,
+    DAILY_LIMIT,
+    LARGE,
+    NO_DESTINATION,
+    REFUSED,
+)
 from settlement.runs import PayoutRuns, request_run
 from tests.support.books import USDC, Books
 
 DESTINATION = Address(b"\xdd" * 20)
 
 
-def runs(books: Books, **settlement: object) -> PayoutRuns:
-    settings = Settings(settlement=SettlementSettings(**settlement))  # type: ignore[arg-type]
+def runs(books: Books, security: object = None, **settlement: object) -> PayoutRuns:
+    settings = Settings.model_validate({"settlement": settlement, "security": security or {}})
     return PayoutRuns(books.ledger, settings=settings, refused=[Address(b"\xee" * 20)], gated=False)
 
 
@@ -140,6 +150,71 @@ async def test_daily_limit__what_goes_over_it_starts_on_hold(books: Books) -> No
     first, second = await made(books)
     assert (first.status, second.status) == ("queued", "on_hold")
     assert second.reason == DAILY_LIMIT
+
+
+async def test_terms__young_payments_and_reserve_stay__and_are_paid_when_their_time_has_come(
+    books: Books,
+) -> None:
+    await destination(books)
+    planner = runs(books, delay="1d", reserve_bps=1_000, reserve_for="3d")
+    await paid(books, 10_000000)
+    await ask(books, planner)
+    assert await made(books) == [], "younger than a day"
+    books.clock.advance(86_400)
+    await paid(books, 5_000000)
+    await ask(books, planner)
+    (first,) = await made(books)
+    assert first.amount == 9_000000, "all but a tenth, and nothing of the young one"
+    async with books.ledger.reading() as tx:
+        linked = (
+            await tx.conn.execute(sa.select(payments.c.payout_id).order_by(payments.c.id))
+        ).scalars()
+        assert list(linked) == [first.id, None], "the young payment is still due"
+    books.clock.advance(3 * 86_400)
+    await ask(books, planner)
+    _, second = await made(books)
+    assert second.amount == 6_000000, "the reserve and the second payment, nothing left"
+
+
+async def test_own_terms__go_before_the_configured_ones(books: Books) -> None:
+    await destination(books)
+    await paid(books)
+    async with books.ledger.transaction() as tx:
+        await change_terms(tx, "mer_1", PayoutTerms(delay=timedelta(0), minimum_payout="2"))
+    plan = await runs(books, delay="1d").preview("mer_1")
+    assert [p.amount for p in plan.payouts] == [5_000000]
+
+
+async def test_large_payout__waits_for_the_approver_and_is_due_again_when_rejected(
+    books: Books,
+) -> None:
+    await destination(books)
+    await paid(books)
+    planner = runs(books, security={"approve_payouts_above": {"USDC": "4"}})
+    await ask(books, planner)
+    (first,) = await made(books)
+    assert (first.status, first.reason) == ("pending_approval", LARGE)
+    async with books.ledger.transaction() as tx:
+        await decide(tx, first.id, approve=False, actor="approver")
+    await ask(books, planner)
+    (second,) = [p for p in await made(books) if p.id != first.id]
+    async with books.ledger.transaction() as tx:
+        decided = await decide(tx, second.id, approve=True, actor="approver")
+    assert (decided["status"], decided["reason"], decided["amount"]) == ("queued", None, "5.00")
+
+
+async def test_cooled_refund__queued_by_the_next_look(books: Books) -> None:
+    await paid(books)
+    async with books.ledger.transaction() as tx:
+        invoice = await tx.conn.scalar(sa.select(payments.c.invoice_id))
+        policy = RefundPolicy(timedelta(hours=1), approval=False, refused=())
+        await create_refund(tx, "mer_1", NewRefund(invoice, DESTINATION), policy)
+    planner = runs(books)
+    await planner.tick()
+    assert [p.status for p in await made(books)] == ["pending_approval"]
+    books.clock.advance(3600)
+    await planner.tick()
+    assert [p.status for p in await made(books)] == ["queued"]
 
 
 async def test_schedule__due_time_passed_several_times__one_run_then_the_next(

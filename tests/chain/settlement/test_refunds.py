@@ -1,0 +1,35 @@
+"""A refund travels the payouts' road: same batch, same proof, its own event."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from config.units import Address
+from ledger.listing import PageQuery, list_events
+from ledger.refunds import NewRefund, RefundPolicy, create_refund
+from ledger.schema import payments
+from tests.chain.settlement.world import World, recipient
+
+POLICY = RefundPolicy(timedelta(0), approval=False, refused=())
+
+
+async def test_refund__beside_a_payout__both_paid_exactly_in_one_batch(world: World) -> None:
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 10_000000)
+    await world.watch(mine=4)
+    async with world.ledger.transaction() as tx:
+        invoice = await tx.conn.scalar(sa.select(payments.c.invoice_id))
+        new = NewRefund(invoice, Address(recipient(2)), amount="2.5")
+        refund = (await create_refund(tx, merchant, new, POLICY))["id"]
+    payout = await world.promise(merchant, "USDC", 7_500000, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", payout, refund))
+    assert await world.held("USDC", recipient(1)) == 7_500000
+    assert await world.held("USDC", recipient(2)) == 2_500000
+    rows = [await world.payout(payout), await world.payout(refund)]
+    assert rows[0]["batch_id"] == rows[1]["batch_id"]
+    async with world.ledger.reading() as tx:
+        found, _ = await list_events(tx, merchant, PageQuery(limit=100))
+    told = [event["type"] for event in found if event["data"]["id"] == refund]
+    assert told == ["refund.paid", "payout.submitted", "payout.queued"]
