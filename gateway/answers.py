@@ -118,6 +118,12 @@ class Settlement(Answer):
     payouts: list[str]
 
 
+class NativeCoin(Answer):
+    chain: str
+    symbol: str | None
+    amount: Decimal
+
+
 class Invoice(Answer):
     id: str
     status: InvoiceStatusText
@@ -127,6 +133,7 @@ class Invoice(Answer):
     address: Eip55
     options: list[Option]
     payments: list[Payment]
+    native_coin: list[NativeCoin]
     reference: str | None
     metadata: dict[str, Any] | None
     redirect_url: str | None

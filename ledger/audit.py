@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from config.units import Address
 from ledger.books import all_totals
 from ledger.postings import AccountKind
-from ledger.schema import payments
+from ledger.schema import ignored_logs, payments
 from ledger.store import Tx
 
 
@@ -44,13 +44,12 @@ async def deposit_holders(tx: Tx, chain: str) -> dict[str, list[Address]]:
 
 async def ignored_amounts(tx: Tx, chain: str) -> dict[str, int]:
     """Base units of registered tokens that lie at addresses without being booked: dust."""
-    query = sa.select(payments.c.token, payments.c.amount).where(
-        payments.c.chain == chain,
-        payments.c.token.is_not(None),
-        payments.c.status == "ignored",
-        payments.c.reason == "dust",
+    query = sa.select(ignored_logs.c.token_address, ignored_logs.c.total).where(
+        ignored_logs.c.chain == chain, ignored_logs.c.reason == "dust"
     )
     sums: dict[str, int] = defaultdict(int)
     for row in await tx.conn.execute(query):
-        sums[row.token] += row.amount
+        token = tx.catalogue.token_by_address(chain, row.token_address)
+        if token is not None:
+            sums[token.symbol] += row.total
     return dict(sums)

@@ -32,6 +32,8 @@ class InvoiceFacts:
     expires_at: datetime
     canceled: bool
     invalid: bool
+    native_coin: bool = False
+    """The network's own coin lies at the address: it leaves no log, so there is no payment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def _exceptions(
     required: int,
     past: bool,
 ) -> tuple[str, ...]:
-    if not payments:
+    if not payments and not invoice.native_coin:
         return ()
     on_chain = [p for p in payments if p.status in SEEN or p.status is PaymentStatus.IGNORED]
     reasons = {p.reason for p in on_chain}
@@ -112,7 +114,7 @@ def _exceptions(
         "late": any(p.block_time > invoice.expires_at for p in counted),
         "wrong_token": bool(reasons & {"wrong_token", "unsupported_token"}),
         "wrong_chain": "wrong_chain" in reasons,
-        "native_coin": "native_coin" in reasons,
+        "native_coin": invoice.native_coin,
         "reversed": any(p.status is PaymentStatus.REVERSED for p in payments),
         "held": any(p.held and p.status in SEEN for p in payments),
     }

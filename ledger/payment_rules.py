@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from config.catalogue import Token
-from config.units import Address, Amount, BlockNumber, Hash32
+from config.units import MAX_AMOUNT, Address, Amount, BlockNumber, Hash32
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,36 @@ class Classified:
     token: str | None
     value: int
     """Micros of the invoice's currency that count towards it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What was ignored at one address of one token for one reason.
+
+    :param newest: (block, log index) of the newest one.
+    """
+
+    count: int = 0
+    total: int = 0
+    newest: tuple[int, int] = (-1, -1)
+
+    def with_one(self, sighting: Sighting) -> Tally:
+        """One more. A worthless token may claim any amounts: their sum ends at 256 bits."""
+        return Tally(
+            self.count + 1,
+            min(self.total + sighting.amount, MAX_AMOUNT),
+            max(self.newest, (sighting.block_number, sighting.log_index)),
+        )
+
+    def values(self) -> dict[str, int]:
+        """As columns."""
+        block, index = self.newest
+        return {
+            "count": self.count,
+            "total": self.total,
+            "last_block": block,
+            "last_index": index,
+        }
 
 
 def classify(sighting: Sighting, token: Token | None, terms: InvoiceTerms) -> Classified:

@@ -28,7 +28,7 @@ from ledger.driver import prefer_indexes
 from ledger.held import hold_payments
 from ledger.invoices import Touched
 from ledger.payment_rows import PaymentPolicy, credit_of, tell_payments
-from ledger.payment_rules import Classified, InvoiceTerms, Sighting, classify
+from ledger.payment_rules import Classified, InvoiceTerms, Sighting, Tally, classify
 from ledger.schema import (
     deposit_addresses,
     ignored_logs,
@@ -43,7 +43,8 @@ from ledger.store import Tx
 from ledger.views import Row
 
 IGNORED_CAP: Final = 100
-"""Ignored logs kept one by one per address and reason; beyond it only counted (f23)."""
+"""Ignored logs kept one by one per address, token and reason; beyond it only counted (f23)."""
+TALLY_KEY: Final = ("chain", "recipient", "token_address", "reason")
 
 
 _OWNERS: Final = sa.select(
@@ -201,30 +202,49 @@ def _owners(
 async def _within_cap(
     tx: Tx, fresh: Sequence[tuple[Sighting, _Owner, Classified, int]]
 ) -> tuple[list[tuple[Sighting, _Owner, Classified, int]], int]:
-    """Count what is ignored per (address, token, reason); drop rows beyond the cap."""
-    counts: dict[tuple[str, bytes, bytes, str], int] = {}
+    """Count what is ignored per (address, token, reason); drop rows beyond the cap.
+
+    What has no row of its own is known by its place alone: one at or below the newest that
+    was counted has been counted before (a second reading), and is left out.
+    """
     ignored = [(s, v) for s, _, v, _ in fresh if v.ignored]
     if not ignored:
         return list(fresh), 0
-    for part in chunked(sorted({s.recipient for s, _ in ignored})):
-        query = sa.select(ignored_logs).where(ignored_logs.c.recipient.in_(part))
-        for row in await tx.conn.execute(query):
-            counts[(row.chain, row.recipient, row.token_address, row.reason)] = as_row(row)["count"]
+    tallies = await _tallies(tx, sorted({s.recipient for s, _ in ignored}))
     kept, capped, moved = [], 0, set()
     for sighting, owner, verdict, variant in fresh:
         if verdict.ignored:
             assert verdict.reason is not None
             key = (sighting.chain, sighting.recipient, sighting.token_address, verdict.reason)
-            counts[key] = counts.get(key, 0) + 1
+            before = tallies.get(key, Tally())
+            full = before.count >= IGNORED_CAP
+            if full and (sighting.block_number, sighting.log_index) <= before.newest:
+                continue
+            tallies[key] = before.with_one(sighting)
             moved.add(key)
-            if counts[key] > IGNORED_CAP:
+            if full:
                 capped += 1
                 continue
         kept.append((sighting, owner, verdict, variant))
-    names = ("chain", "recipient", "token_address", "reason")
-    rows = [{**dict(zip(names, key, strict=True)), "count": counts[key]} for key in sorted(moved)]
-    await upsert(tx, ignored_logs, rows, key=names)
+    rows = [
+        {**dict(zip(TALLY_KEY, key, strict=True)), **tallies[key].values()} for key in sorted(moved)
+    ]
+    await upsert(tx, ignored_logs, rows, key=TALLY_KEY)
     return kept, capped
+
+
+async def _tallies(
+    tx: Tx, recipients: Sequence[bytes]
+) -> dict[tuple[str, bytes, bytes, str], Tally]:
+    found: dict[tuple[str, bytes, bytes, str], Tally] = {}
+    for part in chunked(recipients):
+        query = sa.select(ignored_logs).where(ignored_logs.c.recipient.in_(part))
+        for found_row in await tx.conn.execute(query):
+            row = as_row(found_row)
+            key = (row["chain"], row["recipient"], row["token_address"], row["reason"])
+            newest = (row["last_block"], row["last_index"])
+            found[key] = Tally(row["count"], row["total"], newest)
+    return found
 
 
 async def _insert(

@@ -16,6 +16,7 @@ from config.units import checksum, to_hex
 from ledger.times import utc_text
 
 Row = Mapping[str, Any]
+NATIVE_DECIMALS: Final = 18
 SEEN: Final = ("detected", "confirming", "confirmed")
 
 
@@ -120,6 +121,10 @@ def view_invoice(
             view_payment(p, catalogue, cursors.get(p["chain"]))
             for p in sorted(payments, key=lambda p: str(p["id"]))
         ],
+        "native_coin": [
+            _view_native(chain, int(wei), catalogue)
+            for chain, wei in sorted((invoice["native_coin"] or {}).items())
+        ],
         "reference": invoice["reference"],
         "metadata": invoice["metadata"],
         "redirect_url": invoice["redirect_url"],
@@ -128,6 +133,16 @@ def view_invoice(
         "monitor_until": view_time(invoice["monitor_until"]),
         "checkout_url": f"{public_url}/i/{invoice['id']}",
         "settlement": view_settlement(payments, payout_statuses),
+    }
+
+
+def _view_native(chain: str, wei: int, catalogue: Catalogue) -> dict[str, Any]:
+    """Coin of a chain that lies at the address; of a chain no longer configured, in wei."""
+    known = [c for c in catalogue.chains if c.name == chain]
+    return {
+        "chain": chain,
+        "symbol": known[0].native_symbol if known else None,
+        "amount": format_amount(wei, NATIVE_DECIMALS if known else 0),
     }
 
 

@@ -3,6 +3,7 @@
 from ledger.schema.base import metadata
 from ledger.schema.books import accounts, transfers
 from ledger.schema.chain import blocks, chain_cursors, ignored_logs, payments, sightings
+from ledger.schema.completeness import audit_findings, chain_checks
 from ledger.schema.invoices import (
     address_counter,
     deposit_addresses,
@@ -35,9 +36,11 @@ __all__ = [
     "accounts",
     "address_counter",
     "api_keys",
+    "audit_findings",
     "audit_log",
     "batches",
     "blocks",
+    "chain_checks",
     "chain_cursors",
     "comparisons",
     "deposit_addresses",

@@ -149,5 +149,8 @@ ignored_logs: Final = sa.Table(
     sa.Column("token_address", sa.LargeBinary(20), primary_key=True),
     sa.Column("reason", sa.Text(), primary_key=True),
     number("count", comment="recorded as payments up to a cap; counted beyond it"),
+    amount("total", comment="their sum in base units, by the word of their logs"),
+    number("last_block", comment="of the newest one: what is only counted is known by its place"),
+    number("last_index", comment="its log's index"),
     comment="what reached a deposit address without being money",
 )

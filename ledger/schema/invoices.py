@@ -55,6 +55,7 @@ invoices: Final = sa.Table(
     moment("monitor_until"),
     moment("canceled_at", nullable=True),
     sa.Column("invalid", sa.Boolean(), nullable=False, server_default=sa.false()),
+    sa.Column("native_coin", sa.JSON(), nullable=True, comment="wei by chain at its address"),
     moment("updated_at"),
     one_of("status", InvoiceStatus),
     sa.CheckConstraint("(status = 'invalid') = invalid", name="invalid"),

@@ -43,6 +43,7 @@ def invoice(number: int, **other: Any) -> dict[str, Any]:
         "reference": None,
         "metadata": None if number % 2 else _METADATA,
         "redirect_url": "https://example.test/\u00e9",
+        "native_coin": {"anvil": str(2**200)},
         "created_at": _TIME,
         "expires_at": _TIME + timedelta(days=number),
         "monitor_until": datetime(2026, 1, 1, tzinfo=UTC),

@@ -9,7 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from config.units import MAX_AMOUNT
+from ledger.audit import ignored_amounts
 from ledger.books import all_totals, totals_of
+from ledger.payment_rows import PaymentPolicy
 from ledger.payments import IGNORED_CAP
 from ledger.postings import DEBIT_NORMAL, AccountKind, AccountRef, Totals, Transfer, balance
 from ledger.schema import events, ignored_logs, sightings
@@ -152,15 +154,36 @@ async def test_f23_record__not_money__ignored_with_its_reason_and_not_booked(
 
 
 async def test_f23_record__dust_by_the_thousand__kept_to_a_cap_and_counted(books: Books) -> None:
+    books.policy = PaymentPolicy(dust=10)
     invoice, address = await books.invoice()
     found = [
-        books.sighting(address, 0, tx_hash=digest(i), log_index=i) for i in range(IGNORED_CAP + 50)
+        books.sighting(address, 7, tx_hash=digest(i), log_index=i) for i in range(IGNORED_CAP + 50)
     ]
     await books.record(*found)
-    await books.record(books.sighting(address, 0, tx_hash=digest("more")))
+    again = await books.record(*found)
+    late = books.sighting(address, 7, tx_hash=digest("more"), block=books.block(2))
+    await books.record(late)
     assert len((await books.view(invoice))["payments"]) == IGNORED_CAP  # type: ignore[arg-type]
+    assert (again.ignored, again.duplicates) == (0, IGNORED_CAP)
     async with books.ledger.reading() as tx:
-        assert await tx.conn.scalar(sa.select(ignored_logs.c.count)) == IGNORED_CAP + 51
+        (row,) = await tx.conn.execute(sa.select(ignored_logs))
+        assert (row.count, row.total) == (IGNORED_CAP + 51, 7 * (IGNORED_CAP + 51))
+        # Reconciliation explains the whole of it, what has no row of its own too.
+        assert await ignored_amounts(tx, "anvil") == {"USDC": 7 * (IGNORED_CAP + 51)}
+
+
+async def test_f23_record__worthless_token_with_huge_amounts__sum_ends_at_256_bits(
+    books: Books,
+) -> None:
+    _, address = await books.invoice()
+    huge = [
+        books.sighting(address, MAX_AMOUNT, token_address=STRANGER_TOKEN, tx_hash=digest(i))
+        for i in range(2)
+    ]
+    await books.record(*huge)
+    async with books.ledger.reading() as tx:
+        (row,) = await tx.conn.execute(sa.select(ignored_logs))
+    assert (row.count, row.total) == (2, MAX_AMOUNT)
 
 
 @pytest.mark.parametrize(

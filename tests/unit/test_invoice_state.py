@@ -72,6 +72,8 @@ CASES = [
      ("held",)),
     ("unsupported", facts(), [paid(0, I, reason="unsupported_token")], BEFORE, "new",
      ("wrong_token",)),
+    ("native coin, no payment", facts(native_coin=True), [], BEFORE, "new", ("native_coin",)),
+    ("native coin, paid", facts(native_coin=True), [paid(100, C)], BEFORE, "paid", ("native_coin",)),
     ("zero value", facts(), [paid(0, I, reason="zero_value")], BEFORE, "new", ()),
     ("tolerance above amount", facts(tolerance=200), [], BEFORE, "new", ()),
 ]  # fmt: skip
