@@ -11,13 +11,13 @@ import asyncio
 from typing import Final
 
 from bursar.addresses import OwnAddresses
-from bursar.waiting import pause
 from chain.client import ChainClient
 from chain.rpc.errors import RpcError
 from config.chains import ChainSettings
 from config.clock import Clock
 from config.errors import DatabaseError
 from config.log import get_logger
+from config.waiting import wait
 from ledger.store import Ledger
 from settlement.costs import GAS_PER_PAYOUT
 from settlement.observer import SettlementObserver
@@ -63,7 +63,7 @@ class ChainAudit:
     async def run(self, stop: asyncio.Event) -> None:
         """Look once a minute; trouble with chain or database is for the next time."""
         looked = False
-        while not await pause(self._clock, EVERY_SECONDS if looked else SOON_SECONDS, stop):
+        while not await wait(self._clock, EVERY_SECONDS if looked else SOON_SECONDS, stop):
             if not self._settlement.status().leading:
                 continue
             try:

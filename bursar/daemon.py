@@ -30,9 +30,9 @@ from bursar.readiness import ChainFacts, Worker, database_check, judge_chain, ju
 from bursar.roles import WITH_API, WITH_SIGNERS, Role, Roles
 from bursar.startup import ChainGate, first_look, prepare_database
 from bursar.supervision import Supervisor
-from bursar.waiting import pause
 from config.log import get_logger
 from config.settings import Secrets, Settings
+from config.waiting import wait
 from gateway.deps import Check, Readiness
 from ledger.figures import chain_figures, halted_lanes
 from ledger.migrate import head_revision
@@ -165,7 +165,7 @@ class Daemon:
 
     async def _watch_readiness(self, stop: asyncio.Event) -> None:
         """Keeps the ``ready`` gauge true where nobody probes ``/readyz``."""
-        while not await pause(self._house.clock, _READINESS_SECONDS, stop):
+        while not await wait(self._house.clock, _READINESS_SECONDS, stop):
             await self.readiness()
 
     async def _database(self) -> Check:

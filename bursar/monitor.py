@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bursar.metrics.families import Families
-from bursar.waiting import pause
 from chain.client import ChainClient
 from chain.rpc.errors import RpcError
 from config.chains import ChainSettings
 from config.clock import Clock
+from config.waiting import wait
 
 SELDOM: Final = timedelta(seconds=5)
 """One request in five seconds is nothing beside a watcher's."""
@@ -40,7 +40,7 @@ class ChainMonitor:
         every = max(SELDOM, self._chain.poll_interval) / timedelta(seconds=1)
         while not stop.is_set():
             await self.look()
-            await pause(self._clock, every, stop)
+            await wait(self._clock, every, stop)
 
     async def look(self) -> None:
         """Ask once for the newest block."""

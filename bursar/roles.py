@@ -37,6 +37,7 @@ from config.log import get_logger
 from config.units import Address
 from gateway.app import create_app
 from gateway.deps import GatewayDeps, Readiness
+from gateway.housekeeping import run_housekeeping
 from gateway.webhooks.dispatcher import WebhookDispatcher
 from gateway.webhooks.sender import http_sender
 from gateway.webhooks.vault import Vault, load_data_key
@@ -204,6 +205,7 @@ class Roles:
         """Everything that the supervisor keeps running."""
         if self._role in WITH_API:
             yield Task("webhooks", self._deliver)
+            yield Task("housekeeping", self._keep_house)
         if self._role in WITH_WATCHER:
             yield Task("expiry", self._expire)
         for name, watcher in self.watchers.items():
@@ -229,6 +231,9 @@ class Roles:
                 observer=self._http,
             )
             await dispatcher.run(stop)
+
+    async def _keep_house(self, stop: asyncio.Event) -> None:
+        await run_housekeeping(self._house.ledger, self._house.clock, stop)
 
     async def _expire(self, stop: asyncio.Event) -> None:
         await run_expiry(self._house.ledger, tolerance_of(self._house), self._house.clock, stop)

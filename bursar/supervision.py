@@ -19,10 +19,10 @@ from typing import Final, Protocol
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from bursar.waiting import pause
 from config.clock import Clock, Entropy
 from config.errors import BursarError
 from config.log import get_logger
+from config.waiting import wait
 from gateway.problems import ProblemError, internal_problem, problem_response
 
 log = get_logger(__name__)
@@ -153,7 +153,7 @@ class Supervisor:
             self._observer.on_task_died(name)
             self._observer.on_task_state(name, False)
             rest = pause_after(record.failures, self._entropy.token_bytes(1)[0] / 255)
-            await pause(self._clock, rest, stop)
+            await wait(self._clock, rest, stop)
             record.healthy_at = self._clock.monotonic() + rest
             self._observer.on_task_state(name, True)
 

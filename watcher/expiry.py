@@ -8,9 +8,9 @@ from typing import Final
 from config.clock import Clock
 from config.errors import DatabaseError
 from config.log import get_logger
+from config.waiting import wait
 from ledger.invoices import Tolerance, expire_due
 from ledger.store import Ledger
-from watcher.waiting import wait
 
 log = get_logger(__name__)
 

@@ -21,6 +21,7 @@ from config.chains import ChainSettings
 from config.clock import Clock
 from config.errors import ConfigError, ConflictError, DatabaseError, LeaseLostError
 from config.log import get_logger
+from config.waiting import wait
 from ledger.addresses import count_addresses, load_addresses
 from ledger.cursors import BlockMark, Cursor, halt_chain, rewind, stored_blocks
 from ledger.invoices import Tolerance, Touched, refresh_invoices
@@ -44,7 +45,6 @@ from watcher.report import Report
 from watcher.rereader import Rereader
 from watcher.sizes import Sizes
 from watcher.status import Outcome, TickResult, WatcherStatus
-from watcher.waiting import wait
 
 log = get_logger(__name__)
 

@@ -15,8 +15,8 @@ from typing import Final
 from prometheus_client import Gauge
 
 from bursar.metrics.families import Families
-from bursar.waiting import pause
 from config.clock import Clock
+from config.waiting import wait
 from ledger.figures import Figures, read_figures
 from ledger.store import Ledger
 
@@ -43,7 +43,7 @@ class BooksGauges:
         """Count until stopped."""
         while not stop.is_set():
             took = await self.refresh()
-            await pause(self._clock, pause_for(took), stop)
+            await wait(self._clock, pause_for(took), stop)
 
     async def refresh(self) -> float:
         """Count once; seconds that it took."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from gateway import writing
+from gateway.housekeeping import KEPT_FOR, forget_old_keys
 from ledger.idempotency import STALE_AFTER, InFlight, Reserved, finish, reserve
 from ledger.schema import idempotency_keys, invoices, merchants
 from tests.support.door import ADMIN_KEY, Door
@@ -18,6 +19,20 @@ BODY = {"amount": "10", "currency": "USD"}
 async def count(door: Door, table: sa.Table) -> int:
     async with door.ledger.reading() as tx:
         return int(await tx.conn.scalar(sa.select(sa.func.count()).select_from(table)) or 0)
+
+
+async def test_old_keys__forgotten_after_a_week__younger_ones_replayed(door: Door) -> None:
+    key, made = await door.merchant(), []
+    for name in ("old", "young", "young"):
+        sent = {"Idempotency-Key": name}
+        made.append((await door.call("POST", "/v1/invoices", BODY, key=key, headers=sent)).body)
+        if name == "old":
+            async with door.ledger.transaction() as tx:
+                past = tx.now - KEPT_FOR - timedelta(seconds=1)
+                await tx.conn.execute(idempotency_keys.update().values(created_at=past))
+    assert await forget_old_keys(door.ledger) == 1
+    assert made[1] == made[2]
+    assert await count(door, idempotency_keys) == 1
 
 
 async def test_f28_same_key_in_parallel__one_effect_and_one_answer(door: Door) -> None:

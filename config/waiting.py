@@ -1,4 +1,4 @@
-"""Waiting that ends early when the daemon is told to stop."""
+"""Waiting that ends early when asked to stop."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import asyncio
 from config.clock import Clock
 
 
-async def pause(clock: Clock, seconds: float, stop: asyncio.Event) -> bool:
-    """Wait, at most until ``stop`` is set; whether it is set now."""
+async def wait(clock: Clock, seconds: float, stop: asyncio.Event) -> bool:
+    """Sleep by ``clock``, or until ``stop`` is set; whether it is set now."""
     sleeping = asyncio.ensure_future(clock.sleep(seconds))
     stopping = asyncio.ensure_future(stop.wait())
     try:
