@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from config.errors import DatabaseError
+from ledger import migrate
 from ledger.migrate import current_revision, head_revision, require_current, upgrade
 from ledger.schema import metadata
 from ledger.store import make_engine
@@ -73,3 +74,11 @@ async def test_f29_upgrade__interrupted_half_way__nothing_is_left_and_the_next_r
 async def test_upgrade__server_not_there__one_clear_line() -> None:
     with pytest.raises(DatabaseError, match=r"check database\.url"):
         await upgrade("postgresql+asyncpg://nobody@127.0.0.1:1/none")
+
+
+def test_migrations__each_number_stands_once_and_follows_the_one_before() -> None:
+    """Two branches that each add "the next" one merge without a conflict of lines."""
+    folder = Path(migrate.__file__).parent / "migrations" / "versions"
+    numbers = sorted(path.name[:4] for path in folder.glob("[0-9]*.py"))
+    assert numbers == [f"{n:04}" for n in range(1, len(numbers) + 1)]
+    assert numbers[-1] == migrate.HEAD
