@@ -86,13 +86,18 @@ async def test_refund__in_parts__never_more_than_was_received(books: Books) -> N
     await refund(books, other)
 
 
-async def test_refund__two_at_once__one_gets_it(books: Books) -> None:
+async def test_refund__second_one_while_the_first_is_not_committed__waits_and_is_refused(
+    books: Books,
+) -> None:
     invoice = await paid_invoice(books)
-    await paid_invoice(books)  # available would allow both
-    both = await asyncio.gather(
-        refund(books, invoice), refund(books, invoice), return_exceptions=True
-    )
-    assert sorted(type(r).__name__ for r in both) == ["InvalidInputError", "dict"]
+    await paid_invoice(books)  # what is available would allow both
+    async with books.ledger.transaction() as tx:
+        await create_refund(tx, "mer_1", NewRefund(invoice, PAYER_SELF), AT_ONCE)
+        second = asyncio.create_task(refund(books, invoice))
+        done, _ = await asyncio.wait({second}, timeout=0.3)
+        assert not done, "nobody knows yet whether the first one stands"
+    with pytest.raises(InvalidInputError, match="left to refund"):
+        await second
     assert await free(books) == 10_000000
 
 
@@ -137,6 +142,11 @@ async def test_refund__unconfirmed_or_held_money__does_not_count(books: Books) -
     await books.record(books.sighting(address, 10_000000))
     with pytest.raises(InvalidInputError, match="left to refund"):
         await refund(books, invoice)
+    held, address = await books.invoice(10_000000, tokens=(("anvil", "USDT"),))
+    await books.record(books.sighting(address, 10_000000))
+    await books.confirm_all()
+    with pytest.raises(InvalidInputError, match="left to refund"):
+        await refund(books, held)
 
 
 @pytest.mark.parametrize("address", [bytes(20), USDC, b"\xee" * 20])
