@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from datetime import UTC, datetime, timedelta
 
 
@@ -26,6 +27,34 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         self._elapsed += timedelta(seconds=seconds)
+
+
+class AheadClock:
+    """The machine's clock, and as far ahead of it as a test has pushed it; waiting pushes.
+
+    For a real node beside a daemon that has to sit out rests and patience of minutes.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._wall = 0.0
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self._ahead + self._wall)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._ahead
+
+    async def sleep(self, seconds: float) -> None:
+        self.advance(max(0.0, seconds))
+        await asyncio.sleep(0)
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the wall clock, forward or back; monotonic time does not notice."""
+        self._wall += seconds
 
 
 class SeededEntropy:

@@ -12,7 +12,7 @@ from chain.client import ChainClient
 from chain.rpc.methods import Timeouts
 from chain.rpc.pool import RpcPool
 from chain.rpc.transport import AiohttpTransport
-from config.clock import SystemClock, SystemEntropy
+from config.clock import Clock, SystemClock, SystemEntropy
 from tests.support.anvil import anvil, anvil_options, dev_rpc
 
 __all__ = ["anvil", "anvil_options", "dev_rpc"]
@@ -33,6 +33,7 @@ def make_client(session: aiohttp.ClientSession) -> MakeClient:
         *,
         chain_id: int = 31337,
         timeouts: Timeouts | None = None,
+        clock: Clock | None = None,
         **options: object,
     ) -> ChainClient:
         pool = RpcPool(
@@ -40,7 +41,7 @@ def make_client(session: aiohttp.ClientSession) -> MakeClient:
             chain_id,
             urls,
             transport=AiohttpTransport(session),
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             entropy=SystemEntropy(),
             timeouts=timeouts,
             **options,  # type: ignore[arg-type]

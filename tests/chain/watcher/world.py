@@ -19,7 +19,7 @@ from chain.erc20 import encode_transfer
 from chain.model import Receipt
 from config.catalogue import Catalogue
 from config.chains import ChainSettings
-from config.clock import SystemClock, SystemEntropy
+from config.clock import SystemEntropy
 from config.units import Address, Amount, Hash32, checksum, from_hex, to_hex
 from ledger.books import all_totals
 from ledger.invoices import InvoiceSpec, Tolerance, create_invoices, load_views
@@ -27,6 +27,7 @@ from ledger.payment_rows import PaymentPolicy
 from ledger.postings import AccountKind
 from ledger.schema import chain_cursors, events, merchants, payments
 from ledger.store import Ledger, make_engine
+from tests.support.clock import AheadClock
 from tests.support.dev_chain import DevChain, address_of, dev_account
 from watcher.observer import SilentObserver
 from watcher.service import ChainWatcher
@@ -78,7 +79,7 @@ class World:
     tokens: dict[str, Address]
     ledger: Ledger
     watcher: ChainWatcher
-    clock: SystemClock = field(default_factory=SystemClock)
+    clock: AheadClock
     observer: Counting = field(default_factory=Counting)
     more: dict[str, Any] = field(default_factory=dict)
 
@@ -310,7 +311,7 @@ async def make_world(
     chain = DevChain(rpc)
     tokens = await deploy_tokens(chain)
     settings = chain_settings(url, tokens, **changes)
-    clock = SystemClock()
+    clock = AheadClock()
     ledger = Ledger(
         make_engine(database_url),
         clock=clock,
@@ -324,7 +325,7 @@ async def make_world(
                 merchants.insert().values(id=merchant, name=merchant, created_at=tx.now)
             )
     client = make_client([url])
-    world = World(chain, client, url, settings, tokens, ledger, watcher=None)  # type: ignore[arg-type]
+    world = World(chain, client, url, settings, tokens, ledger, None, clock)  # type: ignore[arg-type]
     world.restart()
     return world
 
