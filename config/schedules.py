@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -59,6 +60,7 @@ class Schedule:
                 return due
 
 
+@lru_cache(maxsize=1024)
 def parse_schedule(text: str) -> Schedule:
     """Validate a schedule.
 
@@ -92,6 +94,7 @@ def _check_zone(zone: str) -> None:
         raise ValueError(f'{zone!r} is not a time zone, like "Europe/Berlin"') from None
 
 
+@lru_cache(maxsize=1024)
 def _trigger(cron: tuple[str, ...]) -> CronTrigger:
     minute, hour, day, month, weekday = cron
     return CronTrigger(

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,7 @@ import sqlalchemy as sa
 
 from config.units import Address, Hash32
 from ledger.books import post, second_step
+from ledger.bulk import Insert, Update, select_in, update_rows, write_all
 from ledger.outbox import NewEvent, emit
 from ledger.postings import AccountKind, AccountRef, Posting, Transfer
 from ledger.schema import holds, payments, payouts
@@ -29,6 +31,19 @@ from ledger.states import PayoutStatus, check_transition
 from ledger.store import Tx
 from ledger.views import Row, view_payout
 
+_DUE: Final = sa.select(
+    payments.c.id,
+    payments.c.merchant_id,
+    payments.c.chain,
+    payments.c.token,
+    payments.c.fee,
+    payments.c.confirmed_at,
+).where(
+    # Spelt out, or SQLite would not use the index of unsettled payments.
+    payments.c.status == sa.literal_column("'confirmed'"),
+    payments.c.payout_id.is_(None),
+    payments.c.held.is_(False),
+)
 _UNSENT: Final = (PayoutStatus.QUEUED, PayoutStatus.ON_HOLD, PayoutStatus.PENDING_APPROVAL)
 _OVER: Final = (PayoutStatus.CANCELED, PayoutStatus.FAILED)
 
@@ -85,15 +100,18 @@ async def create_payouts(tx: Tx, new: Sequence[NewPayout]) -> list[str]:
 
     :raises InsufficientFundsError: a merchant has less available than is promised.
     """
+    due = await _due_payments(tx, new)
     rows: list[dict[str, Any]] = []
+    links: list[dict[str, Any]] = []
     for made in new:
         payout_id = tx.new_id("po")
-        settled = await _due_payments(tx, made) if made.kind == "settlement" else []
+        place = (made.merchant_id, made.chain, made.token)
+        settled = _taken(due.get(place, []), made) if made.kind == "settlement" else []
         rows.append(
             {
                 **{name: getattr(made, name) for name in _STORED},
                 "id": payout_id,
-                "fee": sum(fee for _, fee in settled),
+                "fee": sum(payment["fee"] for payment in settled),
                 "status": made.status.value,
                 "batch_id": None,
                 "batch_index": None,
@@ -103,8 +121,8 @@ async def create_payouts(tx: Tx, new: Sequence[NewPayout]) -> list[str]:
                 "paid_at": None,
             }
         )
-        await tx.conn.execute(payouts.insert(), rows[-1:])
-        await _link(tx, [payment_id for payment_id, _ in settled], payout_id)
+        links += [{"id": payment["id"], "payout_id": payout_id} for payment in settled]
+    await write_all(tx, [Insert(payouts, rows), Update(payments, links, ("payout_id",))])
     await post(tx, [_reserve(row) for row in rows])
     for row in rows:
         if row["status"] == PayoutStatus.ON_HOLD:
@@ -113,25 +131,23 @@ async def create_payouts(tx: Tx, new: Sequence[NewPayout]) -> list[str]:
     return [row["id"] for row in rows]
 
 
-async def _due_payments(tx: Tx, made: NewPayout) -> list[tuple[str, int]]:
-    query = sa.select(payments.c.id, payments.c.fee).where(
-        payments.c.merchant_id == made.merchant_id,
-        payments.c.chain == made.chain,
-        payments.c.token == made.token,
-        payments.c.status == "confirmed",
-        payments.c.payout_id.is_(None),
-        payments.c.held.is_(False),
-    )
-    if made.confirmed_by is not None:
-        query = query.where(payments.c.confirmed_at <= made.confirmed_by)
-    return [(row.id, row.fee) for row in await tx.conn.execute(query)]
+async def _due_payments(
+    tx: Tx, new: Sequence[NewPayout]
+) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
+    """Confirmed payments in no payout, by merchant, chain and token."""
+    wanted = sorted({made.merchant_id for made in new if made.kind == "settlement"})
+    found: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in await select_in(tx, _DUE, payments.c.merchant_id, wanted):
+        found[row["merchant_id"], row["chain"], row["token"]].append(row)
+    return found
 
 
-async def _link(tx: Tx, payment_ids: Sequence[str], payout_id: str) -> None:
-    for part in chunked(payment_ids):
-        await tx.conn.execute(
-            payments.update().where(payments.c.id.in_(part)).values(payout_id=payout_id)
-        )
+def _taken(due: list[dict[str, Any]], made: NewPayout) -> list[dict[str, Any]]:
+    """Those that join the payout; they are due no more for others of this call."""
+    latest = made.confirmed_by
+    settled = [p for p in due if latest is None or p["confirmed_at"] <= latest]
+    due[:] = [p for p in due if latest is not None and p["confirmed_at"] > latest]
+    return settled
 
 
 def merchant_account(row: Row) -> AccountRef:
@@ -256,23 +272,20 @@ async def put_into_batch(tx: Tx, rows: Sequence[Row], batch_id: int) -> None:
     :raises InsufficientFundsError: the treasury holds too little that is final.
     """
     placed = [
-        {**row, "attempt": row["attempt"] + 1, "batch_index": index}
+        {
+            **row,
+            "status": PayoutStatus.BATCHED.value,
+            "reason": None,
+            "batch_id": batch_id,
+            "batch_index": index,
+            "attempt": row["attempt"] + 1,
+        }
         for index, row in enumerate(rows)
     ]
     for row in rows:
         check_transition("payouts", row["status"], PayoutStatus.BATCHED)
-    await tx.conn.execute(
-        payouts.update()
-        .where(payouts.c.id == sa.bindparam("payout_id"))
-        .values(
-            status=PayoutStatus.BATCHED.value,
-            reason=None,
-            batch_id=batch_id,
-            batch_index=sa.bindparam("place"),
-            attempt=sa.bindparam("turn"),
-        ),
-        [{"payout_id": r["id"], "place": r["batch_index"], "turn": r["attempt"]} for r in placed],
-    )
+    columns = ("status", "reason", "batch_id", "batch_index", "attempt")
+    await update_rows(tx, payouts, placed, columns)
     await post(tx, [draw_of(row) for row in placed])
 
 
@@ -288,12 +301,7 @@ async def move_payouts(tx: Tx, moves: Sequence[PayoutMove]) -> None:
         check_transition("payouts", step.payout["status"], step.status)
     rows = [_moved(step, tx.now) for step in steps]
     columns = ("status", "reason", "batch_id", "batch_index", "tx_hash", "paid_at")
-    await tx.conn.execute(
-        payouts.update()
-        .where(payouts.c.id == sa.bindparam("payout_id"))
-        .values({name: sa.bindparam(f"new_{name}") for name in columns}),
-        [{"payout_id": r["id"], **{f"new_{n}": r[n] for n in columns}} for r in rows],
-    )
+    await update_rows(tx, payouts, rows, columns)
     await post(tx, [p for step in steps for p in _postings(step)])
     over = [row["id"] for row in rows if row["status"] in _OVER]
     for part in chunked(over):

@@ -123,6 +123,13 @@ async def due_merchants(tx: Tx, limit: int) -> list[Row]:
     return [as_row(row) for row in await tx.conn.execute(query)]
 
 
+async def planning_goes_on(tx: Tx) -> bool:
+    """Whether somebody is due, or a run is asked for, and its payouts are not made yet."""
+    due = sa.select(sa.literal(1)).where(merchants.c.next_settlement_at <= tx.now).limit(1)
+    asked = sa.select(sa.literal(1)).where(payout_runs.c.status == "requested").limit(1)
+    return any([await tx.conn.scalar(query) is not None for query in (due, asked)])
+
+
 async def get_merchants(tx: Tx, ids: Collection[str] | None) -> list[Row]:
     """These merchants, or all."""
     query = sa.select(merchants).order_by(merchants.c.id)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
 
@@ -29,9 +31,11 @@ from ledger.payouts import (
 )
 from ledger.postings import AccountKind, AccountRef, InsufficientFundsError, available
 from ledger.receivables import open_debts, recover_debts
+from ledger.runs import planning_goes_on
 from ledger.states import PayoutStatus
+from ledger.store import Tx
 from ledger.views import Row
-from settlement.batching import pick_batch
+from settlement.batching import most_entries, pick_batch
 from settlement.context import Context
 from settlement.lanes.adopt import epoch_of
 from settlement.lanes.finality import Finality
@@ -42,6 +46,8 @@ LANE = "payouts"
 TOKEN_PAUSED = "token is paused"  # noqa: S105
 BLACKLISTED = "recipient is blacklisted by the token's issuer"
 _MOST_QUEUED = 5_000
+_COMPANY = timedelta(seconds=10)
+"""How long a batch that is not full waits while more payouts are being planned."""
 _MOST_BATCHES = 30
 """Batches sealed in one tick; what is left goes with the next."""
 
@@ -56,24 +62,43 @@ async def seal_payouts(ctx: Context, lease: Lease, finality: Finality) -> int:
     :raises UnknownExecutionError: nothing may be sealed before books and chain are compared.
     """
     sealed = 0
+    queue = await _waiting(ctx)
     for _ in range(_MOST_BATCHES):
         async with ctx.ledger.reading() as tx:
-            stopped = await paused_tokens(tx, "payouts", ctx.name)
-            owing = {(d.merchant_id, d.token) for d in await open_debts(tx, ctx.name)}
-            queued = await queued_payouts(tx, ctx.name, _MOST_QUEUED, without=stopped)
-            queued = [r for r in queued if (r["merchant_id"], r["token"]) not in owing]
-            tokens = list(dict.fromkeys(row["token"] for row in queued))
-            refs = {t: AccountRef(AccountKind.TREASURY, ctx.name, t) for t in tokens}
-            totals = await totals_of(tx, refs.values())
-        drawable = {t: available(AccountKind.TREASURY, totals[refs[t]]) for t in tokens}
-        picked = pick_batch(queued, drawable, ctx.settings.max_batch)
+            coming = await planning_goes_on(tx)
+            drawable = await _drawable(tx, ctx, queue)
+            now = tx.now
+        picked = pick_batch(queue, drawable, ctx.settings.max_batch)
         if picked is None:
             return sealed
-        payable = await _set_aside(ctx, lease, *picked)
-        if payable and not await _seal(ctx, lease, picked[0], payable, finality):
+        token, rows = picked
+        full = len(rows) == most_entries(ctx.settings.max_batch)
+        if coming and not full and now - rows[0]["created_at"] < _COMPANY:
+            return sealed
+        payable = await _set_aside(ctx, lease, token, rows)
+        if payable and not await _seal(ctx, lease, token, payable, finality):
             return sealed
         sealed += bool(payable)
+        done = {row["id"] for row in rows}
+        queue = [row for row in queue if row["id"] not in done]
     return sealed
+
+
+async def _waiting(ctx: Context) -> list[Row]:
+    """Queued payouts that nothing stops; read once a tick: sealing looks at each again."""
+    async with ctx.ledger.reading() as tx:
+        stopped = await paused_tokens(tx, "payouts", ctx.name)
+        owing = {(d.merchant_id, d.token) for d in await open_debts(tx, ctx.name)}
+        queued = await queued_payouts(tx, ctx.name, _MOST_QUEUED, without=stopped)
+    return [r for r in queued if (r["merchant_id"], r["token"]) not in owing]
+
+
+async def _drawable(tx: Tx, ctx: Context, queue: Sequence[Row]) -> dict[str, int]:
+    """What the treasury holds for good and has not promised, by token."""
+    tokens = list(dict.fromkeys(row["token"] for row in queue))
+    refs = {t: AccountRef(AccountKind.TREASURY, ctx.name, t) for t in tokens}
+    totals = await totals_of(tx, refs.values())
+    return {t: available(AccountKind.TREASURY, totals[refs[t]]) for t in tokens}
 
 
 async def _set_aside(ctx: Context, lease: Lease, token: str, rows: list[Row]) -> list[Row]:
@@ -83,8 +108,10 @@ async def _set_aside(ctx: Context, lease: Lease, token: str, rows: list[Row]) ->
     if await is_token_paused(ctx, address):
         reasons = dict.fromkeys(range(len(rows)), TOKEN_PAUSED)
     else:
-        listed = await blacklisted(ctx, address, [account for account, _ in entries])
-        reasons = await simulate(ctx, ctx.contracts.treasury, address, entries)
+        listed, reasons = await asyncio.gather(
+            blacklisted(ctx, address, [account for account, _ in entries]),
+            simulate(ctx, ctx.contracts.treasury, address, entries),
+        )
         reasons |= dict.fromkeys(listed, BLACKLISTED)
     if reasons:
         async with ctx.ledger.transaction() as tx:

@@ -197,11 +197,12 @@ class PayoutRuns:
         balances = await merchant_balances(tx, ids, lock=lock)
         destinations = await destinations_of(tx, ids)
         candidates = {d.address for d in destinations}
+        limits = self._base_units(tx, self._settings.settlement.daily_limit)
         rules = Rules(
             now=tx.now,
             minimums=self._minimums(tx, balances, {row["id"]: row for row in rows}),
-            daily_limits=self._base_units(tx, self._settings.settlement.daily_limit),
-            promised_today=await promised_today(tx),
+            daily_limits=limits,
+            promised_today=await promised_today(tx) if limits else {},
             refused=self._refused
             | {token.address for token in tx.catalogue}
             | await own_addresses(tx, candidates),
