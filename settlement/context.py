@@ -39,14 +39,17 @@ class Wallets(Protocol):
 class Policy:
     """Numbers that are not configuration of the outside, but may differ in tests.
 
-    :param max_in_flight: nonces of one lane without a final outcome.
+    :param max_in_flight: nonces of one lane that no block holds yet: what nodes keep for a
+        sender without dropping any (geth's mempool guarantees 16).
+    :param max_not_final: nonces of one lane without a final outcome, mined ones included.
     :param gather: how long the oldest deposit waits for company before it is swept.
     :param may_be_used: deposit accounts may have sent transactions: only where the seed is a
         test chain's mnemonic, whose accounts developers also pay from.
     """
 
     patience: Patience = field(default_factory=Patience)
-    max_in_flight: int = 8
+    max_in_flight: int = 16
+    max_not_final: int = 256
     gather: timedelta = timedelta(seconds=60)
     max_reverts: int = 3
     may_be_used: bool = False

@@ -48,14 +48,22 @@ class Patience:
     bump_after: timedelta = timedelta(seconds=30)
     resend_after: timedelta = timedelta(seconds=60)
 
+    @property
+    def look_after(self) -> timedelta:
+        """Nothing is asked about a transaction before it had this long to get into a block."""
+        return self.bump_after / 4
+
 
 @dataclass(frozen=True, slots=True)
 class Pending:
     """A nonce in flight without a receipt.
 
     :param offers: of its attempts, oldest first.
-    :param broadcast_at: of the newest attempt.
+    :param broadcast_at: when the newest attempt was last given to a node.
     :param final_nonce: the sender's nonce as of the final block; ``None`` if not known.
+    :param offered_at: when the newest offer was signed; ``None``: at ``broadcast_at``. Giving
+        the same bytes again must not put off a better offer.
+    :param unseen: the node says that it knows none of the hashes.
     """
 
     nonce: int
@@ -64,6 +72,8 @@ class Pending:
     final_nonce: int | None
     is_lowest: bool
     """Only the lowest nonce of a lane holds up others, so only that one is bumped."""
+    offered_at: datetime | None = None
+    unseen: bool = False
 
 
 def next_step(
@@ -77,14 +87,14 @@ def next_step(
         # The clock went back: what was sent "in the future" is treated as sent now.
         return NonceStep.WAIT, None
     newest = pending.offers[-1]
+    stood = max(now - (pending.offered_at or pending.broadcast_at), waited)
     if pending.is_lowest and (
-        waited >= patience.bump_after
-        or (outbid(newest, quote) and waited >= patience.bump_after / 4)
+        stood >= patience.bump_after or (outbid(newest, quote) and stood >= patience.look_after)
     ):
         higher = replacement(newest, quote, cap)
         if higher is not None:
             return NonceStep.BUMP, higher
-    if waited >= patience.resend_after:
+    if waited >= patience.resend_after or (pending.unseen and waited >= patience.look_after):
         return NonceStep.RESEND, None
     return NonceStep.WAIT, None
 

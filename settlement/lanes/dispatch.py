@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chain.reverts import describe_revert, error_name
@@ -20,7 +21,7 @@ from ledger.lanes import Lane, get_lane, settle_nonce, take_nonce
 from ledger.leases import Lease, check
 from ledger.states import BatchStatus, TransactionStatus
 from settlement.batching import gas_limit
-from settlement.context import Context
+from settlement.context import Context, Policy
 from settlement.fees import Fees, cap_for, initial
 from settlement.lanes.adopt import adopt_execution, give_up_epoch
 from settlement.lanes.finality import Finality
@@ -61,10 +62,17 @@ async def dispatch(d: Dispatch) -> None:
         return
     if not attempts and not await _idle_agrees(d):
         return
-    room = d.ctx.policy.max_in_flight - len({a.nonce for a in attempts})
-    for batch in waiting[: max(room, 0)]:
+    for batch in waiting[: room(d.ctx.policy, attempts)]:
         if not await _send_batch(d, batch):
             return  # in order: what waits behind it waits too
+
+
+def room(policy: Policy, attempts: Sequence[Attempt]) -> int:
+    """How many more nonces may be in flight. Pure."""
+    all_ = {a.nonce for a in attempts}
+    mined = {a.nonce for a in attempts if a.status is TransactionStatus.MINED}
+    left = min(policy.max_in_flight - len(all_ - mined), policy.max_not_final - len(all_))
+    return max(left, 0)
 
 
 def _waiting(attempts: list[Attempt], found: list[Batch], before: dict[int, Batch]) -> list[Batch]:

@@ -124,7 +124,7 @@ async def _unmined(f: Following, group: list[Attempt], *, is_lowest: bool) -> No
     newest = group[-1]
     assert newest.broadcast_at is not None
     now = f.ctx.clock.now()
-    if now - newest.broadcast_at < f.ctx.policy.patience.bump_after / 4:
+    if now - newest.broadcast_at < f.ctx.policy.patience.look_after:
         return
     pending = Pending(
         nonce=newest.nonce,
@@ -132,6 +132,8 @@ async def _unmined(f: Following, group: list[Attempt], *, is_lowest: bool) -> No
         broadcast_at=newest.broadcast_at,
         final_nonce=await _final_nonce(f, newest, now),
         is_lowest=is_lowest,
+        offered_at=newest.created_at,
+        unseen=is_lowest and await _unseen(f, group),
     )
     quote = await f.ctx.client.fees()
     cap = cap_for(f.ctx.chain.fee_cap, newest.gas_limit)
@@ -173,6 +175,15 @@ async def _final_nonce(f: Following, attempt: Attempt, now: datetime) -> int | N
         return await f.ctx.client.nonce(attempt.sender, final)
     except RpcError:
         return None  # a pruned node has no state so far back: go on without
+
+
+async def _unseen(f: Following, group: list[Attempt]) -> bool:
+    """Whether the node has dropped every version: an accepted transaction may be evicted."""
+    for attempt in reversed(group):
+        known, _ = await f.ctx.client.transaction_block(attempt.tx_hash)
+        if known:
+            return False
+    return True
 
 
 async def _foreign(f: Following, group: list[Attempt]) -> None:

@@ -117,6 +117,25 @@ def test_next_step__named_cases(
     assert (fees is not None) == (expected is NonceStep.BUMP)
 
 
+@pytest.mark.parametrize(
+    ("waited", "stood", "unseen", "lowest", "expected"),
+    [
+        (1, 1, True, True, NonceStep.WAIT),  # it may not have reached every node yet
+        (8, 8, True, True, NonceStep.RESEND),
+        (8, 8, False, True, NonceStep.WAIT),
+        (8, 31, True, True, NonceStep.BUMP),  # given again and again: that is no better offer
+        (8, -5, False, True, NonceStep.WAIT),  # the clock went back
+    ],
+)
+def test_next_step__dropped_by_the_node(
+    waited: int, stood: int, unseen: bool, lowest: bool, expected: NonceStep
+) -> None:
+    given_at, offered_at = NOW - timedelta(seconds=waited), NOW - timedelta(seconds=stood)
+    pending = Pending(7, [Fees(100, 10)], given_at, None, lowest, offered_at, unseen)
+    step, _ = next_step(pending, FeeQuote(1, 1), 10**6, Patience(), NOW)
+    assert step is expected
+
+
 def test_judge_idle__ahead_halts_behind_fills() -> None:
     assert judge_idle(5, 5) is IdleVerdict.OK
     assert judge_idle(6, 5) is IdleVerdict.AHEAD

@@ -1,0 +1,119 @@
+"""Several batches at once: in order, up to a limit, filled before they go, sent again if lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from config.models import SettlementSettings
+from config.units import to_hex
+from ledger.attempts import open_attempts
+from ledger.schema import batches, merchants, payouts, transactions
+from settlement.service import ChainSettlement
+from tests.chain.settlement.test_faults import AMOUNT, funded, until_sent
+from tests.chain.settlement.world import SpyingClient, World, recipient
+
+
+async def in_treasury(world: World, count: int) -> list[str]:
+    """Payouts whose money is swept for good; they wait only for a batch."""
+    made = [await funded(world, to=recipient(1000 + n)) for n in range(count)]
+    service = world.service(settings=SettlementSettings(max_batch=400))
+    async with world.ledger.transaction() as tx:
+        await tx.conn.execute(payouts.update().values(status="on_hold", reason="test"))
+
+    async def swept() -> bool:
+        async with world.ledger.reading() as tx:
+            query = sa.select(batches.c.status).where(batches.c.purpose == "sweep")
+            found = list((await tx.conn.execute(query)).scalars())
+        return bool(found) and set(found) == {"final"}
+
+    await world.settle(service, swept)
+    async with world.ledger.transaction() as tx:
+        await tx.conn.execute(payouts.update().values(status="queued", reason=None))
+    return made
+
+
+def small(world: World, *, in_flight: int = 16) -> ChainSettlement:
+    """One payout a batch."""
+    return world.service(
+        settings=SettlementSettings(max_batch=1),
+        policy=replace(world.policy, max_in_flight=in_flight),
+    )
+
+
+async def sent(world: World) -> list[tuple[int, str]]:
+    async with world.ledger.reading() as tx:
+        query = (
+            sa.select(transactions.c.nonce, transactions.c.status)
+            .where(transactions.c.lane == "payouts")
+            .order_by(transactions.c.id)
+        )
+        return [(row.nonce, row.status) for row in await tx.conn.execute(query)]
+
+
+async def test_dispatch__several_batches__in_flight_in_order_up_to_the_limit(
+    world: World,
+) -> None:
+    made = await in_treasury(world, 5)
+    world.clock.advance(11)
+    service = small(world, in_flight=3)
+    await world.rpc.call("evm_setAutomine", False)
+    for _ in range(3):
+        await service.tick()
+    assert await sent(world) == [(n, "broadcast") for n in range(3)]
+    await world.watch(mine=1)
+    await service.tick()
+    await service.tick()
+    found = await sent(world)
+    assert found == [(n, "mined") for n in range(3)] + [(n, "broadcast") for n in (3, 4)], (
+        "what a block holds does not count against the limit"
+    )
+    await world.settle(service, world.all_are("paid", *made))
+    async with world.ledger.reading() as tx:
+        rows = list(await tx.conn.execute(batches.select().where(batches.c.lane == "payouts")))
+    assert [row.onchain_id for row in rows] == list(range(5))
+    for n in range(5):
+        assert await world.held("USDC", recipient(1000 + n)) == AMOUNT
+
+
+async def test_seal__not_full_while_more_is_planned__waits_for_company_but_not_for_ever(
+    world: World,
+) -> None:
+    (payout,) = await in_treasury(world, 1)
+    world.clock.advance(11)
+    async with world.ledger.transaction() as tx:
+        # Somebody is due whom no run has planned yet.
+        await tx.conn.execute(merchants.update().values(next_settlement_at=tx.now))
+        await tx.conn.execute(payouts.update().values(created_at=tx.now))
+    service = world.service()
+    await service.tick()
+    await service.tick()
+    assert (await world.payout(payout))["status"] == "queued"
+    world.clock.advance(10)
+    await service.tick()
+    await service.tick()
+    assert (await world.payout(payout))["status"] == "submitted"
+
+
+async def test_f18_dropped_from_every_mempool__same_bytes_sent_again_soon(world: World) -> None:
+    payout = await funded(world)
+    spy = SpyingClient(world.client)
+    service = world.service(client=spy)
+    await world.rpc.call("evm_setAutomine", False)
+    await until_sent(world, service, "sweeps")
+    async with world.ledger.reading() as tx:
+        (first,) = await open_attempts(tx, "anvil", "sweeps")
+    await world.rpc.call("anvil_dropTransaction", to_hex(first.tx_hash))
+    world.clock.advance(6)
+    await service.tick()
+    assert spy.sends == 1, "it may still be on its way"
+    world.clock.advance(2)
+    await service.tick()
+    assert spy.sends == 2
+    assert await world.client.transaction_block(first.tx_hash) == (True, None)
+    assert world.observer.replacements == 0
+    await world.rpc.call("evm_setAutomine", True)
+    await world.mine()
+    await world.settle(service, world.all_are("paid", payout))
+    assert all(len(versions) == 1 for versions in spy.sent.values())
