@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks import catchup, detection, importing, memory, pure, recording, start, traffic
+from benchmarks import (
+    catchup,
+    detection,
+    importing,
+    memory,
+    paying,
+    pure,
+    recording,
+    start,
+    traffic,
+)
 from benchmarks.context import Measure
 
 MEASURES: Final[dict[str, Measure]] = {
@@ -16,4 +26,5 @@ MEASURES: Final[dict[str, Measure]] = {
     "start": start.measure,
     "detection": detection.measure,
     "import": importing.measure,
+    "paying": paying.measure,
 }

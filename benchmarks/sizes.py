@@ -26,6 +26,8 @@ class Sizes:
     detection_blocks: int
     starts: int
     derivations: int
+    payouts: int
+    """Merchants that fall due at once; a first run takes a tenth."""
 
 
 FULL: Final = Sizes(
@@ -40,6 +42,7 @@ FULL: Final = Sizes(
     detection_blocks=100,
     starts=3,
     derivations=50_000,
+    payouts=10_000,
 )
 QUICK: Final = Sizes(
     name="quick",
@@ -53,4 +56,5 @@ QUICK: Final = Sizes(
     detection_blocks=8,
     starts=1,
     derivations=5_000,
+    payouts=1_000,
 )

@@ -1,0 +1,194 @@
+"""Books in which very many merchants have money that is swept and waits to be paid out.
+
+Invoices, payments and postings are made through the ledger's own doors; the sweeps
+of the deposits are one posting, and the tokens are minted straight to the treasury.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Final
+
+import sqlalchemy as sa
+
+from bursar.addresses import own_addresses
+from config.catalogue import Catalogue
+from config.clock import SystemClock, SystemEntropy
+from config.credentials import Secrets
+from config.settings import parse_settings
+from config.units import Address, Amount, BlockNumber, Hash32, checksum
+from ledger.books import post
+from ledger.bulk import insert_rows
+from ledger.cursors import BlockRow, start_cursor
+from ledger.invoices import InvoiceSpec, Tolerance, Touched, create_invoices, refresh_invoices
+from ledger.payment_moves import PaymentMove, move_payments, open_payments
+from ledger.payment_rows import PaymentPolicy
+from ledger.payment_rules import Sighting
+from ledger.payments import record_sightings
+from ledger.postings import AccountKind, AccountRef, Transfer
+from ledger.schema import (
+    deposit_addresses,
+    invoices,
+    merchants,
+    payments,
+    payout_destinations,
+)
+from ledger.states import PaymentStatus
+from ledger.store import Ledger, make_engine
+from tests.support.tokens import call_data, send
+from tests.support.world import MNEMONIC, World
+from wallets.derivation import DepositDeriver
+
+UNITS: Final = 10_000_000
+"""Base units that each merchant is due: 10 USDC."""
+CHAIN: Final = "anvil"
+_FAR: Final = datetime(2100, 1, 1, tzinfo=UTC)
+_PART: Final = 500
+_POLICY: Final = PaymentPolicy()
+
+
+def merchant_id(number: int) -> str:
+    """Ids sort as numbers do."""
+    return f"mer_{number:08d}"
+
+
+def destination(number: int) -> Address:
+    """An address that holds nothing yet: the dearer case."""
+    return Address(bytes([0xEE]) * 16 + number.to_bytes(4))
+
+
+async def seed(world: World, count: int) -> None:
+    """``count`` merchants, each with a confirmed and swept payment of :data:`UNITS`."""
+    text = (world.folder / "bursar.toml").read_text()
+    settings = parse_settings(tomllib.loads(text))
+    own = own_addresses(settings, Secrets(mnemonic=MNEMONIC))
+    usdc = world.tokens["USDC"].address
+    mint = call_data("mint(address,uint256)", checksum(own.contracts.treasury), count * UNITS)
+    await send(world.rpc, world.payers[0], usdc, mint)
+    block = await world.rpc.call("eth_getBlockByNumber", "latest", False)
+    ledger = Ledger(
+        make_engine(world.database),
+        clock=SystemClock(),
+        entropy=SystemEntropy(),
+        catalogue=Catalogue(settings.chains),
+        public_url="http://pay.example",
+    )
+    row = BlockRow(
+        BlockNumber(int(block["number"], 16)),
+        Hash32(bytes.fromhex(block["hash"][2:])),
+        Hash32(bytes.fromhex(block["parentHash"][2:])),
+        datetime.fromtimestamp(int(block["timestamp"], 16), UTC),
+    )
+    try:
+        async with ledger.transaction() as tx:
+            await start_cursor(tx, CHAIN, settings.chains[0].chain_id, row)
+        deriver = DepositDeriver(own.deposit_xpub)
+        for first in range(0, count, _PART):
+            numbers = range(first, min(first + _PART, count))
+            await _merchants(ledger, numbers)
+            await _paid(ledger, numbers, deriver, usdc, row)
+        await _swept(ledger, count)
+    finally:
+        await ledger.dispose()
+
+
+async def _merchants(ledger: Ledger, numbers: range) -> None:
+    async with ledger.transaction() as tx:
+        people = [
+            {
+                "id": merchant_id(n),
+                "name": f"Merchant {n}",
+                "created_at": tx.now,
+                "next_settlement_at": _FAR,
+            }
+            for n in numbers
+        ]
+        await insert_rows(tx, merchants, people)
+        places = [
+            {
+                "id": tx.new_id("pd"),
+                "merchant_id": merchant_id(n),
+                "chain": CHAIN,
+                "token": None,
+                "address": destination(n),
+                "status": "active",
+                "created_at": tx.now,
+                "active_at": tx.now,
+            }
+            for n in numbers
+        ]
+        await insert_rows(tx, payout_destinations, places)
+
+
+async def _paid(
+    ledger: Ledger, numbers: range, deriver: DepositDeriver, token: Address, row: BlockRow
+) -> None:
+    """An invoice each, opened by the first of them and given away before it is paid."""
+    spec = InvoiceSpec(
+        amount=UNITS,
+        currency="USD",
+        options=(ledger.catalogue.token(CHAIN, "USDC"),),
+        expires_at=_FAR,
+        monitor_until=_FAR,
+    )
+    async with ledger.transaction() as tx:
+        ids = await create_invoices(
+            tx, merchant_id(numbers[0]), [spec] * len(numbers), deriver.addresses
+        )
+        given = [{"invoice": i, "owner": merchant_id(n)} for i, n in zip(ids, numbers, strict=True)]
+        await tx.conn.execute(
+            invoices.update()
+            .where(invoices.c.id == sa.bindparam("invoice"))
+            .values(merchant_id=sa.bindparam("owner")),
+            given,
+        )
+        query = (
+            sa.select(deposit_addresses.c.address)
+            .where(deposit_addresses.c.derivation_index >= numbers[0])
+            .order_by(deposit_addresses.c.derivation_index)
+        )
+        addresses = list((await tx.conn.execute(query)).scalars())
+    touched = Touched()
+    async with ledger.transaction() as tx:
+        await record_sightings(tx, _sightings(numbers, addresses, token, row), _POLICY, touched)
+        moves = [PaymentMove(p, PaymentStatus.CONFIRMED) for p in await open_payments(tx, CHAIN)]
+        await move_payments(tx, moves, _POLICY, touched)
+        await refresh_invoices(tx, touched.ids, Tolerance())
+
+
+def _sightings(
+    numbers: range, addresses: Sequence[bytes], token: Address, row: BlockRow
+) -> list[Sighting]:
+    return [
+        Sighting(
+            chain=CHAIN,
+            token_address=token,
+            sender=Address(b"\x99" * 20),
+            recipient=Address(address),
+            amount=Amount(UNITS),
+            tx_hash=Hash32(blake2b(b"%d" % number, digest_size=32).digest()),
+            ordinal=0,
+            log_index=number,
+            block_number=row.number,
+            block_hash=row.hash,
+            block_time=row.timestamp,
+        )
+        for number, address in zip(numbers, addresses, strict=True)
+    ]
+
+
+async def _swept(ledger: Ledger, count: int) -> None:
+    async with ledger.transaction() as tx:
+        await tx.conn.execute(payments.update().values(sweep_item_id=0, is_final=True))
+        sweep = Transfer(
+            "benchmark:swept",
+            AccountRef(AccountKind.TREASURY, CHAIN, "USDC"),
+            AccountRef(AccountKind.DEPOSITS, CHAIN, "USDC"),
+            count * UNITS,
+            "sweep",
+            "benchmark",
+        )
+        await post(tx, [sweep])
