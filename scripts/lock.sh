@@ -27,10 +27,12 @@ if [ "${UPGRADE:-}" = 1 ]; then
 else
   npm install --package-lock-only --ignore-scripts --no-audit --no-fund --loglevel=error
 fi
-# npm copies each package's "funding" links into the lock; they are of no use there.
+# npm copies each package's "funding" links and words on its age into the lock; of no use there.
 node -e '
   const fs = require("fs");
   const lock = JSON.parse(fs.readFileSync("package-lock.json", "utf8"));
-  for (const entry of Object.values(lock.packages)) { delete entry.funding; delete entry.resolved; }
+  for (const entry of Object.values(lock.packages)) {
+    for (const field of ["funding", "deprecated", "resolved"]) delete entry[field];
+  }
   fs.writeFileSync("package-lock.json", JSON.stringify(lock, null, 2) + "\n");
 '
