@@ -225,6 +225,11 @@ def call(tx: TxRequest, at: BlockRef) -> Call[bytes]:
     return bytes_of("eth_call", tx_param(tx), block_param(at))
 
 
+def balance(owner: Address, at: BlockRef) -> Call[int]:
+    """Native coin in wei."""
+    return number_of("eth_getBalance", to_hex(owner), block_param(at))
+
+
 def balance_of(token: Address, owner: Address, at: BlockRef) -> Call[int]:
     """``balanceOf(owner)`` of an ERC-20 token (EIP-20) in base units."""
     data = bytes.fromhex("70a08231") + owner.rjust(32, b"\0")

@@ -125,6 +125,8 @@ class ChainSettings(Model):
     """``auto``: found out by asking the chain."""
     receipts_proof: StrictBool = False
     """A payment is confirmed only once its block's receipts gave the header's root."""
+    balance_audit: PositiveDuration = timedelta(minutes=15)
+    """From the beginning of one round over all deposit addresses to that of the next, at least."""
     is_test: StrictBool = False
 
     @model_validator(mode="after")

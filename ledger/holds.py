@@ -128,7 +128,7 @@ async def release_hold(
         case "lane":
             chain, _, lane = row.object_id.partition("/")
             await clear_lane_halt(tx, chain, lane)
-        case "chain":
+        case "chain" if row.object_type == "chain":
             await clear_halt(tx, row.object_id)
         case "batch" if row.object_type == "breaker":
             chain, token, _ = row.object_id.split("/")

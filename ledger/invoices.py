@@ -154,7 +154,6 @@ def _invoice_row(
         "reference": spec.reference,
         "metadata": None if spec.metadata is None else dict(spec.metadata),
         "redirect_url": spec.redirect_url,
-        "native_coin": None,
         "created_at": tx.now,
         "expires_at": spec.expires_at,
         "monitor_until": spec.monitor_until,
@@ -268,7 +267,7 @@ def _facts(row: Row, tolerance: Tolerance) -> InvoiceFacts:
         expires_at=row["expires_at"],
         canceled=row["canceled_at"] is not None,
         invalid=row["invalid"],
-        native_coin=bool(row["native_coin"]),
+        native_coin=bool(row.get("native_coin")),
     )
 
 

@@ -123,7 +123,7 @@ def view_invoice(
         ],
         "native_coin": [
             _view_native(chain, int(wei), catalogue)
-            for chain, wei in sorted((invoice["native_coin"] or {}).items())
+            for chain, wei in sorted((invoice.get("native_coin") or {}).items())
         ],
         "reference": invoice["reference"],
         "metadata": invoice["metadata"],

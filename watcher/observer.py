@@ -17,9 +17,15 @@ LOG_OUTCOMES: Final = (
     "duplicate",
 )
 """What becomes of a Transfer log: the label of ``watcher_logs_total``."""
-RESCAN_TRIGGERS: Final = ("command", "gap", "backup")
+RESCAN_TRIGGERS: Final = ("command", "gap", "backup", "audit")
 
-CHECKS: Final = ("linked", "second_reading", "second_provider", "receipts_proof")
+CHECKS: Final = (
+    "linked",
+    "second_reading",
+    "second_provider",
+    "receipts_proof",
+    "balance_audit",
+)
 """Checks of completeness: each is told when it ran and whether it found nothing amiss."""
 
 
@@ -68,6 +74,15 @@ class WatcherObserver(Protocol):
     def on_check(self, chain: str, check: str, good: bool, at: datetime) -> None:
         """A check of completeness ran: one of :data:`CHECKS`."""
 
+    def on_audited(self, chain: str, addresses: int) -> None:
+        """Balances of so many deposit addresses were held against the books."""
+
+    def on_findings(self, chain: str, kind: str, count: int) -> None:
+        """Differences that are not explained yet; ``kind``: ``above`` or ``below`` the books."""
+
+    def on_audit_round(self, chain: str, at: datetime, with_coin: int) -> None:
+        """All addresses have been looked at; so many of them hold native coin."""
+
 
 class SilentObserver:
     """Reports to nobody."""
@@ -99,3 +114,9 @@ class SilentObserver:
     def on_unverified(self, chain: str, count: int) -> None: ...
 
     def on_check(self, chain: str, check: str, good: bool, at: datetime) -> None: ...
+
+    def on_audited(self, chain: str, addresses: int) -> None: ...
+
+    def on_findings(self, chain: str, kind: str, count: int) -> None: ...
+
+    def on_audit_round(self, chain: str, at: datetime, with_coin: int) -> None: ...

@@ -11,9 +11,12 @@ from config.chains import ChainSettings
 from config.clock import Clock
 from config.errors import BursarError
 from config.log import get_logger
+from config.units import to_hex
 from ledger.cursors import BlockRow, Cursor
+from ledger.findings import Finding
 from ledger.payments import Recorded
 from ledger.states import PaymentStatus
+from watcher.audit import Verdict
 from watcher.effects import Effects, Pass
 from watcher.observer import WatcherObserver
 from watcher.progress import Progress
@@ -176,6 +179,45 @@ class Report:
         self._recorded(recorded, self._clock.now())
         if found:
             log.warning("missed_payments_found", chain=self._chain, trigger=trigger, count=found)
+
+    def audited(self, verdict: Verdict, addresses: int, with_coin: int | None) -> None:
+        """A page of deposit addresses; ``with_coin``: at the end of a round, of all of it."""
+        self.checked("balance_audit", good=not verdict.differences)
+        self._observer.on_audited(self._chain, addresses)
+        if with_coin is not None:
+            self._observer.on_audit_round(self._chain, self._clock.now(), with_coin)
+        for found in verdict.differences:
+            log.warning(
+                "balance_differs",
+                chain=self._chain,
+                address=to_hex(found.owner.address),
+                token=to_hex(found.token_address),
+                expected=found.expected,
+                found=found.found,
+            )
+        if verdict.unreadable:
+            log.warning("balances_not_told", chain=self._chain, count=verdict.unreadable)
+
+    def findings(self, counts: Mapping[str, int]) -> None:
+        """Differences that stand."""
+        for kind, count in counts.items():
+            self._observer.on_findings(self._chain, kind, count)
+
+    def audit_failed(self, error: BursarError) -> None:
+        """Nobody could tell balances, or show logs, just now."""
+        log.warning("balance_audit_failed", chain=self._chain, error=str(error))
+
+    def unexplained(self, finding: Finding) -> None:
+        """No provider shows the Transfer that a balance speaks of."""
+        log.error(
+            "balance_not_explained",
+            chain=self._chain,
+            address=to_hex(finding.address),
+            token=to_hex(finding.token_address),
+            expected=finding.expected,
+            found=finding.found,
+            remedy="see bursar holds list",
+        )
 
     def second_reading_failed(self, error: BursarError) -> None:
         """The other provider could not, or would not, show final blocks."""

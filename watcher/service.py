@@ -30,6 +30,7 @@ from ledger.payment_rows import PaymentPolicy
 from ledger.store import Ledger
 from watcher.ahead import Ahead, Guess
 from watcher.ancestor import FinalityViolation
+from watcher.auditor import Auditor
 from watcher.doubts import Doubts, IncompleteReply
 from watcher.effects import AddressesGrew, House, Pass, Scan, commit_pass, hold
 from watcher.filters import LogFilter, choose_filter
@@ -93,6 +94,7 @@ class ChainWatcher:
         self._report = Report(chain, clock, observer or SilentObserver())
         self._lookout = Lookout(chain, client, ledger, clock, self._report)
         self._opinions = Opinions(ledger, client, self._house, clock, self._report)
+        self._auditor = Auditor(ledger, self._house, clock, self._report)
         self._rereader = Rereader(ledger, self._house, self._doubts, self._report)
 
     @property
@@ -274,10 +276,18 @@ class ChainWatcher:
             self._leader.lease,
         )  # fmt: skip
         if again is None:
-            return TickResult(Outcome.IDLE)
+            return await self._audit(cursor, look)
         self._read_again = 0
         self._unsettled = self._unsettled or again.found
         return TickResult(Outcome.RESCANNED, blocks=again.blocks, more=again.more or again.found)
+
+    async def _audit(self, cursor: Cursor, look: Look) -> TickResult:
+        """Nothing to read at all: hold some balances against the books."""
+        step = await self._auditor.step(look.client, cursor, self._leader.lease)
+        if step is None:
+            return TickResult(Outcome.IDLE)
+        self._unsettled = self._unsettled or step.found
+        return TickResult(Outcome.AUDITED, more=step.more)
 
     # --- backward ----------------------------------------------------------------------
 

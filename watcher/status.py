@@ -15,6 +15,7 @@ class Outcome(StrEnum):
     ADVANCED = "advanced"
     REWOUND = "rewound"
     RESCANNED = "rescanned"
+    AUDITED = "audited"
     AGAIN = "again"
     """The pass was given up and is to be read anew: new addresses, or too large a range."""
     HALTED = "halted"

@@ -39,6 +39,8 @@ class Families:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry(auto_describe=False)
         self._chain_families()
+        self._completeness_families()
+        self._rpc_families()
         self._payment_families()
         self._sending_families()
         self._books_families()
@@ -86,6 +88,8 @@ class Families:
         self.rescan_found = self._counter(
             "rescan_found", "Payments that the first reading had missed.", "chain", "trigger"
         )
+
+    def _completeness_families(self) -> None:
         self.watcher_checked_at = self._gauge(
             "watcher_check_timestamp_seconds",
             "Unix time at which a check of completeness last ran; 0 before the first.",
@@ -96,6 +100,24 @@ class Families:
             "watcher_check_failures", "Checks of completeness that found something amiss.",
             "chain", "check",
         )  # fmt: skip
+        self.audited_addresses = self._counter(
+            "balance_audit_addresses", "Deposit addresses whose balances were audited.", "chain"
+        )
+        self.audit_findings = self._gauge(
+            "balance_audit_findings", "Addresses that hold another balance than the books say.",
+            "chain", "kind",
+        )  # fmt: skip
+        self.audit_round_at = self._gauge(
+            "balance_audit_round_timestamp_seconds",
+            "Unix time at which a round over all addresses came to its end; 0 before the first.",
+            "chain",
+        )
+        self.native_coin_addresses = self._gauge(
+            "native_coin_addresses", "Deposit addresses that held native coin in the last round.",
+            "chain",
+        )  # fmt: skip
+
+    def _rpc_families(self) -> None:
         self.rpc_requests = self._counter(
             "rpc_requests", "RPC requests.", "chain", "provider", "method", "outcome"
         )

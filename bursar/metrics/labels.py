@@ -8,6 +8,7 @@ from bursar.metrics.families import Families
 from chain.rpc.labels import labels_of
 from config.catalogue import Catalogue
 from config.chains import ChainSettings
+from ledger.findings import KINDS as FINDING_KINDS
 from ledger.pauses import SCOPES, scope_of
 from ledger.postings import AccountKind
 from ledger.states import InvoiceStatus, PaymentStatus, PayoutStatus
@@ -71,6 +72,8 @@ def _chain(families: Families, chain: ChainSettings) -> None:
         families.chain_halted,
         families.gas_runway,
         families.reconciled_at,
+        families.audit_round_at,
+        families.native_coin_addresses,
     ):
         family.labels(name)
     for labelled in (
@@ -80,6 +83,7 @@ def _chain(families: Families, chain: ChainSettings) -> None:
         families.payment_detection,
         families.payment_confirmation,
         families.unverified_payments,
+        families.audited_addresses,
         families.payout_batch_size,
         families.sweep_size,
     ):
@@ -90,6 +94,8 @@ def _chain(families: Families, chain: ChainSettings) -> None:
     for check in CHECKS:
         families.watcher_checked_at.labels(name, check)
         families.watcher_check_failures.labels(name, check)
+    for kind in FINDING_KINDS:
+        families.audit_findings.labels(name, kind)
     for tag in TAGS:
         families.chain_head_block.labels(name, tag)
     for outcome in LOG_OUTCOMES:

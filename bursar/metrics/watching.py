@@ -60,3 +60,13 @@ class WatcherMetrics:
         self._families.watcher_checked_at.labels(chain, check).set(at.timestamp())
         if not good:
             self._families.watcher_check_failures.labels(chain, check).inc()
+
+    def on_audited(self, chain: str, addresses: int) -> None:
+        self._families.audited_addresses.labels(chain).inc(addresses)
+
+    def on_findings(self, chain: str, kind: str, count: int) -> None:
+        self._families.audit_findings.labels(chain, kind).set(count)
+
+    def on_audit_round(self, chain: str, at: datetime, with_coin: int) -> None:
+        self._families.audit_round_at.labels(chain).set(at.timestamp())
+        self._families.native_coin_addresses.labels(chain).set(with_coin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,6 +45,8 @@ class Counting(SilentObserver):
         self.violations = 0
         self.rescans: list[tuple[str, int, int]] = []
         self.unverified = 0
+        self.findings: dict[str, int] = {}
+        self.with_coin: int | None = None
 
     def on_logs(self, chain: str, outcome: str, count: int) -> None:
         self.logs[outcome] = self.logs.get(outcome, 0) + count
@@ -60,6 +62,12 @@ class Counting(SilentObserver):
 
     def on_unverified(self, chain: str, count: int) -> None:
         self.unverified += count
+
+    def on_findings(self, chain: str, kind: str, count: int) -> None:
+        self.findings[kind] = count
+
+    def on_audit_round(self, chain: str, at: datetime, with_coin: int) -> None:
+        self.with_coin = with_coin
 
 
 @dataclass
