@@ -22,7 +22,7 @@ from operator import attrgetter, itemgetter
 from typing import Final
 
 from chain.codec import LogRow
-from chain.log_page import SlimLog
+from chain.log_page import SlimLog, SlimTopics, third_topic
 from chain.model import TRANSFER_TOPIC, Log
 from config.units import Address
 
@@ -33,12 +33,12 @@ _BYTES_EACH: Final = 8
 _WORD: Final = (1 << 64) - 1
 _TRANSFER_TEXT: Final = "0x" + TRANSFER_TOPIC.hex()
 _DIGITS: Final = 40
+_BETWEEN: Final = ","
 
 Row = SlimLog | LogRow
 
 
-_topics: Final = attrgetter("topics")
-_third: Final = itemgetter(2)
+_third_slim: Final = attrgetter("topics.third")
 _digits: Final = itemgetter(slice(-_DIGITS, None))
 
 
@@ -134,35 +134,49 @@ class AddressSet:
                 self._insert(key)
 
 
+def _recipients(rows: Sequence[Row]) -> list[str]:
+    """Digits of whom each log names; ``""`` for a token that indexes less than it should."""
+    if not rows:
+        return []
+    first = rows[0].topics
+    if isinstance(first, SlimTopics):
+        event, named = first.event, map(_third_slim, rows)
+    else:
+        event, named = "".join(first[:1]), map(third_topic, rows)
+    recipients = list(map(_digits, named))
+    if event != _TRANSFER_TEXT:
+        # A node spells all of a reply alike: one that writes capitals does so here too.
+        return [digits.lower() for digits in recipients]
+    return recipients
+
+
 class RowMatcher:
-    """Picks the logs to our addresses out of a reply, and remembers what it saw.
+    """Picks the logs to our addresses out of a reply, and remembers whom it named.
 
     What was seen is kept until the pass is committed: an address handed out in the
     meantime is looked for in it, so that a pass need not be read again for every
-    new invoice.
+    new invoice. Of each log 41 bytes are kept, its recipient in one text per reply: what was
+    read ahead must not weigh what its rows did (some 600).
     """
 
     def __init__(self, addresses: AddressSet) -> None:
         self._addresses = addresses
-        self._replies: list[Sequence[Row]] = []
+        self._read = 0
+        self._named: list[str] = []
+        self._heights: set[str] = set()
         self._shown: list[Log] = []
 
     @property
     def read(self) -> int:
         """Logs seen."""
-        return sum(len(rows) for rows in self._replies) + len(self._shown)
+        return self._read + len(self._shown)
 
     def keep(self, rows: Sequence[Row]) -> list[int]:
         """The hook of :meth:`chain.client.ChainClient.transfer_logs`: positions of ours."""
-        self._replies.append(rows)
-        if rows and rows[0].topics[:1] != [_TRANSFER_TEXT]:
-            # A node spells all of a reply alike: one that writes capitals does so here too.
-            for row in rows:
-                row.topics = [topic.lower() for topic in row.topics]
-        try:
-            recipients = list(map(_digits, map(_third, map(_topics, rows))))
-        except IndexError:  # tokens that index less than the standard asks for
-            recipients = [_digits(row.topics[2]) if len(row.topics) > 2 else "" for row in rows]
+        recipients = _recipients(rows)
+        self._heights.update({row.block_number for row in rows})
+        self._read += len(recipients)
+        self._named.append(_BETWEEN.join(recipients))
         return self._addresses.places(recipients)
 
     def take(self, logs: Iterable[Log]) -> list[Log]:
@@ -173,14 +187,11 @@ class RowMatcher:
 
     def heights(self) -> set[int]:
         """Blocks that had any log at all in the replies."""
-        return {int(text, 16) for rows in self._replies for text in {r.block_number for r in rows}}
+        return {int(text, 16) for text in self._heights}
 
     def any_to(self, addresses: Iterable[Address]) -> bool:
         """Whether a log seen so far is to one of these."""
-        known = list(addresses)
-        wanted, padded = {a.hex() for a in known}, {a.rjust(32, b"\0") for a in known}
-        return any(log.topics[2] in padded for log in self._shown) or any(
-            len(row.topics) >= 3 and row.topics[2][-_DIGITS:] in wanted
-            for rows in self._replies
-            for row in rows
+        wanted = {address.hex() for address in addresses}
+        return any(log.topics[2][-20:].hex() in wanted for log in self._shown) or not all(
+            wanted.isdisjoint(named.split(_BETWEEN)) for named in self._named
         )
