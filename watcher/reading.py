@@ -46,11 +46,16 @@ class Reading:
     matcher: RowMatcher
     asked: LogFilter
 
+    @property
+    def logs_per_block(self) -> float:
+        """Logs that came, ours and others'."""
+        return self.matcher.read / len(self.headers)
+
 
 async def read_step(
     client: ChainClient,
     step: ReadRange | ReadBlocks,
-    cursor: BlockMark,
+    above: BlockMark | None,
     *,
     head: BlockHeader,
     addresses: AddressSet,
@@ -59,6 +64,8 @@ async def read_step(
 ) -> Reading | Fork:
     """Headers and logs of one step, from the pinned provider.
 
+    :param above: the block that the step follows; ``None`` where it is not known yet: then
+        whoever uses the reading has to compare its first block's parent.
     :raises RpcError: as the client; :class:`BadReply` for logs that are not in these blocks.
     :raises IncompleteReply: read it again, elsewhere if possible.
     """
@@ -70,7 +77,8 @@ async def read_step(
         )
     else:
         headers = await read_headers(client, step.first, step.last, head)
-    linked = link(cursor.hash, cursor.number, headers)
+    parent = headers[0].parent_hash if above is None else above.hash
+    linked = link(parent, step.first - 1, headers)
     if not linked.headers:
         assert linked.broken is not None
         return Fork(linked.broken)

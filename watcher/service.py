@@ -28,7 +28,7 @@ from ledger.invoices import Tolerance, Touched, refresh_invoices
 from ledger.leases import check
 from ledger.payment_rows import PaymentPolicy
 from ledger.store import Ledger
-from watcher.ahead import Ahead, Guess
+from watcher.ahead import Ahead
 from watcher.ancestor import FinalityViolation
 from watcher.auditor import Auditor
 from watcher.doubts import Doubts, IncompleteReply
@@ -51,6 +51,8 @@ log = get_logger(__name__)
 
 _READ_AGAIN_BEFORE_STREAMING: Final = 2
 """Passes given up for new addresses before everything is read instead of asking by address."""
+LOOK_LASTS: Final = 1.0
+"""Seconds that a catch-up goes by what it saw of the head."""
 EXPECTED: Final = (RpcError, DatabaseError, ConflictError, IncompleteReply, ConfigError)
 """What a tick may fail with and the next one get over: told in the status, never fatal."""
 
@@ -89,7 +91,8 @@ class ChainWatcher:
         self._unsettled = True
         self._doubts = Doubts()
         self._sizes = Sizes(chain.name)
-        self._ahead = Ahead()
+        self._ahead = Ahead(clock)
+        self._last_look: tuple[float, Look] | None = None
         self._leader = Leader(ledger, f"watcher:{chain.name}", lease_owner, clock)
         self._report = Report(chain, clock, observer or SilentObserver())
         self._lookout = Lookout(chain, client, ledger, clock, self._report)
@@ -142,20 +145,22 @@ class ChainWatcher:
         :raises LeaseLostError: another process leads; nothing was committed.
         """
         if not await self._leader.lead():
+            self._ahead.drop()
             self._report.standing_by(await self._lookout.stored_cursor())
             return TickResult(Outcome.STANDBY)
         cursor = await self._lookout.cursor(self._leader.lease)
         self._report.at(cursor)
         if cursor.halted_reason is not None:
+            self._ahead.drop()
             self._report.succeeded(at_head=False)
             return TickResult(Outcome.HALTED)
         await self._load_addresses()
-        look = await self._lookout.look(cursor)
+        look = await self._look(cursor)
         step = next_step(
             cursor=cursor.cursor.number,
             head=look.head.number,
             final=look.final,
-            range_size=self._sizes.of(look.client.provider),
+            range_size=self._ahead.range_size(self._sizes.of(look.client.provider)),
         )
         try:
             if isinstance(step, Nothing):
@@ -163,6 +168,7 @@ class ChainWatcher:
             else:
                 result = await self._advance(cursor, look, step)
         except AddressesGrew:
+            self._ahead.drop()  # what it looked for is out of date
             self._read_again += 1
             result = TickResult(Outcome.AGAIN, more=True)
         except (BadReply, IncompleteReply) as error:
@@ -173,11 +179,28 @@ class ChainWatcher:
 
     # --- forward -----------------------------------------------------------------------
 
+    async def _look(self, cursor: Cursor) -> Look:
+        """The chain as it is; while ranges are ready that the last look allowed, that one.
+
+        Each pass of a catch-up would otherwise wait for a head that it has no use for.
+        """
+        last, now = self._last_look, self._clock.monotonic()
+        if last is not None and now - last[0] < LOOK_LASTS:
+            look = last[1]
+            provider = look.client.provider
+            if self._ahead.follows(cursor.cursor, provider, self._filter(), look.final):
+                return look
+        look = await self._lookout.look(cursor)
+        self._last_look = (now, look)
+        return look
+
     async def _advance(
         self, cursor: Cursor, look: Look, step: ReadRange | ReadBlocks
     ) -> TickResult:
         asked, provider = self._filter(), look.client.provider
         known_index = self._known_index
+        if isinstance(step, ReadRange):
+            self._read_ahead(cursor.cursor.number, look, asked)
         found = await self._ahead.take(cursor.cursor, provider, asked, look.final)
         if found is not None:
             step, reading = found
@@ -187,17 +210,31 @@ class ChainWatcher:
             return TickResult(Outcome.AGAIN, more=True)
         if isinstance(reading, Fork):
             return await self._turn_back(cursor, look, reading)
-        self._read_ahead(look, reading, asked)
+        self._read_ahead(reading.headers[-1].number, look, asked)
         scan = Scan(known_index, asked, reading.matcher)
         await self._commit(look, self._pass(cursor, look, step, reading, scan))
         top = reading.headers[-1].number
         more = top < look.head.number
         return TickResult(Outcome.ADVANCED, blocks=len(reading.headers), more=more)
 
+    def _read_ahead(self, top: int, look: Look, asked: LogFilter) -> None:
+        """Ask for the ranges above ``top``; those that follow come while one is committed."""
+        self._ahead.begin(
+            top,
+            asked,
+            lambda following: self._read(look, following, None, asked),
+            provider=look.client.provider,
+            final=min(look.final, look.head.number),
+            allowed=self._sizes.of(look.client.provider),
+        )
+
     async def _read(
-        self, look: Look, step: ReadRange | ReadBlocks, above: BlockMark, asked: LogFilter
+        self, look: Look, step: ReadRange | ReadBlocks, above: BlockMark | None, asked: LogFilter
     ) -> Reading | Fork | None:
-        """``None``: too large; the next try is smaller."""
+        """``None``: too large; the next try is smaller.
+
+        :param above: the block below, ``None`` where it has not been read yet.
+        """
         found: list[Reading | Fork] = []
         with self._sizes.learning(look.client.provider, step):
             reading = await read_step(
@@ -211,20 +248,6 @@ class ChainWatcher:
             )
             found.append(reading)
         return found[0] if found else None
-
-    def _read_ahead(self, look: Look, reading: Reading, asked: LogFilter) -> None:
-        """Begin with the range that follows, while this one is committed."""
-        top = reading.headers[-1]
-        step = next_step(
-            cursor=top.number,
-            head=look.head.number,
-            final=look.final,
-            range_size=self._sizes.of(look.client.provider),
-        )
-        if isinstance(step, ReadRange):
-            above = BlockMark(top.number, top.hash)
-            guess = Guess(step, above, look.client.provider, asked)
-            self._ahead.begin(guess, self._read(look, step, above, asked))
 
     def _pass(
         self,

@@ -9,17 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from config.errors import InvalidInputError
-from config.units import BlockNumber, Hash32
-from ledger.cursors import BlockMark
 from ledger.leases import acquire
 from ledger.rescans import get_rescan, request_rescan
 from ledger.schema import chain_cursors, deposit_addresses
 from tests.chain.watcher.world import Invoice, World, chain_settings, deposits
 from watcher import service
-from watcher.ahead import Ahead, Guess
 from watcher.expiry import expire_all
-from watcher.filters import LogFilter
-from watcher.plan import ReadRange
 from watcher.status import Outcome
 
 
@@ -355,46 +350,9 @@ async def test_f10_next_range_read_while_the_last_commits__each_payment_once(
     world.restart(few_addresses=few)
     invoices = await long_catch_up(world, monkeypatch)
     await world.watcher.tick()
-    ahead = world.watcher._ahead._guess
-    assert ahead is not None and ahead.above.number == (await world.cursor())[0]
+    ahead = world.watcher._ahead.steps
+    assert ahead and ahead[0].first == (await world.cursor())[0] + 1
     await world.follow()
     assert [await world.status(invoice) for invoice in invoices] == ["paid"] * 8
     assert len(await world.payments()) == 8
     await world.agrees()
-
-
-@pytest.mark.parametrize("few", [0, 500], ids=["all_transfers", "by_topic"])
-async def test_f11_address_handed_out_while_reading_ahead__credited(
-    world: World, monkeypatch: pytest.MonkeyPatch, few: int
-) -> None:
-    """The range read ahead pays an address that was unknown when its reading began."""
-    world.restart(few_addresses=few)
-    await long_catch_up(world, monkeypatch)
-    (later,) = deposits(8, 1)
-    await world.pay(later, 10_000_000)
-    await world.mine(12)
-    while (
-        world.watcher._ahead._guess is None or (await world.cursor())[0] < await world.head() - 25
-    ):
-        await world.watcher.tick()
-    invoice = await world.invoice()
-    assert invoice.address == later
-    await world.follow()
-    assert await world.status(invoice) == "paid"
-    await world.agrees()
-
-
-async def test_read_ahead__other_cursor_provider_or_final__dropped() -> None:
-    """Another provider, or another cursor: what was read ahead is of no use."""
-    ahead, above = Ahead(), BlockMark(BlockNumber(5), Hash32(b"a" * 32))
-    asked, elsewhere = LogFilter(None), BlockMark(BlockNumber(5), Hash32(b"b" * 32))
-
-    async def nothing() -> None:
-        return None
-
-    step = ReadRange(6, 9)
-    for args in ((elsewhere, "p", 9), (above, "q", 9), (above, "p", 8)):
-        ahead.begin(Guess(step, above, "p", asked), nothing())
-        assert await ahead.take(args[0], args[1], asked, args[2]) is None
-    ahead.begin(Guess(step, above, "p", asked), nothing())
-    assert await ahead.take(above, "p", asked, 9) == (step, None)
