@@ -250,6 +250,13 @@ class ChainClient:
         params = (to_hex(address), block_param(block))
         return await self._request(calls.number_of("eth_getBalance", *params))
 
+    async def balances(self, addresses: Sequence[Address], block: BlockRef = "latest") -> list[int]:
+        """Native coin in wei; one batch, order as asked."""
+        place = block_param(block)
+        return await self._all(
+            [calls.number_of("eth_getBalance", to_hex(a), place) for a in addresses]
+        )
+
     async def code(self, address: Address, block: BlockRef = "latest") -> bytes:
         """Runtime code; empty for a plain account, ``0xef0100…`` for a delegated one (EIP-7702)."""
         return await self._request(_code(address, block))

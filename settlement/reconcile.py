@@ -27,6 +27,8 @@ from ledger.audit import deposit_holders, ignored_amounts, physical_totals
 from ledger.batches import Batch, open_batches
 from ledger.cursors import Cursor, get_cursor
 from ledger.store import Ledger
+from settlement.causes import Suspects
+from settlement.causes import causes as find_causes
 from settlement.outcome import transfers_in
 
 TRIES: Final = 5
@@ -60,17 +62,26 @@ class AccountRow:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """One chain at one block. ``causes``: what differences were traced to, in words."""
+    """One chain at one block. ``causes``: what differences were traced to, in words.
+
+    :param native: the sponsors' coin, where it was asked for; at the final block, not at ``block``.
+    """
 
     chain: str
     block: int
     rows: tuple[AccountRow, ...]
     causes: tuple[str, ...] = ()
+    native: AccountRow | None = None
 
     @property
     def agrees(self) -> bool:
         """Whether ledger and chain are equal to the unit."""
-        return all(row.difference == 0 for row in self.rows)
+        return all(row.difference == 0 for row in self.all_rows)
+
+    @property
+    def all_rows(self) -> tuple[AccountRow, ...]:
+        """Tokens, then the native coin."""
+        return self.rows if self.native is None else (*self.rows, self.native)
 
     def difference(self, token: str) -> int:
         """Of all accounts of a token together."""
@@ -162,7 +173,11 @@ async def _compare(
                 )
             )
             if rows[-1].difference:
-                causes += await _causes(client, token, contracts, books, rows[-1])
+                where = holders if account == "deposits" else [contracts.treasury]
+                suspects = Suspects(account, token, where, rows[-1].difference)
+                causes += await find_causes(
+                    client, ledger, suspects, books.cursor.start_block, at.number
+                )
     header = await client.block(at.number)
     if header is None or header.hash != at.hash:
         raise NodeBehind(f"block {at.number} was reorged while it was read", where=client.name)
@@ -206,26 +221,3 @@ def _flows(
                 elif address in holders:
                     flows["deposits"] += sign * t.amount
     return flows
-
-
-async def _causes(
-    client: ChainClient,
-    token: Token,
-    contracts: HelperContracts,
-    books: _Books,
-    row: AccountRow,
-) -> list[str]:
-    """Transfers that went straight to the treasury, past every deposit address."""
-    first, last = books.cursor.start_block, books.cursor.cursor.number
-    if row.account != "treasury" or last - first > 50_000:
-        return [f"{row.account} {token.symbol}: {row.difference} base units without a known cause"]
-    logs = await client.transfer_logs(
-        first, last, tokens=[token.address], recipients=[contracts.treasury]
-    )
-    holders = set(books.holders.get(token.symbol, []))
-    direct = [log for log in logs if Address(log.topics[1][12:]) not in holders]
-    return [
-        f"treasury {token.symbol}: {int.from_bytes(log.data)} base units came directly in "
-        f"0x{log.tx_hash.hex()}"
-        for log in direct[:20]
-    ] or [f"treasury {token.symbol}: {row.difference} base units without a known cause"]

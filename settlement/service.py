@@ -32,6 +32,7 @@ from settlement.lanes.finality import Finality, read_finality
 from settlement.lanes.lane import tick_lane
 from settlement.leading import lease_name
 from settlement.measures import measure
+from settlement.native import book_native
 from settlement.observer import SettlementObserver
 from settlement.payouts import UnknownExecutionError, release_paused, seal_payouts, take_back
 from settlement.restore.comparing import Comparison
@@ -136,6 +137,8 @@ class ChainSettlement:
             compared = self._comparison is not None and self._comparison.done
             if found is not None and compared:
                 await self._breaker.look(self.context, lease, finality, found)
+            if compared:
+                await book_native(self.context, lease)
 
     async def _may_send(self, what: str, finality: Finality) -> bool:
         """Read anew for each lane: a pause takes effect within one tick."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from bursar.addresses import own_addresses
@@ -11,6 +12,7 @@ from bursar.output import say, say_json, sign, table
 from config.money import format_amount
 from config.settings import Secrets, Settings
 from ledger.migrate import require_current
+from settlement.native import native_row
 from settlement.reconcile import AccountRow, Reconciliation
 from settlement.reconcile import reconcile as compare
 
@@ -29,7 +31,13 @@ async def reconcile(
         for configured in house.chain_settings():
             client = house.chains[configured.name]
             await check_chain_id(configured, client)
-            results[configured.name] = await compare(client, house.ledger, own.contracts)
+            found = await compare(client, house.ledger, own.contracts)
+            if found is not None:
+                coin = configured.native_symbol
+                sponsors = [address for _, address in own.sponsors()]
+                row = await native_row(client, house.ledger, coin, sponsors)
+                found = replace(found, native=row)
+            results[configured.name] = found
     agrees = all(found is None or found.agrees for found in results.values())
     if as_json:
         chains = [_document(name, found) for name, found in results.items()]
@@ -47,7 +55,7 @@ def _document(name: str, found: Reconciliation | None) -> dict[str, Any]:
         "chain": name,
         "block": found.block,
         "agrees": found.agrees,
-        "accounts": [_account(row) for row in found.rows],
+        "accounts": [_account(row) for row in found.all_rows],
         "causes": list(found.causes),
     }
 
@@ -71,7 +79,7 @@ def _tell(name: str, found: Reconciliation | None) -> None:
         return
     say(f"{sign(found.agrees)} {name} at block {found.block}")
     rows = []
-    for row in found.rows:
+    for row in found.all_rows:
         shown = _account(row)
         explained = format_amount(sum(row.explained.values()), row.decimals)
         rows.append(

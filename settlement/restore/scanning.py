@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,13 +15,14 @@ from chain.helper_contracts import (
     executed_topics,
 )
 from chain.model import TRANSFER_TOPIC, Log, Receipt, TxRequest
-from chain.rpc.errors import CallReverted, TooLarge
+from chain.rpc.errors import CallReverted
 from config.catalogue import Token
 from config.units import Address, Hash32
 from ledger.batches import known_onchain_ids
 from ledger.comparisons import booked_hashes
 from ledger.store import Ledger
 from settlement.context import Context
+from settlement.logs import logs_between
 from settlement.outcome import TokenTransfer, transfers_in
 
 _SPAN: Final = 2_000
@@ -89,28 +90,6 @@ async def _known(ledger: Ledger, chain: str, logs: Sequence[Log], treasury: Addr
 async def receipts_of(client: ChainClient, hashes: Sequence[Hash32]) -> list[Receipt]:
     """Receipts in order; what was reorged away meanwhile is left out."""
     return [r for r in await client.receipts(list(hashes)) if r is not None]
-
-
-async def logs_between(
-    client: ChainClient,
-    first: int,
-    last: int,
-    addresses: Collection[Address],
-    topics: tuple[bytes, ...],
-) -> list[Log]:
-    """Logs of a range of any length, in steps that the provider takes."""
-    found: list[Log] = []
-    span = _SPAN
-    while first <= last:
-        try:
-            found += await client.logs(first, min(first + span - 1, last), addresses, topics)
-        except TooLarge:
-            if span == 1:
-                raise
-            span //= 2
-            continue
-        first += span
-    return found
 
 
 def pieces_of(receipt: Receipt, treasury: Address) -> list[Piece]:

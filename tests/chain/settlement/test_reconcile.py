@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from config.units import Address, checksum
 from settlement.reconcile import reconcile
-from tests.chain.settlement.world import World
+from tests.chain.settlement.world import World, recipient
 
 
 async def test_reconcile__money_sent_straight_to_the_treasury__named_by_its_transaction(
@@ -16,7 +17,7 @@ async def test_reconcile__money_sent_straight_to_the_treasury__named_by_its_tran
     assert not found.agrees
     assert found.difference("USDC") == 77
     assert len(found.causes) == 1
-    assert "77 base units came directly in 0x" in found.causes[0]
+    assert found.causes[0].startswith("treasury USDC: 0.000077 came from 0x")
 
 
 async def test_reconcile__payment_seen_but_not_confirmed__counts(world: World) -> None:
@@ -34,7 +35,7 @@ async def test_reconcile__money_left_without_a_booking__difference(world: World)
     await world.rpc.call("anvil_impersonateAccount", "0x" + deposit.hex())
     await world.fund(deposit, 10**18)
     from chain.erc20 import encode_transfer
-    from config.units import Address, Amount
+    from config.units import Amount
 
     data = encode_transfer(Address(b"\x77" * 20), Amount(400))
     sent = {
@@ -47,3 +48,19 @@ async def test_reconcile__money_left_without_a_booking__difference(world: World)
     found = await reconcile(world.client, world.ledger, world.contracts)
     assert found is not None
     assert found.difference("USDC") == -400
+    (cause,) = found.causes
+    stranger = checksum(Address(b"\x77" * 20))
+    assert cause.startswith(f"deposits USDC: 0.0004 went out to {stranger} in 0x")
+
+
+async def test_reconcile__booked_sweeps_and_payouts__are_not_blamed(world: World) -> None:
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 5_000000)
+    await world.watch(mine=4)
+    payout = await world.promise(merchant, "USDC", 5_000000, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", payout))
+    await world.pay("USDC", world.contracts.treasury, 77)
+    await world.watch(mine=1)
+    found = await reconcile(world.client, world.ledger, world.contracts)
+    assert found is not None
+    assert [c[:24] for c in found.causes] == ["treasury USDC: 0.000077 "]

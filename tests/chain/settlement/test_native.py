@@ -1,0 +1,69 @@
+"""The sponsors' coin: gas, top-ups and what is gone, to the wei, at a final block."""
+
+from __future__ import annotations
+
+from config.units import Address
+from ledger.books import totals_of
+from ledger.holds import open_holds
+from ledger.postings import AccountKind, AccountRef, balance
+from settlement.native import look_at_native, native_row
+from tests.chain.settlement.test_breaker import minutes
+from tests.chain.settlement.world import World, recipient
+
+ETHER = 10**18
+
+
+async def booked(world: World, kind: AccountKind) -> int:
+    ref = AccountRef(kind, "anvil", world.chain.native_symbol)
+    async with world.ledger.reading() as tx:
+        return balance(kind, (await totals_of(tx, [ref]))[ref])
+
+
+def sponsors(world: World) -> list[Address]:
+    return [world.keys.sponsor("sweeps").address, world.keys.sponsor("payouts").address]
+
+
+async def test_native__gas_and_top_ups__books_equal_the_chain_to_the_wei(world: World) -> None:
+    service = world.service()
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 5_000000)
+    await world.watch(mine=4)
+    payout = await world.promise(merchant, "USDC", 5_000000, recipient(1))
+    await world.settle(service, world.all_are("paid", payout))
+    await minutes(world, service)
+    gas = await booked(world, AccountKind.GAS)
+    opening = await booked(world, AccountKind.OWNER)
+    assert gas > 0
+    found = await look_at_native(world.client, world.ledger, "ETH", sponsors(world))
+    assert found is not None
+    assert (found.difference, found.chain) == (0, opening - gas)
+
+    before = await world.client.balance(sponsors(world)[1])
+    await world.fund(sponsors(world)[1], before + 3)
+    await world.watch(mine=4)
+    row = await native_row(world.client, world.ledger, "ETH", sponsors(world))
+    assert row is not None
+    assert (sum(row.explained.values()), row.difference) == (3, 0)
+    await minutes(world, service)
+    assert await booked(world, AccountKind.OWNER) == opening + 3
+    assert await booked(world, AccountKind.SUSPENSE_OUT) == 0
+
+
+async def test_native__coin_gone_without_us__suspense_and_a_hold_that_says_how_much(
+    world: World,
+) -> None:
+    service = world.service()
+    await minutes(world, service)
+    (thief,) = sponsors(world)[:1]
+    before = await world.client.balance(thief)
+    await world.fund(thief, before - 7)
+    await world.watch(mine=4)
+    row = await native_row(world.client, world.ledger, "ETH", sponsors(world))
+    assert row is not None
+    assert row.difference == -7
+    await minutes(world, service)
+    assert await booked(world, AccountKind.SUSPENSE_OUT) == 7
+    async with world.ledger.reading() as tx:
+        reasons = [h.reason for h in await open_holds(tx) if h.object_type == "sponsor"]
+    assert len(reasons) == 1
+    assert reasons[0].startswith("7 wei left the sponsors")
