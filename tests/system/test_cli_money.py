@@ -80,7 +80,7 @@ async def test_reconcile__a_transfer_past_the_books__exit_1_and_named(world: Wor
         (chain,) = json.loads(out)["chains"]
         wrong = {(row["account"], row["token"], row["difference"]) for row in chain["accounts"]}
         assert ("treasury", "USDC", "0.000007") in wrong
-        assert any(" came from 0x" in cause for cause in chain["causes"])
+        assert any(" came from 0x" in cause for cause in chain["causes"]), chain["causes"]
         return True
 
     await world.until(noticed, "the difference is seen", 60)
