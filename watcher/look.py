@@ -121,7 +121,7 @@ class Lookout:
         return header
 
     def avoid(self, provider: str) -> None:
-        """What this provider said was refuted: let others lead the next passes.
+        """This provider failed a pass, or what it said was refuted: let others lead the next ones.
 
         The pool's own score is not enough: a node on a branch of its own answers everything
         else well, and if its branch is longer the right ones look out of sync beside it.

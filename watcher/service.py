@@ -16,7 +16,7 @@ from typing import Final
 
 from chain.client import ChainClient
 from chain.heads import HeadSignal
-from chain.rpc.errors import BadReply, RpcError
+from chain.rpc.errors import RpcError
 from config.chains import ChainSettings
 from config.clock import Clock
 from config.errors import ConfigError, ConflictError, DatabaseError, LeaseLostError
@@ -171,7 +171,8 @@ class ChainWatcher:
             self._ahead.drop()  # what it looked for is out of date
             self._read_again += 1
             result = TickResult(Outcome.AGAIN, more=True)
-        except (BadReply, IncompleteReply) as error:
+        except (RpcError, IncompleteReply) as error:
+            # A node that has pruned these blocks, or keeps no logs, is well in all else.
             self._lookout.avoid(error.provider)
             raise
         self._report.succeeded(at_head=not result.more)

@@ -39,7 +39,9 @@ class Kind(StrEnum):
     head_behind = "head_behind"  # value: by how many blocks; "latest" answers the older one
     wrong_chain = "wrong_chain"  # value: the id answered
     foreign_log = "foreign_log"  # logs moved to another block
+    outside_log = "outside_log"  # logs of the right block, said to be of one before it
     removed_log = "removed_log"
+    null_receipt = "null_receipt"
     other_hash = "other_hash"  # block hash, or the hash of a sent transaction, changed
     # the node answers with an error
     error = "error"  # value: (code, message) or (code, message, data)
@@ -47,6 +49,7 @@ class Kind(StrEnum):
     rate_limited = "rate_limited"  # value: Retry-After in seconds, or None
     status = "status"  # value: HTTP status
     html = "html"
+    not_json = "not_json"  # status 200 and application/json, but words
     truncated = "truncated"
     dropped = "dropped"  # connection closed in the middle of the body
     refused = "refused"  # connection closed without an answer, the node was not asked
@@ -79,7 +82,9 @@ _LOGS = {"eth_getLogs"}
 _CONCERNS: dict[Kind, set[str]] = {
     Kind.empty_logs: _LOGS,
     Kind.foreign_log: _LOGS,
+    Kind.outside_log: _LOGS,
     Kind.removed_log: _LOGS,
+    Kind.null_receipt: {"eth_getTransactionReceipt", "eth_getBlockReceipts"},
     Kind.null_block: _BLOCKS,
     Kind.wrong_height: _BLOCKS,
     Kind.head_behind: {"eth_getBlockByNumber", "eth_blockNumber"},
@@ -88,7 +93,8 @@ _CONCERNS: dict[Kind, set[str]] = {
 }
 _RESULTS = {
     Kind.empty_logs, Kind.null_block, Kind.wrong_height, Kind.wrong_chain,
-    Kind.foreign_log, Kind.removed_log, Kind.other_hash, Kind.error,
+    Kind.foreign_log, Kind.outside_log, Kind.removed_log, Kind.null_receipt, Kind.other_hash,
+    Kind.error,
 }  # fmt: skip
 
 Canned = Mapping[str, Any]
@@ -172,6 +178,8 @@ class FaultProxy:
                 case Kind.html:
                     page = "<!DOCTYPE html><html><body>Just a moment...</body></html>"
                     return web.Response(text=page, content_type="text/html")
+                case Kind.not_json:
+                    return web.Response(text="upstream says no", content_type="application/json")
                 case Kind.refused:
                     _cut(request)
                     return web.Response()
@@ -297,6 +305,10 @@ def _falsify(reply: dict[str, Any], fault: Fault) -> None:
             }
             for log in result or []
         ],
+        Kind.outside_log: lambda: [
+            {**log, "blockNumber": _shift(log["blockNumber"], -1)} for log in result or []
+        ],
+        Kind.null_receipt: lambda: None,
         Kind.removed_log: lambda: [{**log, "removed": True} for log in result or []],
         Kind.other_hash: lambda: (
             {**result, "hash": "0x" + "66" * 32} if isinstance(result, dict) else "0x" + "66" * 32
