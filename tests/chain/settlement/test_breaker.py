@@ -89,7 +89,9 @@ async def test_breaker__money_gone__that_tokens_payouts_stop_until_released(
     assert (await world.payout(stopped))["status"] == "queued"
     async with world.ledger.transaction() as tx:
         (hold,) = [h for h in await open_holds(tx) if h.object_type == "breaker"]
-        wanted = "3 base units to 0x7777" if account == "treasury" else "0.000003 went out to 0x7777"
+        wanted = (
+            "3 base units to 0x7777" if account == "treasury" else "0.000003 went out to 0x7777"
+        )
         assert wanted in hold.reason
         await release_hold(tx, hold.id)
     assert await pauses(world) == []
