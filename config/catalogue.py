@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from config.chains import ChainSettings, TokenSettings
 from config.errors import NotFoundError
-from config.money import FIAT_DECIMALS
+from config.money import FIAT_DECIMALS, parse_amount
 from config.problems import nearest
 from config.units import Address, Amount, ChainName, TokenSymbol, checksum
 
@@ -25,6 +25,8 @@ class Token:
     """What one unit is worth, such as ``USD``."""
     flagged: bool = False
     """Watched and labelled ``wrong_token``, never offered."""
+    treasury_floor: int = 0
+    """Base units that payouts leave in the treasury."""
 
     @property
     def caip19(self) -> str:
@@ -137,4 +139,5 @@ def _token(chain: ChainSettings, token: TokenSettings) -> Token:
         decimals=token.decimals,
         currency=token.currency,
         flagged=token.flagged,
+        treasury_floor=parse_amount(token.treasury_floor, token.decimals),
     )

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_
 
 from config.fields import (
     AddressField,
+    AmountText,
     BasisPoints,
     ChainNameField,
     Currency,
@@ -27,6 +28,7 @@ from config.fields import (
     WsUrls,
     YesNoAuto,
 )
+from config.money import parse_amount
 
 GWEI: Final = 10**9
 DEVELOPMENT_IDS: Final = range(31337, 31400)
@@ -84,7 +86,7 @@ class FeeCap(Model):
     batch_native: Annotated[Wei, Field(ge=1)] = 5 * 10**17
     """Wei for one batch; ``"0.5"`` coins in the file."""
     batch_bps: BasisPoints = 50
-    """Basis points of the batch's value."""
+    """Basis points of the batch's value; needs the chain's ``native_price``."""
 
     @property
     def max_fee_per_gas(self) -> int:
@@ -102,6 +104,13 @@ class TokenSettings(Model):
     """What one unit is worth, such as ``USD``."""
     flagged: StrictBool = False
     """Watched so that a payment in it is seen and labelled ``wrong_token``, but never offered."""
+    treasury_floor: AmountText = "0"
+    """Whole units that payouts leave in the treasury."""
+
+    @model_validator(mode="after")
+    def _floor_fits(self) -> TokenSettings:
+        parse_amount(self.treasury_floor, self.decimals)
+        return self
 
 
 class ChainSettings(Model):
@@ -121,6 +130,10 @@ class ChainSettings(Model):
     tokens: Annotated[tuple[TokenSettings, ...], Field(max_length=1_000)] = ()
     block_time: PositiveDuration = timedelta(seconds=2)
     native_symbol: Symbol = "ETH"
+    native_price: Annotated[
+        dict[Currency, Annotated[Micros, Field(ge=1)]], Field(max_length=32)
+    ] = {}
+    """What one native coin is worth, micros by currency; without it ``batch_bps`` binds nothing."""
     supports_7702: YesNoAuto = "auto"
     """``auto``: found out by asking the chain."""
     receipts_proof: StrictBool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from config.chains import TEST_CHAIN_IDS, ChainSettings
 from config.credentials import SECRET_NAMES
@@ -14,6 +14,7 @@ from config.registry import registered_by_id
 from config.units import checksum
 
 T = TypeVar("T")
+_LIMITS: Final = ("daily_limit", "merchant_daily_limit", "payout_limit", "transaction_limit")
 
 
 def check_document(document: Mapping[str, Any], source: str) -> None:
@@ -86,10 +87,11 @@ def _limit_errors(settings: Settings, source: str) -> list[ConfigError]:
     return [
         ConfigError(
             f"no configured chain has a token {symbol!r}",
-            where=f"{source}: settlement.daily_limit",
+            where=f"{source}: settlement.{key}",
             remedy=nearest(symbol, symbols),
         )
-        for symbol in settings.settlement.daily_limit
+        for key in _LIMITS
+        for symbol in getattr(settings.settlement, key)
         if symbol not in symbols
     ]
 

@@ -29,8 +29,14 @@ _NOT_PATHS: Final = frozenset(
 _IGNORED: Final = "BURSAR_TEST_"
 """Belongs to test harnesses, not to the daemon that they start."""
 _PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*?", re.ASCII)
-_KEEPS_CASE: Final = (("settlement", "daily_limit"), ("security", "approve_payouts_above"))
-"""Below these stand token symbols, not names of ours."""
+_KEEPS_CASE: Final = (
+    ("settlement", "daily_limit"),
+    ("settlement", "merchant_daily_limit"),
+    ("settlement", "payout_limit"),
+    ("settlement", "transaction_limit"),
+    ("security", "approve_payouts_above"),
+)
+"""Below these stand token symbols, not names of ours; below a chain's prices, currencies."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,8 @@ def _override(variable: str, value: str) -> Override:
         if part.isdigit():
             path.append(int(part[:6]))
         else:
-            path.append(part if tuple(path) in _KEEPS_CASE else part.lower())
+            keeps = tuple(path) in _KEEPS_CASE or path[2:] == ["native_price"]
+            path.append(part if keeps else part.lower())
     return Override(variable, tuple(path), value)
 
 

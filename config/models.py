@@ -91,7 +91,13 @@ class SettlementSettings(Model):
     fee_bps: BasisPoints = 0
     max_batch: Annotated[StrictInt, Field(ge=1, le=400)] = 400
     daily_limit: dict[str, AmountText] = Field(default_factory=dict)
-    """Token symbol to whole units a day."""
+    """Token symbol to whole units a day (UTC) that all merchants together are promised."""
+    merchant_daily_limit: dict[str, AmountText] = Field(default_factory=dict)
+    """The same for each merchant."""
+    payout_limit: dict[str, AmountText] = Field(default_factory=dict)
+    """Token symbol to whole units of one payout."""
+    transaction_limit: dict[str, AmountText] = Field(default_factory=dict)
+    """Token symbol to whole units that one batch may move."""
     delay: Duration = timedelta(0)
     """A payment becomes payable this long after it is confirmed."""
     reserve_bps: BasisPoints = 0

@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from config.units import Address, Hash32
-from ledger.schema import batches
+from ledger.schema import batches, payouts, sweep_items
 from ledger.states import BatchStatus, check_transition
 from ledger.store import Tx
 
@@ -105,6 +105,13 @@ async def get_batches(tx: Tx, ids: Sequence[int]) -> dict[int, Batch]:
     """Batches by id."""
     query = sa.select(batches).where(batches.c.id.in_(ids))
     return {row.id: _batch(row) for row in await tx.conn.execute(query)}
+
+
+async def batch_amount(tx: Tx, batch: Batch) -> int:
+    """Base units of the batch's token that it moves."""
+    table = payouts if batch.purpose == "payout" else sweep_items
+    query = sa.select(table.c.amount).where(table.c.batch_id == batch.id)
+    return sum((await tx.conn.execute(query)).scalars())
 
 
 async def move_batch(tx: Tx, batch: Batch, status: BatchStatus, reason: str | None = None) -> None:

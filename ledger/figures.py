@@ -69,6 +69,8 @@ class Figures:
     balances: Mapping[tuple[str, str, str], int]
     """(account kind, chain, token) → posted balance, base units, in the kind's direction."""
     holds: Mapping[str, int]
+    fee_waits: frozenset[tuple[str, str]]
+    """(chain, lane) where something waits for lower fees."""
     paused: frozenset[str]
     oldest_delivery: datetime | None
 
@@ -86,6 +88,7 @@ async def read_figures(tx: Tx) -> Figures:
         halted_lanes=await halted_lanes(tx),
         balances=await _balances(tx),
         holds=await _holds(tx),
+        fee_waits=await _fee_waits(tx),
         paused=frozenset((await tx.conn.execute(sa.select(pauses.c.scope))).scalars()),
         oldest_delivery=await _oldest_delivery(tx),
     )
@@ -156,6 +159,14 @@ async def _holds(tx: Tx) -> dict[str, int]:
         .group_by(holds.c.kind)
     )
     return {row[0]: row[1] for row in await tx.conn.execute(query)}
+
+
+async def _fee_waits(tx: Tx) -> frozenset[tuple[str, str]]:
+    query = sa.select(holds.c.object_id).where(
+        holds.c.released_at.is_(None), holds.c.object_type == "fees"
+    )
+    places = [place.split("/") for place in (await tx.conn.execute(query)).scalars()]
+    return frozenset((place[0], place[1]) for place in places)
 
 
 async def _oldest_delivery(tx: Tx) -> datetime | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from config.errors import ConflictError, InvalidInputError, NotFoundError
 from config.money import format_amount, parse_amount
 from config.units import Address
 from ledger.destinations import check_address
+from ledger.limits import Limits, Promised, promised_today
 from ledger.listing import Page, PageQuery, find_payout, page_of_payouts
 from ledger.payouts import NewPayout, PayoutMove, create_payouts, lock_payouts, move_payouts
 from ledger.receivables import owed_by
@@ -54,11 +55,13 @@ class RefundPolicy:
     :param cooling_off: for an address that is no active payout destination of the merchant.
     :param approval: a second person lets it go, instead of time.
     :param refused: the house's own addresses.
+    :param limits: beyond which it waits on hold for an operator.
     """
 
     cooling_off: timedelta
     approval: bool
     refused: Collection[Address]
+    limits: Limits = field(default_factory=Limits)
 
 
 def refundable(received: dict[Place, int], refunded: dict[Place, int]) -> dict[Place, int]:
@@ -107,7 +110,9 @@ async def create_refund(
         )
     trusted = await _is_destination(tx, merchant_id, chain, token, new.address)
     cools = bool(policy.cooling_off) and not trusted and not policy.approval
-    reason = NEEDS_APPROVAL if policy.approval else COOLING_OFF if cools else None
+    waits = NEEDS_APPROVAL if policy.approval else COOLING_OFF if cools else None
+    place = (chain, token)
+    over = (await _promised(tx, policy.limits)).exceeded(policy.limits, merchant_id, place, amount)
     made = NewPayout(
         merchant_id,
         chain,
@@ -115,8 +120,8 @@ async def create_refund(
         amount,
         new.address,
         kind="refund",
-        reason=reason,
-        waits=reason is not None,
+        reason=waits or over,
+        waits=waits is not None,
         not_before=tx.now + policy.cooling_off if cools else None,
         invoice_id=new.invoice_id,
     )
@@ -228,12 +233,42 @@ async def cancel_refund(tx: Tx, merchant_id: str, refund_id: str) -> dict[str, A
     return await find_refund(tx, merchant_id, refund_id)
 
 
-async def release_cooled(tx: Tx) -> list[Row]:
-    """Queue what waited for time alone and has waited long enough; returns their rows."""
+async def _promised(tx: Tx, limits: Limits) -> Promised:
+    return await promised_today(tx) if limits.count_days else Promised()
+
+
+async def release_cooled(tx: Tx, limits: Limits | None = None) -> list[Row]:
+    """Queue what waited for time alone and has waited long enough; returns their rows.
+
+    What is over a limit goes on hold at once. It has counted as promised all the while, so
+    only the limits of one payout are asked again, and those of the day with itself taken out.
+    """
     query = sa.select(payouts.c.id).where(
         payouts.c.status == PayoutStatus.PENDING_APPROVAL.value, payouts.c.not_before <= tx.now
     )
     ids = list((await tx.conn.execute(query.limit(1000))).scalars())
     rows = [r for r in await lock_payouts(tx, ids) if r["status"] == PayoutStatus.PENDING_APPROVAL]
     await move_payouts(tx, [PayoutMove(row, PayoutStatus.QUEUED) for row in rows])
+    held = await _over_limits(tx, rows, limits or Limits())
+    fresh = {row["id"]: row for row in await lock_payouts(tx, list(held))}
+    await move_payouts(
+        tx, [PayoutMove(fresh[i], PayoutStatus.ON_HOLD, why) for i, why in held.items()]
+    )
     return rows
+
+
+async def _over_limits(tx: Tx, rows: Sequence[Row], limits: Limits) -> dict[str, str]:
+    """The limit that each of these broke today, by id."""
+    promised = await _promised(tx, limits) if rows else Promised()
+    midnight = tx.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    found: dict[str, str] = {}
+    for row in rows:
+        place = (row["chain"], row["token"])
+        if limits.count_days and row["created_at"] >= midnight:
+            promised.add(row["merchant_id"], place, -row["amount"])
+        over = promised.exceeded(limits, row["merchant_id"], place, row["amount"])
+        if over is None:
+            promised.add(row["merchant_id"], place, row["amount"])
+        else:
+            found[row["id"]] = over
+    return found

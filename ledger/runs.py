@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -17,8 +17,6 @@ from ledger.schema import payout_destinations as destinations
 from ledger.sql import as_row, chunked
 from ledger.store import Tx
 from ledger.views import Row
-
-_COUNTED: Final = ("pending_approval", "queued", "batched", "submitted", "paid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,17 +209,3 @@ async def own_addresses(tx: Tx, candidates: Collection[Address]) -> set[Address]
         query = sa.select(deposit_addresses.c.address).where(deposit_addresses.c.address.in_(part))
         found |= {Address(value) for value in (await tx.conn.execute(query)).scalars()}
     return found
-
-
-async def promised_today(tx: Tx) -> dict[tuple[str, str], int]:
-    """Base units of payouts made since midnight UTC, by chain and token; held ones not counted."""
-    midnight = tx.now.replace(hour=0, minute=0, second=0, microsecond=0)
-    query = sa.select(payouts.c.chain, payouts.c.token, payouts.c.amount).where(
-        payouts.c.created_at >= midnight,
-        payouts.c.created_at < midnight + timedelta(days=1),
-        payouts.c.status.in_(_COUNTED),
-    )
-    sums: dict[tuple[str, str], int] = defaultdict(int)
-    for row in await tx.conn.execute(query):
-        sums[row.chain, row.token] += row.amount
-    return dict(sums)

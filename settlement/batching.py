@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from ledger.views import Row
@@ -24,7 +25,10 @@ def most_entries(max_batch: int) -> int:
 
 
 def pick_batch(
-    queued: Sequence[Row], treasury: Mapping[str, int], max_batch: int
+    queued: Sequence[Row],
+    treasury: Mapping[str, int],
+    max_batch: int,
+    at_once: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[str, list[Row]] | None:
     """The next batch: one token, oldest first, no more than the treasury can pay.
 
@@ -32,18 +36,25 @@ def pick_batch(
     one must not hold up the small ones behind it. Sweeps are made for it meanwhile.
 
     :param treasury: drawable base units by token.
+    :param at_once: base units that one transaction may move, by token. What is larger by
+        itself was on hold for it and has been released: it goes alone.
     :returns: token and payouts; ``None`` when nothing can go.
     """
     most = most_entries(max_batch)
     for token in dict.fromkeys(row["token"] for row in queued):
         left = treasury.get(token, 0)
+        limit = at_once.get(token, left)
+        room = limit
         chosen: list[Row] = []
         for row in queued:
             if row["token"] != token or row["amount"] > left:
                 continue
+            if row["amount"] > room and (chosen or row["amount"] <= limit):
+                continue
             chosen.append(row)
             left -= row["amount"]
-            if len(chosen) == most:
+            room -= row["amount"]
+            if len(chosen) == most or room <= 0:
                 break
         if chosen:
             return token, chosen

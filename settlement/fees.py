@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from chain.model import FeeQuote
-from config.chains import FeeCap
+from config.chains import GWEI, FeeCap
 
 BUMP_PERCENT: Final = 20
 """Nodes require 10 % on tip and cap both (geth's ``PriceBump``); twice that gets through."""
 REQUIRED_PERCENT: Final = 10
+BPS: Final = 10_000
+WEI: Final = 10**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +23,45 @@ class Fees:
     max_tip: int
 
 
-def cap_for(cap: FeeCap, gas_limit: int) -> int:
-    """The highest ``maxFeePerGas`` that the configuration allows for this gas limit."""
-    return min(cap.max_fee_per_gas, cap.batch_native // max(gas_limit, 1))
+def cap_for(cap: FeeCap, gas_limit: int, worth: int | None = None) -> int:
+    """The highest ``maxFeePerGas`` that the configuration allows for this gas limit.
+
+    :param worth: wei that the batch is worth; ``None`` where no native price is configured or
+        nothing is moved: then ``batch_bps`` binds nothing.
+    """
+    caps = [cap.max_fee_per_gas, cap.batch_native // max(gas_limit, 1)]
+    if worth is not None:
+        caps.append(worth * cap.batch_bps // BPS // max(gas_limit, 1))
+    return min(caps)
+
+
+def worth_in_wei(micros: int, price: int | None) -> int | None:
+    """What a value is worth in native coin, rounded down.
+
+    :param micros: of a currency.
+    :param price: of one native coin, micros of the same currency; ``None``: not configured.
+    """
+    return None if price is None else micros * WEI // price
+
+
+def which_cap(cap: FeeCap, gas_limit: int, worth: int | None) -> str:
+    """The key of the configuration that holds the price down, for people."""
+    limit = cap_for(cap, gas_limit, worth)
+    if limit == cap.max_fee_per_gas:
+        return "gwei"
+    return "batch_native" if limit == cap_for(cap, gas_limit) else "batch_bps"
+
+
+def at_the_cap(price: int, limit: int, key: str) -> str:
+    """Why something waits, with both prices in gwei."""
+    return (
+        f"gas costs {_gwei(price)} gwei, fee_cap.{key} allows {_gwei(limit)}: "
+        "waits until fees fall, or the cap is raised"
+    )
+
+
+def _gwei(wei: int) -> str:
+    return f"{wei // GWEI}.{wei % GWEI // 10**6:03}"
 
 
 def initial(quote: FeeQuote, cap: int) -> Fees | None:
@@ -62,3 +100,8 @@ def raised(value: int, percent: int) -> int:
 def outbid(offer: Fees, quote: FeeQuote) -> bool:
     """Whether the next block cannot take this offer."""
     return offer.max_fee < quote.base_fee + 1
+
+
+def stuck(offer: Fees, quote: FeeQuote, cap: int) -> bool:
+    """Whether the next block cannot take this offer and the cap allows no better one."""
+    return outbid(offer, quote) and replacement(offer, quote, cap) is None

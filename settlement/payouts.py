@@ -20,6 +20,7 @@ from ledger.batches import NewBatch, next_onchain_id, seal_batch
 from ledger.books import totals_of
 from ledger.holds import hold
 from ledger.leases import Lease, check
+from ledger.limits import base_units
 from ledger.pauses import paused_tokens
 from ledger.payouts import (
     PayoutMove,
@@ -63,12 +64,14 @@ async def seal_payouts(ctx: Context, lease: Lease, finality: Finality) -> int:
     """
     sealed = 0
     queue = await _waiting(ctx)
+    limits = base_units(ctx.ledger.catalogue, ctx.settings.transaction_limit)
+    at_once = {token: units for (chain, token), units in limits.items() if chain == ctx.name}
     for _ in range(_MOST_BATCHES):
         async with ctx.ledger.reading() as tx:
             coming = await planning_goes_on(tx)
             drawable = await _drawable(tx, ctx, queue)
             now = tx.now
-        picked = pick_batch(queue, drawable, ctx.settings.max_batch)
+        picked = pick_batch(queue, drawable, ctx.settings.max_batch, at_once)
         if picked is None:
             return sealed
         token, rows = picked
@@ -94,11 +97,17 @@ async def _waiting(ctx: Context) -> list[Row]:
 
 
 async def _drawable(tx: Tx, ctx: Context, queue: Sequence[Row]) -> dict[str, int]:
-    """What the treasury holds for good and has not promised, by token."""
+    """What the treasury holds for good above its floor and has not promised, by token."""
     tokens = list(dict.fromkeys(row["token"] for row in queue))
     refs = {t: AccountRef(AccountKind.TREASURY, ctx.name, t) for t in tokens}
     totals = await totals_of(tx, refs.values())
-    return {t: available(AccountKind.TREASURY, totals[refs[t]]) for t in tokens}
+    return {t: available(AccountKind.TREASURY, totals[refs[t]]) - floor_of(ctx, t) for t in tokens}
+
+
+def floor_of(ctx: Context, token: str) -> int:
+    """Base units that payouts leave in the treasury."""
+    known = ctx.ledger.catalogue.find_token(ctx.name, token)
+    return 0 if known is None else known.treasury_floor
 
 
 async def _set_aside(ctx: Context, lease: Lease, token: str, rows: list[Row]) -> list[Row]:
@@ -164,7 +173,7 @@ async def _signed_batch(
     entries = [(Address(row["address"]), Amount(row["amount"])) for row in rows]
     total = sum(amount for _, amount in entries)
     (held,) = await ctx.client.token_balances(address, [treasury])
-    if held < total:
+    if held - floor_of(ctx, token) < total:
         await _treasury_short(ctx, shortage(token, held, total), token)
         return None
     epoch = await epoch_of(ctx, treasury)

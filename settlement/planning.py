@@ -9,6 +9,7 @@ from typing import Final
 
 from chain.helper_contracts import MAX_ENTRY_AMOUNT
 from config.units import ZERO_ADDRESS, Address
+from ledger.limits import Limits, Promised
 from ledger.runs import Destination, MerchantBalance
 from settlement.terms import Withheld
 
@@ -22,7 +23,6 @@ PAUSED: Final = "payouts are paused"
 HALTED: Final = "chain is halted"
 NOT_COMPARED: Final = "books are not compared with the chain yet"
 NOT_CONFIGURED: Final = "token is not configured any more"
-DAILY_LIMIT: Final = "over the daily limit"
 DELAYED: Final = "payments are younger than the payout delay"
 RESERVED: Final = "kept as reserve"
 LARGE: Final = "payout waits for approval"
@@ -33,22 +33,22 @@ class Rules:
     """What a plan must respect.
 
     :param minimums: base units by (merchant, chain, token).
-    :param daily_limits: base units by (chain, token); missing: none.
-    :param promised_today: base units by (chain, token), this plan not included.
     :param refused: addresses never paid to: tokens, helper contracts, sponsors, own deposits.
     :param stopped: why a chain gets no new payouts now, by chain.
     :param withheld: what terms keep back, by (merchant, chain, token).
     :param approve_above: base units by (chain, token) beyond which a second person decides.
+    :param limits: beyond which a payout begins on hold.
+    :param promised: today, this plan not included.
     """
 
     now: datetime
     minimums: Mapping[tuple[str, str, str], int]
-    daily_limits: Mapping[tuple[str, str], int]
-    promised_today: Mapping[tuple[str, str], int]
     refused: Collection[Address]
     stopped: Mapping[str, str]
     withheld: Mapping[tuple[str, str, str], Withheld] = field(default_factory=dict)
     approve_above: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    promised: Promised = field(default_factory=Promised)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def make_plan(
     balances: Sequence[MerchantBalance], destinations: Sequence[Destination], rules: Rules
 ) -> Plan:
     """Everything available goes out, but for what a rule holds back."""
-    promised = dict(rules.promised_today)
+    promised = rules.promised.copy()
     made: list[PlannedPayout] = []
     held: list[HeldBack] = []
     for balance in balances:
@@ -108,9 +108,8 @@ def make_plan(
             continue
         # What one batch entry cannot hold goes with the next run.
         payout = _planned(balance, min(payable, MAX_ENTRY_AMOUNT), chosen.address, promised, rules)
-        if payout.reason != DAILY_LIMIT:
-            key = (balance.chain, balance.token)
-            promised[key] = promised.get(key, 0) + payout.amount
+        if payout.reason is None or payout.waits:
+            promised.add(balance.merchant_id, (balance.chain, balance.token), payout.amount)
         made.append(payout)
     return Plan(tuple(made), tuple(held))
 
@@ -131,14 +130,14 @@ def _planned(
     balance: MerchantBalance,
     amount: int,
     address: Address,
-    promised: Mapping[tuple[str, str], int],
+    promised: Promised,
     rules: Rules,
 ) -> PlannedPayout:
     key = (balance.chain, balance.token)
-    limit, threshold = rules.daily_limits.get(key), rules.approve_above.get(key)
-    over = limit is not None and promised.get(key, 0) + amount > limit
-    large = not over and threshold is not None and amount > threshold
-    reason = DAILY_LIMIT if over else LARGE if large else None
+    threshold = rules.approve_above.get(key)
+    over = promised.exceeded(rules.limits, balance.merchant_id, key, amount)
+    large = over is None and threshold is not None and amount > threshold
+    reason = LARGE if large else over
     place = (balance.merchant_id, balance.chain, balance.token)
     return PlannedPayout(*place, amount, address, reason, waits=large)
 

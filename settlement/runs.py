@@ -8,7 +8,7 @@ that run at once are told apart by the locks on the merchants' rows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -18,6 +18,7 @@ from config.money import parse_amount
 from config.units import Address, ChainName, TokenSymbol
 from ledger.cursors import get_cursor
 from ledger.leases import ready_names
+from ledger.limits import Promised, base_units, limits_of, promised_today
 from ledger.payouts import NewPayout, create_payouts
 from ledger.receivables import recover_debts
 from ledger.refunds import release_cooled
@@ -32,7 +33,6 @@ from ledger.runs import (
     move_run,
     own_addresses,
     planned_runs_over,
-    promised_today,
     requested_runs,
     set_next_settlement,
 )
@@ -97,7 +97,7 @@ class PayoutRuns:
         async with self._ledger.transaction() as tx:
             await self._set_first_dates(tx)
             await recover_debts(tx)
-            await release_cooled(tx)
+            await release_cooled(tx, limits_of(self._settings.settlement, tx.catalogue))
             blind = await self._not_compared(tx)
             due = await due_merchants(tx, _AT_ONCE)
             if due:
@@ -197,19 +197,19 @@ class PayoutRuns:
         balances = await merchant_balances(tx, ids, lock=lock)
         destinations = await destinations_of(tx, ids)
         candidates = {d.address for d in destinations}
-        limits = self._base_units(tx, self._settings.settlement.daily_limit)
+        limits = limits_of(self._settings.settlement, tx.catalogue)
         rules = Rules(
             now=tx.now,
             minimums=self._minimums(tx, balances, {row["id"]: row for row in rows}),
-            daily_limits=limits,
-            promised_today=await promised_today(tx) if limits else {},
             refused=self._refused
             | {token.address for token in tx.catalogue}
             | await own_addresses(tx, candidates),
             stopped=dict.fromkeys(blind, NOT_COMPARED)
             | await _halted(tx, {b.chain for b in balances}),
             withheld=await self._withheld(tx, rows),
-            approve_above=self._base_units(tx, self._settings.security.approve_payouts_above),
+            approve_above=base_units(tx.catalogue, self._settings.security.approve_payouts_above),
+            limits=limits,
+            promised=await promised_today(tx) if limits.count_days else Promised(),
         )
         return make_plan(balances, destinations, rules)
 
@@ -226,13 +226,6 @@ class PayoutRuns:
                 text = rows[b.merchant_id]["minimum_payout"] or default
                 found[b.merchant_id, b.chain, b.token] = parse_amount(text, places)
         return found
-
-    def _base_units(self, tx: Tx, limits: Mapping[str, str]) -> dict[tuple[str, str], int]:
-        return {
-            (token.chain, token.symbol): parse_amount(limits[token.symbol], token.decimals)
-            for token in tx.catalogue
-            if token.symbol in limits
-        }
 
     def _terms(self, row: Row) -> Terms:
         default = self._settings.settlement

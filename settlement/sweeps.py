@@ -21,6 +21,7 @@ from ledger.store import Tx
 from ledger.sweeps import Deposit, pending_sweeps, seal_items, unswept_deposits
 from settlement.context import Context
 from settlement.lanes.finality import Finality
+from settlement.payouts import floor_of
 from settlement.simulation import blacklisted, is_token_paused, simulate
 from settlement.sweep_plan import AccountState, account_state, choose, fit
 from wallets.signer import Authorization
@@ -62,7 +63,10 @@ async def _needed(tx: Tx, ctx: Context) -> dict[str, int]:
     totals = await totals_of(tx, refs.values())
     coming = await pending_sweeps(tx, ctx.name)
     return {
-        token: amount - available(AccountKind.TREASURY, totals[refs[token]]) - coming.get(token, 0)
+        token: amount
+        + floor_of(ctx, token)
+        - available(AccountKind.TREASURY, totals[refs[token]])
+        - coming.get(token, 0)
         for token, amount in wanted.items()
     }
 

@@ -183,6 +183,10 @@ class Families:
             "nonce_gap", "The books' next nonce less the chain's; not 0 asks for help.",
             "chain", "lane",
         )  # fmt: skip
+        self.fee_cap_waiting = self._gauge(
+            "fee_cap_waiting", "1 while a lane waits for gas to cost less than fee_cap allows.",
+            "chain", "lane",
+        )  # fmt: skip
         self.lane_halted = self._gauge(
             "lane_halted", "1 while a lane waits for an operator.", "chain", "lane"
         )

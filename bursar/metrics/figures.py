@@ -77,8 +77,15 @@ class BooksGauges:
         for chain, row in figures.chains.items():
             families.watcher_cursor_block.labels(chain).set(row.cursor_block)
             families.chain_halted.labels(chain).set(int(row.halted_reason is not None))
-        for gauge in (families.tx_pending, families.tx_oldest_pending, families.lane_halted):
+        for gauge in (
+            families.tx_pending,
+            families.tx_oldest_pending,
+            families.lane_halted,
+            families.fee_cap_waiting,
+        ):
             _set_all(gauge, {})
+        for chain, lane in figures.fee_waits:
+            families.fee_cap_waiting.labels(chain, lane).set(1)
         for (chain, lane), figure in figures.lanes.items():
             families.tx_pending.labels(chain, lane).set(figure.pending)
         for chain, lane in figures.halted_lanes:

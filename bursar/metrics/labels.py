@@ -113,6 +113,7 @@ def _lanes(families: Families, name: str) -> None:
             families.tx_oldest_pending,
             families.nonce_gap,
             families.lane_halted,
+            families.fee_cap_waiting,
         ):
             gauge.labels(name, lane)
         families.tx_replacements.labels(name, lane)

@@ -11,6 +11,7 @@ from gateway import answers
 from gateway.operation import Call, JsonObject, Operation
 from gateway.requests import Empty, NewRefund, RefundPage
 from ledger import refunds
+from ledger.limits import limits_of
 from ledger.store import Tx
 
 
@@ -27,7 +28,10 @@ async def create(call: Call, tx: Tx) -> JsonObject:
             given.invoice, Address(given.address), given.amount, _chain(call, given), given.token
         ),
         refunds.RefundPolicy(
-            security.destination_cooling_off, security.approve_refunds, call.deps.refused
+            security.destination_cooling_off,
+            security.approve_refunds,
+            call.deps.refused,
+            limits_of(call.deps.settings.settlement, call.deps.catalogue),
         ),
     )
 

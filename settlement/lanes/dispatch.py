@@ -21,8 +21,9 @@ from ledger.lanes import Lane, get_lane, settle_nonce, take_nonce
 from ledger.leases import Lease, check
 from ledger.states import BatchStatus, TransactionStatus
 from settlement.batching import gas_limit
+from settlement.caps import cap_of, goes_on, wait_at_cap
 from settlement.context import Context, Policy
-from settlement.fees import Fees, cap_for, initial
+from settlement.fees import Fees, initial
 from settlement.lanes.adopt import adopt_execution, give_up_epoch
 from settlement.lanes.finality import Finality
 from settlement.lanes.sending import send, stop_lane
@@ -118,7 +119,7 @@ async def _fill_gap(d: Dispatch, nonce: int) -> None:
         used = await attempts_on(tx, d.ctx.name, d.lane.sender, nonce)
     if used:
         return  # an attempt was final on it: the node lags, or finality was violated
-    offer = await _offer(d, SELF_TRANSFER_GAS)
+    offer = await _offer(d, None, SELF_TRANSFER_GAS)
     if offer is None:
         return
     new = await sign_self_transfer(
@@ -150,7 +151,7 @@ async def _send_batch(d: Dispatch, batch: Batch) -> bool:
     except ValueError as error:
         await _hold_batch(d, batch, str(error))
         return False
-    offer = await _offer(d, limit)
+    offer = await _offer(d, batch, limit)
     if offer is None or not await _can_pay(d, batch, limit * offer.max_fee + batch.value):
         return False
     async with d.ctx.ledger.reading() as tx:
@@ -168,20 +169,19 @@ async def _send_batch(d: Dispatch, batch: Batch) -> bool:
             await store_attempt(tx, new)
             await close_holds(tx, "batch", f"batch_{batch.id}", "sent")
             await close_holds(tx, "batch", _gas_place(d), "funded")
+            await goes_on(tx, d.ctx.name, d.lane.lane)
     except ConflictError:
         return False
     await resume(d)
     return True
 
 
-async def _offer(d: Dispatch, limit: int) -> Fees | None:
+async def _offer(d: Dispatch, batch: Batch | None, limit: int) -> Fees | None:
     """First offer; over the cap: wait, and say so."""
-    quote = await d.ctx.client.fees()
-    offer = initial(quote, cap_for(d.ctx.chain.fee_cap, limit))
+    quote, cap = await d.ctx.client.fees(), await cap_of(d.ctx, batch, limit)
+    offer = initial(quote, cap.max_fee)
     if offer is None:
-        d.ctx.observer.note(
-            "waiting_for_lower_fees", chain=d.ctx.name, lane=d.lane.lane, base_fee=quote.base_fee
-        )
+        await wait_at_cap(d.ctx, d.lease, d.lane.lane, quote, cap)
     return offer
 
 

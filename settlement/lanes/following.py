@@ -14,8 +14,9 @@ from ledger.lanes import Lane
 from ledger.leases import Lease, check
 from ledger.states import BatchStatus, TransactionStatus
 from ledger.store import Tx
+from settlement.caps import cap_of_id, goes_on, wait_at_cap
 from settlement.context import Context
-from settlement.fees import Fees, cap_for
+from settlement.fees import Fees, stuck
 from settlement.finish import finish_attempt
 from settlement.lanes.finality import Finality, is_final
 from settlement.lanes.sending import send, stop_lane
@@ -87,6 +88,7 @@ async def _record_mined(tx: Tx, group: list[Attempt], mined: Attempt, receipt: R
     for other in group:
         if other.id != mined.id and other.status is TransactionStatus.MINED:
             await _to_broadcast(tx, other)
+    await goes_on(tx, mined.chain, mined.lane)
     await move_attempt(
         tx,
         mined,
@@ -136,8 +138,10 @@ async def _unmined(f: Following, group: list[Attempt], *, is_lowest: bool) -> No
         unseen=is_lowest and await _unseen(f, group),
     )
     quote = await f.ctx.client.fees()
-    cap = cap_for(f.ctx.chain.fee_cap, newest.gas_limit)
-    step, fees = next_step(pending, quote, cap, f.ctx.policy.patience, now)
+    cap = await cap_of_id(f.ctx, newest.batch_id, newest.gas_limit)
+    step, fees = next_step(pending, quote, cap.max_fee, f.ctx.policy.patience, now)
+    if is_lowest and stuck(pending.offers[-1], quote, cap.max_fee):
+        await wait_at_cap(f.ctx, f.lease, f.lane.lane, quote, cap)
     match step:
         case NonceStep.WAIT:
             return

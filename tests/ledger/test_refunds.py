@@ -9,10 +9,12 @@ from datetime import timedelta
 import pytest
 
 from config.errors import ConflictError, InvalidInputError
+from config.models import SettlementSettings
 from config.units import Address
 from ledger.approvals import decide, pending_approvals
 from ledger.books import post, totals_of
 from ledger.destinations import NewDestination, create_destination
+from ledger.limits import DAILY_LIMIT, PAYOUT_LIMIT, Limits, limits_of
 from ledger.listing import PageQuery, list_events
 from ledger.payouts import PayoutMove, lock_payouts, move_payouts
 from ledger.postings import AccountKind, AccountRef, Transfer, available
@@ -24,6 +26,7 @@ from ledger.refunds import (
     cancel_refund,
     choose_place,
     create_refund,
+    find_refund,
     list_refunds,
     refundable,
     release_cooled,
@@ -183,6 +186,41 @@ async def test_refund__new_address__waits_for_its_cooling_off_time(books: Books)
     async with books.ledger.transaction() as tx:
         assert await release_cooled(tx) == []
     assert (await event_types(books))[-1] == "payout.queued"
+
+
+async def test_refund__over_a_limit__on_hold__also_once_it_has_cooled_off(books: Books) -> None:
+    limits = limits_of(
+        SettlementSettings(payout_limit={"USDC": "3"}, daily_limit={"USDC": "5"}),
+        books.ledger.catalogue,
+    )
+    invoice = await paid_invoice(books)
+    strict, cooling = replace(AT_ONCE, limits=limits), replace(COOLING, limits=limits)
+    large = await refund(books, invoice, strict, amount="3.000001")
+    assert (large["status"], large["reason"]) == ("on_hold", PAYOUT_LIMIT)
+    assert (await refund(books, invoice, strict, amount="3"))["status"] == "queued"
+    day = await refund(books, invoice, strict, amount="2.000001")
+    assert (day["status"], day["reason"]) == ("on_hold", DAILY_LIMIT)
+    cools = await refund(books, invoice, cooling, amount="1.9")
+    assert cools["status"] == "pending_approval"
+    books.clock.advance(24 * 3600)
+    tighter = replace(limits, payout={("anvil", "USDC"): 1_899999})
+    async with books.ledger.transaction() as tx:
+        await release_cooled(tx, tighter)
+        view = await find_refund(tx, "mer_1", str(cools["id"]))
+    assert (view["status"], view["reason"]) == ("on_hold", PAYOUT_LIMIT)
+
+
+async def test_refund__cooled_and_exactly_at_the_daily_limit__not_counted_twice(
+    books: Books,
+) -> None:
+    limits = Limits(daily={("anvil", "USDC"): 2_000000})
+    invoice = await paid_invoice(books)
+    policy = replace(AT_ONCE, cooling_off=timedelta(seconds=60), limits=limits)
+    made = await refund(books, invoice, policy, amount="2")
+    books.clock.advance(60)
+    async with books.ledger.transaction() as tx:
+        await release_cooled(tx, limits)
+        assert (await find_refund(tx, "mer_1", str(made["id"])))["status"] == "queued"
 
 
 async def test_refund__to_an_active_destination__does_not_wait(books: Books) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from chain.send import SendOutcome, SendResult
+from config.catalogue import Catalogue
+from config.chains import FeeCap
 from config.units import Address, to_hex
 from ledger.attempts import open_attempts
 from ledger.batches import open_batches
 from ledger.books import totals_of
+from ledger.figures import read_figures
 from ledger.holds import open_holds, release_hold
 from ledger.lanes import get_lane
 from ledger.pauses import pause, resume
@@ -154,9 +157,77 @@ async def test_f15_base_fee_over_the_cap__waits__and_recovers(world: World) -> N
     service = world.service()
     await service.tick()
     assert world.observer.count("waiting_for_lower_fees") > 0
+    async with world.ledger.reading() as tx:
+        (hold,) = await open_holds(tx)
+        assert (await read_figures(tx)).fee_waits == {("anvil", "sweeps")}
+    assert hold.object_id == "anvil/sweeps/fees"
+    assert "fee_cap.gwei allows 200.000" in hold.reason
     await world.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**9))
     await world.watch(mine=1)
     await world.settle(service, world.all_are("paid", payout))
+    async with world.ledger.reading() as tx:
+        assert await open_holds(tx) == []
+
+
+async def test_f15_base_fee_times_twenty_in_flight__bumped_to_the_cap_then_waits_and_recovers(
+    world: World,
+) -> None:
+    world.chain = world.chain.model_copy(update={"fee_cap": FeeCap(gwei=10)})
+    payout = await funded(world)
+    service = world.service()
+    await world.rpc.call("evm_setAutomine", False)
+    await until_sent(world, service, "sweeps")
+    await world.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(20 * 10**9))
+    await world.mine()
+    for _ in range(6):
+        world.clock.advance(31)
+        await service.tick()
+    async with world.ledger.reading() as tx:
+        attempts = await open_attempts(tx, "anvil", "sweeps")
+        (hold,) = await open_holds(tx)
+    assert len(attempts) > 1
+    assert max(a.max_fee for a in attempts) <= 10 * 10**9, "the cap is the cap"
+    assert hold.object_id == "anvil/sweeps/fees"
+    await world.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**9))
+    await world.rpc.call("evm_setAutomine", True)
+    await world.mine()
+    await world.settle(service, world.all_are("paid", payout))
+    async with world.ledger.reading() as tx:
+        assert await open_holds(tx) == []
+
+
+async def test_f15_share_of_the_batchs_value__waits_until_the_price_is_right(world: World) -> None:
+    cheap = world.chain.model_copy(update={"native_price": {"USD": 10**12}})
+    world.chain, configured = cheap, world.chain
+    payout = await funded(world)
+    await world.watch(mine=1)
+    await world.service().tick()
+    async with world.ledger.reading() as tx:
+        (hold,) = await open_holds(tx)
+    assert "fee_cap.batch_bps" in hold.reason
+    world.clock.advance(11)
+    world.chain = configured.model_copy(update={"native_price": {"USD": 1_000000}})
+    await world.settle(world.service(), world.all_are("paid", payout))
+
+
+async def test_treasury_floor__payouts_never_draw_below_it__and_go_once_more_has_come(
+    world: World,
+) -> None:
+    payout = await funded(world)
+    merchant = await world.merchant()
+    (usdc, *others) = world.chain.tokens
+    floor = usdc.model_copy(update={"treasury_floor": "2"})
+    world.chain = world.chain.model_copy(update={"tokens": (floor, *others)})
+    world.ledger.catalogue = Catalogue([world.chain])
+    service = world.service()
+    for _ in range(12):
+        await service.tick()
+        await world.watch(mine=1)
+    assert (await world.payout(payout))["status"] == "queued"
+    await world.paid_invoice(merchant, "USDC", 2_000000)
+    await world.watch(mine=4)
+    await world.settle(service, world.all_are("paid", payout))
+    assert await world.held("USDC", world.contracts.treasury) == 2_000000
 
 
 async def test_f17_older_replacement_is_mined__accounted_for(world: World) -> None:

@@ -55,6 +55,7 @@ CONTRACT = [
     "tx_replacements_total",
     "tx_fee_native_total{chain,purpose}",
     "gas_runway_payouts{chain}",
+    "fee_cap_waiting{chain,lane}",
     "nonce_gap{chain,lane}",
     "ledger_balance{account,chain,token}",
     "onchain_balance{role,chain,token}",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from config.environment import overrides
 from config.errors import ConfigError
 from config.example import example_toml
+from config.problems import InvalidConfigError
 from config.settings import Finality, Settings, load_settings, parse_settings
 
 USDC = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
@@ -103,9 +104,21 @@ def test_environment__key_of_any_type__overrides_the_file(
     assert read(load(file, **{variable: value}))
 
 
-def test_environment__daily_limit_of_a_token__keeps_its_case() -> None:
-    items = overrides({"BURSAR_SETTLEMENT__DAILY_LIMIT__USDC": "250000"})
-    assert parse_settings(document(), items).settlement.daily_limit == {"USDC": "250000"}
+@pytest.mark.parametrize(
+    "key", ["daily_limit", "merchant_daily_limit", "payout_limit", "transaction_limit"]
+)
+def test_environment__limit_of_a_token__keeps_its_case(key: str) -> None:
+    items = overrides({f"BURSAR_SETTLEMENT__{key.upper()}__USDC": "250000"})
+    assert getattr(parse_settings(document(), items).settlement, key) == {"USDC": "250000"}
+    wrong = overrides({f"BURSAR_SETTLEMENT__{key.upper()}__USCD": "1"})
+    with pytest.raises(InvalidConfigError, match=f"settlement.{key}"):
+        parse_settings(document(), wrong)
+
+
+def test_environment__native_price__by_currency_in_micros() -> None:
+    items = overrides({"BURSAR_CHAINS__0__NATIVE_PRICE__USD": "2500.5"})
+    (chain,) = parse_settings(document(), items).chains
+    assert chain.native_price == {"USD": 2500_500000}
 
 
 def test_environment__value_from_a_file__is_read(file: Path, tmp_path: Path) -> None:

@@ -17,7 +17,16 @@ from config.units import Address
 from ledger.runs import Destination, MerchantBalance
 from ledger.sweeps import Deposit
 from settlement.batching import TX_GAS_CAP, gas_limit, most_entries, pick_batch
-from settlement.fees import Fees, cap_for, initial, raised, replacement
+from settlement.fees import (
+    Fees,
+    cap_for,
+    initial,
+    raised,
+    replacement,
+    stuck,
+    which_cap,
+    worth_in_wei,
+)
 from settlement.planning import Rules, choose_destination, make_plan
 from settlement.schedule import judge, schedule_of
 from settlement.sweep_plan import AccountState, account_state, choose, fit
@@ -84,6 +93,35 @@ def test_cap__native_coin_per_batch__binds_for_large_gas_limits() -> None:
     cap = FeeCap.model_validate({"gwei": 200, "batch_native": "1"})
     assert cap_for(cap, 100_000) == 200 * GWEI
     assert cap_for(cap, 10_000_000) == 100 * GWEI
+
+
+@pytest.mark.parametrize(
+    ("gas", "worth", "limit", "key"),
+    [
+        (100_000, None, 200 * GWEI, "gwei"),
+        (100_000, 4 * 10**18, 200 * GWEI, "gwei"),  # 50 bps of 4 coins: exactly 0.02
+        (100_000, 4 * 10**18 - 1, 200 * GWEI - 1, "batch_bps"),
+        (10_000_000, None, 100 * GWEI, "batch_native"),
+        (10_000_000, 199 * 10**18, 99_500_000_000, "batch_bps"),
+        (100_000, 0, 0, "batch_bps"),
+    ],
+)
+def test_cap__lowest_of_three__named(gas: int, worth: int | None, limit: int, key: str) -> None:
+    cap = FeeCap.model_validate({"gwei": 200, "batch_native": "1", "batch_bps": 50})
+    assert (cap_for(cap, gas, worth), which_cap(cap, gas, worth)) == (limit, key)
+
+
+def test_worth_in_wei__no_price__none__else_rounded_down() -> None:
+    assert worth_in_wei(5_000000, None) is None
+    assert worth_in_wei(5_000000, 2500_000000) == 2 * 10**15
+    assert worth_in_wei(1, 3_000000) == 10**18 // 3_000000
+
+
+def test_stuck__outbid_and_no_better_offer_under_the_cap() -> None:
+    offer = Fees(100, 10)
+    assert stuck(offer, FeeQuote(100, 1), 105)
+    assert not stuck(offer, FeeQuote(99, 1), 105), "the next block takes it"
+    assert not stuck(offer, FeeQuote(100, 1), 200), "it can be raised"
 
 
 @pytest.mark.parametrize("outcome", SendOutcome)
@@ -170,7 +208,7 @@ def test_choose_destination__token_before_chain__newest_of_several() -> None:
 
 def test_plan__newer_destination_cools_off__older_is_not_used() -> None:
     balance = MerchantBalance("mer_1", "anvil", "USDC", 5, 0)
-    rules = Rules(NOW, {("mer_1", "anvil", "USDC"): 1}, {}, {}, (), {})
+    rules = Rules(NOW, {("mer_1", "anvil", "USDC"): 1}, (), {})
     plan = make_plan([balance], [_destination(1), _destination(2, active=60)], rules)
     assert plan.payouts == ()
     assert plan.held_back[0].reason == "destination is cooling off"
@@ -189,6 +227,17 @@ def test_pick_batch__large_one_does_not_hold_up_small_ones() -> None:
         "USDC",
         _queued("USDC", 1, 1),
     )
+
+
+def test_pick_batch__limit_of_a_transaction__cut_to_it__released_large_one_goes_alone() -> None:
+    at_once = {"USDC": 10}
+    amounts = []
+    queue = _queued("USDC", 6, 5, 4, 11, 1)
+    while picked := pick_batch(queue, {"USDC": 99}, 400, at_once):
+        amounts.append([row["amount"] for row in picked[1]])
+        queue = [row for row in queue if row not in picked[1]]
+    assert amounts == [[6, 4], [5, 1], [11]]
+    assert pick_batch(_queued("DAI", 6, 5), {"DAI": 99}, 400, at_once) is not None
 
 
 def test_gas_limit__never_over_the_cap_of_a_transaction() -> None:

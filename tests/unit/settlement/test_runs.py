@@ -12,7 +12,9 @@ from config.models import Settings, SettlementSettings
 from config.units import Address
 from ledger.approvals import decide
 from ledger.books import totals_of
+from ledger.holds import open_holds, release_hold
 from ledger.leases import acquire, ready_names, set_ready
+from ledger.limits import DAILY_LIMIT, MERCHANT_LIMIT, PAYOUT_LIMIT, TRANSACTION_LIMIT
 from ledger.merchants import PayoutTerms, change_terms
 from ledger.payouts import PayoutMove, lock_payouts, move_payouts
 from ledger.postings import AccountKind, AccountRef
@@ -24,7 +26,6 @@ from settlement.leading import lease_name
 from settlement.planning import (
     BELOW_MINIMUM,
     COOLING_OFF,
-    DAILY_LIMIT,
     LARGE,
     NO_DESTINATION,
     REFUSED,
@@ -150,6 +151,65 @@ async def test_daily_limit__what_goes_over_it_starts_on_hold(books: Books) -> No
     first, second = await made(books)
     assert (first.status, second.status) == ("queued", "on_hold")
     assert second.reason == DAILY_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        ("payout_limit", PAYOUT_LIMIT),
+        ("transaction_limit", TRANSACTION_LIMIT),
+        ("merchant_daily_limit", MERCHANT_LIMIT),
+        ("daily_limit", DAILY_LIMIT),
+    ],
+)
+async def test_limit__exactly_it_is_paid__one_unit_more_waits_until_released(
+    books: Books, limit: str, reason: str
+) -> None:
+    await destination(books)
+    await paid(books, 5_000001)
+    await ask(books, runs(books, **{limit: {"USDC": "5"}}))
+    (payout,) = await made(books)
+    assert (payout.status, payout.reason) == ("on_hold", reason)
+    async with books.ledger.transaction() as tx:
+        (hold,) = await open_holds(tx)
+        assert (hold.object_id, hold.reason) == (payout.id, reason)
+        await release_hold(tx, hold.id)
+    (payout,) = await made(books)
+    assert payout.status == "queued"
+
+
+async def test_limits__exactly_reached__queued(books: Books) -> None:
+    await destination(books)
+    await paid(books)
+    limit = {"USDC": "5"}
+    planner = runs(
+        books,
+        payout_limit=limit,
+        transaction_limit=limit,
+        merchant_daily_limit=limit,
+        daily_limit=limit,
+    )
+    await ask(books, planner)
+    assert [p.status for p in await made(books)] == ["queued"]
+
+
+async def test_merchant_limit__counts_one_merchants_day__not_the_others_nor_yesterday(
+    books: Books,
+) -> None:
+    await books.merchant("mer_2")
+    planner = runs(books, merchant_daily_limit={"USDC": "10"})
+    for merchant in ("mer_1", "mer_2"):
+        await destination(books, merchant=merchant)
+        await paid(books, 6_000000, merchant)
+    await ask(books, planner, None)
+    books.clock.advance(1)
+    await paid(books, 6_000000)
+    await ask(books, planner)
+    assert [p.status for p in await made(books)] == ["queued", "queued", "on_hold"]
+    books.clock.advance(86_400)
+    await paid(books, 6_000000)
+    await ask(books, planner)
+    assert [p.status for p in await made(books)][3] == "queued"
 
 
 async def test_terms__young_payments_and_reserve_stay__and_are_paid_when_their_time_has_come(
