@@ -49,6 +49,26 @@ async def test_native__gas_and_top_ups__books_equal_the_chain_to_the_wei(world: 
     assert await booked(world, AccountKind.SUSPENSE_OUT) == 0
 
 
+async def test_native__final_on_chain_and_not_booked_yet__is_neither_top_up_nor_loss(
+    world: World,
+) -> None:
+    service = world.service()
+    await minutes(world, service)
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 5_000000)
+    await world.watch(mine=4)
+    payout = await world.promise(merchant, "USDC", 5_000000, recipient(1))
+    for _ in range(40):
+        await service.tick()
+        await world.watch(mine=1)
+        found = await look_at_native(world.client, world.ledger, "ETH", sponsors(world))
+        assert found is not None
+        assert found.difference == 0
+        if (await world.payout(payout))["status"] == "paid":
+            return
+    raise AssertionError("not paid")
+
+
 async def test_native__coin_gone_without_us__suspense_and_a_hold_that_says_how_much(
     world: World,
 ) -> None:
