@@ -40,11 +40,40 @@ class Lease:
     expires_at: datetime
 
 
-async def acquire(tx: Tx, name: str, owner: str, ttl: timedelta = DEFAULT_TTL) -> Lease | None:
+class Standstill:
+    """How long another's lease has not been renewed, by the waiting process's own monotonic clock.
+
+    A wall clock that was set back an hour, after the holder died, would keep the chain without a
+    leader for that hour. A living holder renews three times within :data:`LONGEST`.
+    """
+
+    def __init__(self) -> None:
+        self._seen: tuple[str, int, datetime] | None = None
+        self._since = 0.0
+
+    def over(self, seen: tuple[str, int, datetime], now: float) -> bool:
+        """Whether ``seen`` (owner, token, end) has stood still for longer than a lease lasts.
+
+        :param now: monotonic seconds.
+        """
+        if seen != self._seen:
+            self._seen, self._since = seen, now
+        return now - self._since > LONGEST.total_seconds()
+
+
+async def acquire(
+    tx: Tx,
+    name: str,
+    owner: str,
+    ttl: timedelta = DEFAULT_TTL,
+    *,
+    waiting: tuple[Standstill, float] | None = None,
+) -> Lease | None:
     """Take a lease that is free, expired or one's own; ``None`` while another holds it.
 
     :param owner: names one process start, not one host: a restarted process is a new owner.
     :param ttl: at most :data:`LONGEST`.
+    :param waiting: what this process has seen of another's lease, and its monotonic time now.
     """
     assert timedelta() < ttl <= LONGEST, "a lease must not outlive the time of taking over"
     # The row is made empty and expired first, so that two starters lock one row, not none.
@@ -53,7 +82,9 @@ async def acquire(tx: Tx, name: str, owner: str, ttl: timedelta = DEFAULT_TTL) -
     query = sa.select(leases).where(leases.c.name == name).with_for_update()
     row = (await tx.conn.execute(query)).one()
     if row.owner != owner and row.expires_at > tx.now:
-        return None
+        seen = (row.owner, row.fencing_token, row.expires_at)
+        if waiting is None or not waiting[0].over(seen, waiting[1]):
+            return None
     mine = row.owner == owner and row.expires_at > tx.now
     token = row.fencing_token if mine else row.fencing_token + 1
     lease = Lease(name, owner, token, ttl, tx.now + ttl)

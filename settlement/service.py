@@ -22,7 +22,7 @@ from config.errors import DatabaseError, LeaseLostError, WalletError
 from config.models import SettlementSettings
 from ledger.batches import open_batches
 from ledger.journal import Journal
-from ledger.leases import DEFAULT_TTL, Lease, acquire, release, renew
+from ledger.leases import DEFAULT_TTL, Lease, Standstill, acquire, release, renew
 from ledger.pauses import is_paused
 from ledger.store import Ledger
 from settlement.breaker import Breaker
@@ -79,6 +79,7 @@ class ChainSettlement:
         )  # fmt: skip
         self._owner = owner_id
         self._lease: Lease | None = None
+        self._standstill = Standstill()
         self._draining = False
         self._last_tick_at: datetime | None = None
         self._last_error: str | None = None
@@ -105,7 +106,10 @@ class ChainSettlement:
         """
         ctx = self.context
         async with ctx.ledger.transaction() as tx:
-            self._lease = await acquire(tx, lease_name(ctx.name), self._owner, DEFAULT_TTL)
+            waiting = (self._standstill, ctx.clock.monotonic())
+            self._lease = await acquire(
+                tx, lease_name(ctx.name), self._owner, DEFAULT_TTL, waiting=waiting
+            )
         if self._lease is None:
             return False
         lease, finality = self._lease, await read_finality(ctx.ledger, ctx.name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from config.clock import Clock
 from config.errors import LeaseLostError
-from ledger.leases import DEFAULT_TTL, Lease, acquire, release, renew
+from ledger.leases import DEFAULT_TTL, Lease, Standstill, acquire, release, renew
 from ledger.store import Ledger
 
 
@@ -22,6 +22,7 @@ class Leader:
         self._clock = clock
         self._lease: Lease | None = None
         self._renew_at = 0.0
+        self._standstill = Standstill()
 
     @property
     def lease(self) -> Lease | None:
@@ -42,7 +43,9 @@ class Leader:
                 except LeaseLostError:
                     self._lease = None
             if self._lease is None:
-                self._lease = await acquire(tx, self._name, self._owner)
+                self._lease = await acquire(
+                    tx, self._name, self._owner, waiting=(self._standstill, now)
+                )
         self._renew_at = now + DEFAULT_TTL.total_seconds() / 3
         return self._lease is not None
 

@@ -14,12 +14,15 @@ from watcher.status import Outcome
 
 __all__ = ["honest", "liar"]
 
+ONE_DATABASE = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+"""What is tried here is between daemon and provider, in many kinds."""
 FALSE = [
     Kind.null_block, Kind.wrong_height, Kind.foreign_log, Kind.outside_log, Kind.removed_log,
     Kind.other_hash, Kind.truncated, Kind.not_json, Kind.html, Kind.wrong_id, Kind.dropped,
 ]  # fmt: skip
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("kind", FALSE)
 async def test_f06_false_answers__always_from_one_of_two__the_other_one_serves(
     kind: Kind,
@@ -110,6 +113,7 @@ ERRORS = [
 ]
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error[1][:24])
 async def test_f06_logs_refused__always_by_one_of_two__the_other_one_serves(
     error: tuple[int, str],

@@ -11,7 +11,7 @@ from config.errors import ConflictError, InvalidInputError, LeaseLostError
 from config.units import Address, Hash32
 from ledger.attempts import NewAttempt, store_attempt
 from ledger.lanes import get_lane, halt_lane, open_lane, take_nonce
-from ledger.leases import acquire, check, release, renew
+from ledger.leases import Standstill, acquire, check, release, renew
 from ledger.pauses import active_pauses, is_paused, pause, resume
 from tests.support.books import Books
 
@@ -50,6 +50,32 @@ async def test_f19_lease__stale_holder__its_effects_and_renewals_are_refused(boo
     async with books.ledger.transaction() as tx:
         await release(tx, stale)
         assert await acquire(tx, "x", "c", TTL) is None, "a stale release frees nothing"
+
+
+async def test_f26_lease__clock_set_back__a_dead_holder_is_replaced_and_a_living_one_not(
+    books: Books,
+) -> None:
+    """By the wall clock the lease lasts an hour and more; by its own, the waiter sees it stand."""
+    async with books.ledger.transaction() as tx:
+        held = await acquire(tx, "x", "a", TTL)
+    assert held is not None
+    books.clock.advance(-3600)
+    waiting = Standstill()
+    for second in range(0, 40, 4):
+        async with books.ledger.transaction() as tx:
+            held = await renew(tx, held)
+            assert await acquire(tx, "x", "b", TTL, waiting=(waiting, second)) is None
+        books.clock.advance(4)
+    books.clock.advance(-3600)
+    for second in (40, 46):
+        async with books.ledger.transaction() as tx:
+            assert await acquire(tx, "x", "b", TTL, waiting=(waiting, second)) is None
+    async with books.ledger.transaction() as tx:
+        taken = await acquire(tx, "x", "b", TTL, waiting=(waiting, 47))
+    assert taken is not None and taken.fencing_token == held.fencing_token + 1
+    with pytest.raises(LeaseLostError):
+        async with books.ledger.transaction() as tx:
+            await check(tx, held)
 
 
 async def test_lease__same_owner_takes_it_after_expiry__token_rises(books: Books) -> None:
