@@ -61,7 +61,7 @@ class ChainFacts:
 def judge_chain(chain: ChainSettings, facts: ChainFacts, now: datetime) -> Check:
     """One line about one chain; pure."""
     fault = _stopped(chain, facts) or _stuck(facts, now) or _silent(chain, facts, now)
-    return Check(f"chain {chain.name}", fault is None, fault or _note(facts))
+    return Check(f"chain {chain.name}", fault is None, fault or _note(chain, facts))
 
 
 def _stopped(chain: ChainSettings, facts: ChainFacts) -> str | None:
@@ -100,9 +100,9 @@ def _is_stuck(worker: Worker, now: datetime) -> bool:
     return worker.succeeded_at is None or now - worker.succeeded_at > PATIENCE
 
 
-def _note(facts: ChainFacts) -> str:
-    if facts.providers == 1:
-        return "a single provider: completeness is not proven by a second one"
+def _note(chain: ChainSettings, facts: ChainFacts) -> str:
+    if facts.providers == 1 and not chain.receipts_proof:
+        return "a single provider: completeness is not proven by a second one, nor by receipts"
     return ""
 
 

@@ -140,6 +140,8 @@ class ChainSettings(Model):
     """A payment is confirmed only once its block's receipts gave the header's root."""
     balance_audit: PositiveDuration = timedelta(minutes=15)
     """From the beginning of one round over all deposit addresses to that of the next, at least."""
+    keep_blocks: Annotated[StrictInt, Field(ge=1_000, le=10**9)] = 20_000
+    """Blocks below the final one whose hashes are kept one by one; deeper ones are thinned out."""
     is_test: StrictBool = False
 
     @model_validator(mode="after")

@@ -117,6 +117,17 @@ async def backup_end(tx: Tx, chain: str) -> int | None:
     return None if found is None else int(found)
 
 
+async def read_twice(tx: Tx, chain: str) -> int | None:
+    """Up to which block final blocks have been read a second time; ``None`` before the first."""
+    query = sa.select(
+        sa.func.min(sa.case((rescans.c.finished_at.is_(None), rescans.c.next_block - 1))),
+        sa.func.max(rescans.c.last_block),
+    ).where(rescans.c.chain == chain, rescans.c.trigger == "backup")
+    waiting, last = (await tx.conn.execute(query)).one()
+    found = last if waiting is None else waiting
+    return None if found is None else int(found)
+
+
 async def forget_backups(tx: Tx, chain: str, below: int) -> None:
     """Drop finished second readings that end below a block: the newest one says enough."""
     await tx.conn.execute(

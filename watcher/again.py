@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chain.client import ChainClient
+from chain.model import BlockHeader, Log
 from config.units import Hash32
 from ledger.cursors import BlockRow, Cursor
 from ledger.invoices import Touched, refresh_invoices
@@ -17,7 +18,7 @@ from ledger.leases import Lease
 from ledger.payments import Recorded, record_sightings
 from ledger.rescans import Rescan, advance_rescan
 from ledger.store import Tx
-from watcher.checks import misplaced
+from watcher.checks import Evidence, evidence, misplaced
 from watcher.doubts import Doubts, refused, settle_doubts
 from watcher.effects import House, Scan, hold, new_addresses
 from watcher.filters import LogFilter
@@ -61,13 +62,18 @@ async def read_chunk(
     addresses: AddressSet,
     asked: LogFilter,
     doubts: Doubts,
+    by_proof: bool = False,
 ) -> Reading:
     """Headers and logs of blocks that were read before.
 
-    :param stored: canonical blocks held between ``first - 1`` and ``last``.
+    :param stored: canonical blocks held between ``first - 1`` and ``last``, and where that one is
+        not stored the next one above: the headers are read on to it, which proves them all.
+    :param by_proof: take the logs from proven receipts, wherever a bloom admits one of ours:
+        then nothing can have been left out.
     :raises BadReply: the blocks don't link, or are not those that were read.
     """
-    headers = await client.headers(chunk.first, chunk.last)
+    above = max([row.number for row in stored], default=chunk.last)
+    headers = await client.headers(chunk.first, max(chunk.last, above))
     linked = link(headers[0].parent_hash, chunk.first - 1, headers)
     hashes: dict[int, Hash32] = {header.number: header.hash for header in headers}
     hashes[chunk.first - 1] = headers[0].parent_hash
@@ -76,17 +82,36 @@ async def read_chunk(
             client,
             f"blocks {chunk.first} to {chunk.last} are not those that were read before",
         )
+    headers = headers[: chunk.length]
     matcher = RowMatcher(addresses)
-    logs = []
-    if not asked.asks_nothing:
+    logs: list[Log] = []
+    if by_proof:
+        logs = await _proven_logs(client, headers, asked, matcher)
+    elif not asked.asks_nothing:
         logs = await client.transfer_logs(
             chunk.first, chunk.last, tokens=None, recipients=asked.recipients, keep=matcher.keep
         )
     wrong = misplaced(headers, logs)
     if wrong is not None:
         raise refused(client, wrong)
-    logs = await settle_doubts(client, headers, logs, asked, matcher, doubts)
+    if not by_proof:
+        logs = await settle_doubts(client, headers, logs, asked, matcher, doubts)
     return Reading(tuple(headers), await to_sightings(client, headers, logs), matcher, asked)
+
+
+async def _proven_logs(
+    client: ChainClient, headers: list[BlockHeader], asked: LogFilter, matcher: RowMatcher
+) -> list[Log]:
+    """Our transfers among all logs of the blocks, each recomputed to its header's root.
+
+    :raises ProofFailed: no provider could show receipts that give the root.
+    """
+    found: list[Log] = []
+    for header in headers:
+        if not asked.asks_nothing and evidence(header.logs_bloom, asked) is not Evidence.NONE:
+            block = await client.proven_receipts(header.hash)
+            found += matcher.take(log for receipt in block.receipts for log in receipt.logs)
+    return found
 
 
 async def commit_chunk(

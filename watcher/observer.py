@@ -83,6 +83,9 @@ class WatcherObserver(Protocol):
     def on_audit_round(self, chain: str, at: datetime, with_coin: int) -> None:
         """All addresses have been looked at; so many of them hold native coin."""
 
+    def on_coverage(self, chain: str, first: int, last: int, hashes: int, gaps: int) -> None:
+        """Blocks read in one piece, how many of their hashes are stored, and where none is."""
+
 
 class SilentObserver:
     """Reports to nobody."""
@@ -120,3 +123,5 @@ class SilentObserver:
     def on_findings(self, chain: str, kind: str, count: int) -> None: ...
 
     def on_audit_round(self, chain: str, at: datetime, with_coin: int) -> None: ...
+
+    def on_coverage(self, chain: str, first: int, last: int, hashes: int, gaps: int) -> None: ...

@@ -12,13 +12,15 @@ from config.clock import Clock
 from config.errors import BursarError
 from config.log import get_logger
 from config.units import to_hex
+from ledger.chain_checks import CheckRun
+from ledger.coverage import Coverage
 from ledger.cursors import BlockRow, Cursor
 from ledger.findings import Finding
 from ledger.payments import Recorded
 from ledger.states import PaymentStatus
 from watcher.audit import Verdict
 from watcher.effects import Effects, Pass
-from watcher.observer import WatcherObserver
+from watcher.observer import CHECKS, WatcherObserver
 from watcher.progress import Progress
 from watcher.status import WatcherStatus
 
@@ -202,6 +204,28 @@ class Report:
         """Differences that stand."""
         for kind, count in counts.items():
             self._observer.on_findings(self._chain, kind, count)
+
+    @property
+    def checks(self) -> Mapping[str, datetime]:
+        """When each check last ran."""
+        return self._checks
+
+    def remember(self, runs: Mapping[str, CheckRun]) -> None:
+        """Checks of an earlier process: they have not been forgotten by a restart."""
+        for name, run in runs.items():
+            if name in CHECKS and name not in self._checks:
+                self._checks[name] = run.at
+                self._observer.on_check(self._chain, name, True, run.at)
+
+    def covered(self, found: Coverage) -> None:
+        """What is proven to have been read."""
+        self._observer.on_coverage(
+            self._chain, found.first, found.last, found.hashes, len(found.gaps)
+        )
+        for gap in found.gaps:
+            log.error(
+                "coverage_gap", chain=self._chain, above=gap.above, below=gap.below, why=gap.why
+            )
 
     def audit_failed(self, error: BursarError) -> None:
         """Nobody could tell balances, or show logs, just now."""

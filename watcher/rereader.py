@@ -17,6 +17,7 @@ from watcher.effects import House, hold
 from watcher.filters import LogFilter
 from watcher.match import AddressSet
 from watcher.plan import ReadRange
+from watcher.ranges import LARGEST
 from watcher.report import Report
 from watcher.sizes import Sizes
 
@@ -69,13 +70,16 @@ class Rereader:
         chunk = next_chunk(rescan, cursor, min(size, self._sizes.of(reader.provider)))
         async with self._ledger.reading() as tx:
             stored = await stored_blocks(tx, chain, chunk.first - 1, chunk.last)
+            if not stored or stored[-1].number < chunk.last:
+                stored += (await stored_blocks(tx, chain, chunk.last, chunk.last + LARGEST))[:1]
         try:
             with self._sizes.learning(
                 reader.provider, ReadRange(chunk.first, chunk.last)
             ) as lesson:
                 reading = await read_chunk(
-                    reader, chunk, stored, addresses=addresses, asked=asked, doubts=self._doubts
-                )
+                    reader, chunk, stored, addresses=addresses, asked=asked, doubts=self._doubts,
+                    by_proof=self._house.chain.receipts_proof and rescan.trigger == "backup",
+                )  # fmt: skip
         except (RpcError, IncompleteReply) as error:
             if reader is client:
                 raise

@@ -46,6 +46,7 @@ from watcher.report import Report
 from watcher.rereader import Rereader
 from watcher.sizes import Sizes
 from watcher.status import Outcome, TickResult, WatcherStatus
+from watcher.upkeep import Upkeep
 
 log = get_logger(__name__)
 
@@ -98,6 +99,7 @@ class ChainWatcher:
         self._lookout = Lookout(chain, client, ledger, clock, self._report)
         self._opinions = Opinions(ledger, client, self._house, clock, self._report)
         self._auditor = Auditor(ledger, self._house, clock, self._report)
+        self._upkeep = Upkeep(ledger, self._house, clock, self._report)
         self._rereader = Rereader(ledger, self._house, self._doubts, self._report)
 
     @property
@@ -309,6 +311,7 @@ class ChainWatcher:
         """Nothing to read at all: hold some balances against the books."""
         step = await self._auditor.step(look.client, cursor, self._leader.lease)
         if step is None:
+            await self._upkeep.step(cursor, self._leader.lease)
             return TickResult(Outcome.IDLE)
         self._unsettled = self._unsettled or step.found
         return TickResult(Outcome.AUDITED, more=step.more)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from bursar.actions.doctor_books import examine_books
 from bursar.actions.finding import Finding
 from bursar.addresses import OwnAddresses
 from bursar.chain_checks import check_token
@@ -41,12 +42,8 @@ async def examine_chain(
         *(_provider(house, chain, label, view) for label, view in views.items())
     )
     found = [finding for group in groups for finding in group]
-    if chain.receipts_proof:
-        text = "payments wait until their block's receipts are proven against its hash"
-        found.append(Finding(True, f"{chain.name} completeness", text))
-    elif len(views) == 1:
-        text = "a single provider: nobody can contradict it; a second one would prove its logs"
-        found.append(Finding(True, f"{chain.name} providers", text))
+    found.append(Finding(True, f"{chain.name} completeness", proven_by(chain, len(views))))
+    found += await examine_books(house.ledger, chain, len(views))
     client = house.chains[chain.name]
     if not any(group[0].good for group in groups):
         return found  # the rest would only repeat that nobody answers
@@ -58,6 +55,18 @@ async def examine_chain(
     found += await _asked(f"{chain.name} contracts", lambda: _contracts(chain, client, own))
     found += await _asked(f"{chain.name} gas money", lambda: _gas(chain, client, own))
     return found
+
+
+def proven_by(chain: ChainSettings, providers: int) -> str:
+    """What stands behind a provider's word; pure."""
+    if chain.receipts_proof:
+        return "payments and second readings are proven by receipts against their blocks' hashes"
+    if providers == 1:
+        return (
+            "not proven: a single provider, nobody can contradict it "
+            "(add a second one to rpc_urls, or receipts_proof = true)"
+        )
+    return f"{providers} providers bear each other out"
 
 
 async def _asked(subject: str, work: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:

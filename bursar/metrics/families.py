@@ -100,6 +100,18 @@ class Families:
             "watcher_check_failures", "Checks of completeness that found something amiss.",
             "chain", "check",
         )  # fmt: skip
+        self.coverage_first = self._gauge(
+            "watcher_coverage_first_block", "First block that was ever read.", "chain"
+        )
+        self.coverage_last = self._gauge(
+            "watcher_coverage_last_block", "Block up to which all were read in one piece.", "chain"
+        )
+        self.coverage_hashes = self._gauge(
+            "watcher_coverage_hashes", "Hashes of these blocks that are stored.", "chain"
+        )
+        self.coverage_gaps = self._gauge(
+            "watcher_coverage_gaps", "Places between them that nothing proves; 0 is right.", "chain"
+        )
         self.audited_addresses = self._counter(
             "balance_audit_addresses", "Deposit addresses whose balances were audited.", "chain"
         )

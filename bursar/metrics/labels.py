@@ -73,6 +73,10 @@ def _chain(families: Families, chain: ChainSettings) -> None:
         families.gas_runway,
         families.reconciled_at,
         families.audit_round_at,
+        families.coverage_first,
+        families.coverage_last,
+        families.coverage_hashes,
+        families.coverage_gaps,
         families.native_coin_addresses,
     ):
         family.labels(name)

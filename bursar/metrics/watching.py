@@ -70,3 +70,9 @@ class WatcherMetrics:
     def on_audit_round(self, chain: str, at: datetime, with_coin: int) -> None:
         self._families.audit_round_at.labels(chain).set(at.timestamp())
         self._families.native_coin_addresses.labels(chain).set(with_coin)
+
+    def on_coverage(self, chain: str, first: int, last: int, hashes: int, gaps: int) -> None:
+        self._families.coverage_first.labels(chain).set(first)
+        self._families.coverage_last.labels(chain).set(last)
+        self._families.coverage_hashes.labels(chain).set(hashes)
+        self._families.coverage_gaps.labels(chain).set(gaps)

@@ -23,7 +23,7 @@ from ledger.rescans import request_rescan
 from tests.chain.watcher.lying import Omitting
 from tests.chain.watcher.world import PAYER, Invoice, World
 from tests.support.dev_chain import address_of
-from tests.support.fault_proxy import FaultProxy
+from tests.support.fault_proxy import Fault, FaultProxy, Kind
 from watcher.status import Outcome
 
 
@@ -231,3 +231,89 @@ async def test_native_coin__lies_at_the_address__labelled_then_gone(
     view = await world.view(invoice)
     assert (view["exceptions"], view["native_coin"]) == ([], [])
     assert world.observer.with_coin == 0
+
+
+async def test_restart__round_goes_on_and_checks_are_remembered(
+    world: World,
+    session: aiohttp.ClientSession,
+    anvil: Anvil,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("watcher.auditor.KEEP_EVERY", 1)
+    monkeypatch.setattr("watcher.auditor.page_size", lambda _: 2)
+    lie(world, session, [anvil.rpc_url])
+    await world.follow()
+    await world.invoices(5)
+    await world.mine()
+    await world.follow()
+    world.clock.advance(world.settings.balance_audit.total_seconds())
+    first = await world.watcher.tick()
+    assert first.outcome is Outcome.AUDITED
+    async with world.ledger.reading() as tx:
+        begun = (await check_runs(tx, "anvil"))["balance_audit"]
+    assert (begun.position, begun.under_way) == (1, True)
+    world.observer.checks.clear()
+    world.restart()
+    results = await world.follow()
+    assert [r.outcome for r in results].count(Outcome.AUDITED) == 2
+    async with world.ledger.reading() as tx:
+        done = (await check_runs(tx, "anvil"))["balance_audit"]
+    assert done.round_began == begun.round_began and not done.under_way
+    # What an earlier process checked is told by this one too.
+    world.clock.advance(61)
+    await world.mine()
+    await world.follow()
+    world.observer.checks.clear()
+    world.restart()
+    await world.follow()
+    assert {"linked", "balance_audit"} <= set(world.observer.checks)
+    assert {"linked", "balance_audit"} <= set(world.watcher.status().checks)
+    first_block, last, hashes, gaps = world.observer.coverage or (0, 0, 0, 0)
+    assert (last, gaps) == (await world.head(), 0)
+    assert 0 < hashes <= last - first_block + 2
+
+
+async def test_nobody_tells_balances__chain_is_followed_all_the_same(
+    world: World, session: aiohttp.ClientSession, anvil: Anvil
+) -> None:
+    async with FaultProxy(anvil.rpc_url) as proxy:
+        lie(world, session, [proxy.url])
+        await world.follow()
+        invoice = await world.invoice()
+        proxy.add(
+            Fault(
+                Kind.error,
+                methods={"eth_call", "eth_getBalance"},
+                value=(-32000, "missing trie node"),
+            )
+        )
+        await world.pay(invoice.address, 10_000_000)
+        await world.mine(3)
+        world.clock.advance(world.settings.balance_audit.total_seconds())
+        await world.follow()
+        assert await world.status(invoice) == "paid"
+        assert world.watcher.status().ready
+        assert "balance_audit" not in world.watcher.status().checks
+        proxy.clear()
+        await go_round(world)
+    assert "balance_audit" in world.watcher.status().checks
+
+
+async def test_f05_one_log_left_out__single_provider__second_reading_by_proof_finds_it(
+    world: World, session: aiohttp.ClientSession, anvil: Anvil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receipts give the header's root; the answer without the log is not asked for."""
+    monkeypatch.setattr("watcher.rereader.backup_due.__defaults__", (10,))
+    world.settings = world.settings.model_copy(update={"receipts_proof": True})
+    omitting = lie(world, session, [anvil.rpc_url])
+    await world.follow()
+    shown, hidden = await world.invoices(2)
+    omitting.omitted = {hidden.address}
+    await pay_both(world, shown, hidden)
+    await world.follow()
+    assert await world.status(hidden) == "new"
+    await world.mine(20)
+    await world.follow()
+    assert await world.status(hidden) == "paid"
+    assert [(t, f) for t, _, f in world.observer.rescans if f] == [("backup", 1)]
+    await world.agrees()

@@ -47,6 +47,8 @@ class Counting(SilentObserver):
         self.unverified = 0
         self.findings: dict[str, int] = {}
         self.with_coin: int | None = None
+        self.checks: dict[str, datetime] = {}
+        self.coverage: tuple[int, int, int, int] | None = None
 
     def on_logs(self, chain: str, outcome: str, count: int) -> None:
         self.logs[outcome] = self.logs.get(outcome, 0) + count
@@ -62,6 +64,12 @@ class Counting(SilentObserver):
 
     def on_unverified(self, chain: str, count: int) -> None:
         self.unverified += count
+
+    def on_check(self, chain: str, check: str, good: bool, at: datetime) -> None:
+        self.checks[check] = at
+
+    def on_coverage(self, chain: str, first: int, last: int, hashes: int, gaps: int) -> None:
+        self.coverage = (first, last, hashes, gaps)
 
     def on_findings(self, chain: str, kind: str, count: int) -> None:
         self.findings[kind] = count

@@ -92,6 +92,9 @@ def test_chain__single_provider__ready_and_says_so() -> None:
     check = judge_chain(chain(), replace(GOOD, providers=1), NOW)
     assert check.ok
     assert "single provider" in check.reason
+    by_proof = chain().model_copy(update={"receipts_proof": True})
+    assert judge_chain(by_proof, replace(GOOD, providers=1), NOW).reason == ""
+    assert judge_chain(chain(), GOOD, NOW).reason == ""
 
 
 def test_tasks__one_down__named() -> None:
