@@ -256,6 +256,47 @@ class Hold(Answer):
     resolution: str | None
 
 
+class SuspenseEntry(Answer):
+    posting: str
+    amount: Decimal
+    reason: str
+    at: When
+    tx_hash: TxHash | None
+
+
+class Suspended(Answer):
+    side: Literal["suspense_out", "suspense_in", "token_loss"]
+    chain: str
+    token: str
+    amount: Decimal
+    entries: list[SuspenseEntry]
+
+
+class ResolvedSuspense(Answer):
+    posting: str
+    side: str
+    chain: str
+    token: str
+    to: str
+    amount: Decimal
+    left: Decimal
+
+
+class Receivable(Answer):
+    merchant: str
+    chain: str
+    token: str
+    amount: Decimal
+
+
+class WrittenOff(Answer):
+    merchant: str
+    chain: str
+    token: str
+    amount: Decimal
+    left: Decimal
+
+
 class Redelivery(Answer):
     id: str
     deliveries: list[Delivery]

@@ -23,6 +23,7 @@ from gateway.rendering import PAGES, Pages, asset
 from gateway.resources import (
     admin,
     approvals,
+    books,
     destinations,
     health,
     invoices,
@@ -44,6 +45,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *admin.OPERATIONS,
     *runs.OPERATIONS,
     *approvals.OPERATIONS,
+    *books.OPERATIONS,
 )
 
 

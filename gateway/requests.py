@@ -160,6 +160,28 @@ class ResumeRequest(Body):
     only: What | None = None
 
 
+class ResolveRequest(Body):
+    """What something in suspense, or a loss, was; without ``amount``: all of it."""
+
+    side: Literal["suspense_out", "suspense_in", "token_loss"]
+    chain: Short
+    token: Short
+    to: Literal["loss", "owner", "merchant", "gas", "fees", "outflow"]
+    amount: AmountText | None = None
+    merchant: Short | None = None
+    reason: Name
+
+
+class WriteOffRequest(Body):
+    """A debt to give up; without ``amount``: all of it."""
+
+    merchant: Short
+    chain: Short
+    token: Short
+    amount: AmountText | None = None
+    reason: Name
+
+
 class Page(Body):
     """A page of a list."""
 

@@ -1,28 +1,26 @@
-"""What merchants owe for payments that were taken back after their payout; suspense, resolved.
+"""What merchants owe for payments that were taken back after their payout.
 
 A debt is recovered in this order: the merchant's payouts that were not sent yet are
-cancelled, then what is available repays, new income first of all. Writing it off, and
-saying whose an unexplained outflow was, is an operator's posting.
+cancelled, then what is available repays, new income first of all. Writing it off is an
+operator's posting.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import sqlalchemy as sa
 
-from config.errors import InvalidInputError, NotFoundError
+from config.errors import ConflictError, InvalidInputError
 from ledger.books import post, totals_of
 from ledger.payouts import PayoutMove, move_payouts, unsent_payouts
 from ledger.postings import AccountKind, AccountRef, Totals, Transfer, available, balance
-from ledger.schema import accounts, audit_log, merchants
+from ledger.schema import accounts, audit_log
 from ledger.states import PayoutStatus
 from ledger.store import Tx
 
 REVERSED: Final = "a payment was taken back by the chain"
-
-Blame = Literal["loss", "owner", "merchant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,55 +96,23 @@ async def _has(tx: Tx, account: AccountRef) -> int:
     return available(account.kind, (await totals_of(tx, [account])).get(account, Totals()))
 
 
-async def write_off(tx: Tx, debt: Debt, *, actor: str, reason: str) -> None:
-    """Give a debt up, as a loss; ``debt.amount`` may be a part of it.
+async def write_off(tx: Tx, debt: Debt, *, actor: str, reason: str) -> int:
+    """Give a debt up, as a loss; ``debt.amount`` may be a part of it. What is still owed.
 
     :raises InvalidInputError: more than is owed.
+    :raises ConflictError: it changed at the same moment.
     """
     account = debt.receivable
     totals = (await totals_of(tx, [account]))[account]
-    _check_part(debt.amount, balance(account.kind, totals), "owed")
+    owed = balance(account.kind, totals)
+    _check_part(debt.amount, owed, "owed")
     loss = AccountRef(AccountKind.TOKEN_LOSS, debt.chain, debt.token)
     key = f"writeoff:{debt.chain}/{debt.token}/{debt.merchant_id}:{totals.credits_posted}"
-    await post(tx, [Transfer(key, loss, account, debt.amount, "written off", debt.merchant_id)])
+    made = Transfer(key, loss, account, debt.amount, "written off", debt.merchant_id)
+    if not await post(tx, [made]):
+        raise ConflictError("the debt changed at the same moment", remedy="look again")
     await _audit(tx, actor, "write_off", debt.merchant_id, debt.amount, key, reason)
-
-
-async def resolve_outflow(
-    tx: Tx,
-    chain: str,
-    token: str,
-    amount: int,
-    *,
-    blame: Blame,
-    merchant_id: str | None,
-    actor: str,
-    reason: str,
-) -> None:
-    """Say what an unexplained outflow was: a loss, the owner's, or a payment to a merchant.
-
-    A merchant's part becomes a debt, recovered like any other. What is paused stays so.
-
-    :raises InvalidInputError: more than is in suspense.
-    :raises NotFoundError: no such merchant.
-    """
-    suspense = AccountRef(AccountKind.SUSPENSE_OUT, chain, token)
-    totals = (await totals_of(tx, [suspense]))[suspense]
-    _check_part(amount, balance(suspense.kind, totals), "in suspense")
-    match blame:
-        case "loss":
-            target = AccountRef(AccountKind.TOKEN_LOSS, chain, token)
-        case "owner":
-            target = AccountRef(AccountKind.OWNER, chain, token)
-        case "merchant":
-            query = sa.select(merchants.c.id).where(merchants.c.id == (merchant_id or ""))
-            found = await tx.conn.scalar(query)
-            if found is None:
-                raise NotFoundError(f"no merchant {(merchant_id or '')[:40]!r}")
-            target = AccountRef(AccountKind.RECEIVABLE, chain, token, str(found))
-    key = f"resolve:{chain}/{token}/out:{totals.credits_posted}"
-    await post(tx, [Transfer(key, target, suspense, amount, f"resolved: {blame}", key)])
-    await _audit(tx, actor, "resolve_outflow", merchant_id, amount, key, reason)
+    return owed - debt.amount
 
 
 def _check_part(amount: int, whole: int, what: str) -> None:

@@ -7,8 +7,11 @@ from bursar.output import say, say_json
 from config.errors import InvalidInputError
 from config.money import format_amount, parse_amount
 from config.settings import Secrets, Settings
+from gateway.resources.books import view_suspended
 from ledger import receivables
 from ledger.migrate import require_current
+from ledger.suspense import Resolve, Side, Target, decimals_of, suspended
+from ledger.suspense import resolve as post_resolution
 
 ACTOR = "command line"
 
@@ -63,37 +66,50 @@ async def write_off(
     say(f"{amount} {token} of {merchant} written off")
 
 
-async def resolve_outflow(
+async def suspense(settings: Settings, secrets: Secrets, *, as_json: bool) -> None:
+    """Print what nothing explains yet, and losses, with the newest postings of each."""
+    async with open_house(settings, secrets, chains=[]) as house:
+        await require_current(house.ledger.engine)
+        async with house.ledger.reading() as tx:
+            rows = [view_suspended(row) for row in await suspended(tx)]
+    if as_json:
+        say_json({"suspense": rows})
+        return
+    for row in rows:
+        say(f"{row['side']} {row['chain']}: {row['amount']} {row['token']}")
+        for entry in row["entries"]:
+            where = f" in {entry['tx_hash']}" if entry["tx_hash"] else ""
+            say(f"  {entry['at']} {entry['amount']} {entry['reason']}{where}")
+    if not rows:
+        say("nothing is in suspense, nothing was lost")
+
+
+async def resolve(
     settings: Settings,
     secrets: Secrets,
     *,
+    side: Side,
     chain: str,
     token: str,
-    amount: str,
-    blame: receivables.Blame,
+    to: Target,
+    amount: str | None,
     merchant: str | None,
     reason: str,
 ) -> None:
-    """Take an outflow out of suspense.
+    """Say what stands in suspense, or who bears a loss.
 
-    :raises InvalidInputError: not an amount, or more than is in suspense.
-    :raises NotFoundError: no such merchant.
+    :raises InvalidInputError: not an amount, no such way, or more than is there.
+    :raises NotFoundError: no such chain, token or merchant.
     """
     async with open_house(settings, secrets, chains=[]) as house:
         await require_current(house.ledger.engine)
-        units = _units(amount, house.catalogue.token(chain, token).decimals)
+        places = decimals_of(house.catalogue, chain, token)
+        units = None if amount is None else _units(amount, places)
+        asked = Resolve(side, chain, token, to, units, ACTOR, reason, merchant)
         async with house.ledger.transaction() as tx:
-            await receivables.resolve_outflow(
-                tx,
-                chain,
-                token,
-                units,
-                blame=blame,
-                merchant_id=merchant,
-                actor=ACTOR,
-                reason=reason,
-            )
-    say(f"{amount} {token} on {chain} taken out of suspense: {blame}")
+            done = await post_resolution(tx, asked)
+    moved, left = format_amount(done.amount, places), format_amount(done.left, places)
+    say(f"{moved} {token} on {chain} resolved to {to}; {left} left in {side}")
 
 
 def _units(text: str, decimals: int) -> int:

@@ -14,7 +14,7 @@ from ledger.payment_moves import PaymentMove, move_payments
 from ledger.payment_rows import PaymentPolicy
 from ledger.payouts import NewPayout, PayoutMove, create_payouts, lock_payouts, move_payouts
 from ledger.postings import AccountKind, AccountRef, balance
-from ledger.receivables import Debt, open_debts, recover_debts, resolve_outflow, write_off
+from ledger.receivables import Debt, open_debts, recover_debts, write_off
 from ledger.schema import audit_log, payments, payouts
 from ledger.sql import as_row
 from ledger.states import PaymentStatus, PayoutStatus
@@ -129,14 +129,6 @@ async def test_write_off__part_then_the_rest__audited_and_never_more_than_owed(
     with pytest.raises(InvalidInputError, match="owed"):
         async with books.ledger.transaction() as tx:
             await write_off(tx, Debt("mer_1", "anvil", "USDC", 1), actor="op", reason="")
-
-
-async def test_resolve_outflow__more_than_in_suspense__refused(books: Books) -> None:
-    with pytest.raises(InvalidInputError, match="in suspense"):
-        async with books.ledger.transaction() as tx:
-            await resolve_outflow(
-                tx, "anvil", "USDC", 1, blame="loss", merchant_id=None, actor="op", reason=""
-            )
 
 
 async def test_move_to_canceled__keeps_nothing_reserved(books: Books) -> None:
