@@ -93,7 +93,9 @@ class Tally:
 def classify(sighting: Sighting, token: Token | None, terms: InvoiceTerms) -> Classified:
     """Verdict on one sighting; ``token`` is its registered token, or ``None``."""
     symbol = token.symbol if token is not None else None
-    if sighting.malformed or sighting.amount == 0:
+    # What an address sends to itself was there before.
+    nothing = sighting.amount == 0 or sighting.sender == sighting.recipient
+    if sighting.malformed or nothing:
         return _ignored("malformed" if sighting.malformed else "zero_value", symbol)
     if token is None or token.flagged:
         return _ignored("unsupported_token", symbol)

@@ -239,6 +239,14 @@ async def test_record__after_monitoring_ended__held_as_unmatched(books: Books) -
     assert await totals(books, HELD) == Totals(credits_pending=10_000000)
 
 
+async def test_f24_record__address_pays_itself__ignored_as_nothing(books: Books) -> None:
+    invoice, address = await books.invoice()
+    await books.record(books.sighting(address, 10_000000, sender=address))
+    view = await books.view(invoice)
+    assert view["payments"][0]["reason"] == "zero_value"  # type: ignore[index]
+    assert view["status"] == "new"
+
+
 async def test_record__not_our_address__left_alone(books: Books) -> None:
     recorded = await books.record(books.sighting(b"\x77" * 20, 5))  # type: ignore[arg-type]
     assert (recorded.strangers, recorded.credited) == (1, 0)

@@ -192,7 +192,7 @@ async def test_roles__as_three_processes_of_one_configuration__do_the_job(world:
     assert await world.terminate() == 0
 
 
-async def test_decimals__differ_from_the_chain__refused_in_one_line(world: World) -> None:
+async def test_f22_decimals__differ_from_the_chain__refused_in_one_line(world: World) -> None:
     world.write_config(**{"decimals = 18": "decimals = 6"})
     environment = {**world.environment(), "BURSAR_LOG__LEVEL": "error"}
     done = await asyncio.to_thread(

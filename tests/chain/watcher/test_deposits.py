@@ -60,7 +60,7 @@ async def test_events__each_block_read_by_itself__tell_confirmations_as_they_are
 @pytest.mark.parametrize(
     ("token", "units"), [("USDC", 10_000_000), ("USDT", 10_000_000), ("DAI", 10**19)]
 )
-async def test_tokens__each_conduct__paid_in_full(world: World, token: str, units: int) -> None:
+async def test_f22_tokens__each_conduct__paid_in_full(world: World, token: str, units: int) -> None:
     await world.follow()
     invoice = await world.invoice()
     await world.pay(invoice.address, units, token)
@@ -179,7 +179,7 @@ async def test_wrong_token__registered_not_offered__held(world: World) -> None:
     await world.agrees()
 
 
-async def test_fee_on_transfer__recipient_short__booked_as_the_log_says(world: World) -> None:
+async def test_f22_fee_on_transfer__recipient_short__booked_as_the_log_says(world: World) -> None:
     await world.follow()
     invoice = await world.invoice(tokens=["FEE"])
     await world.pay(invoice.address, 10_000_000, "FEE")

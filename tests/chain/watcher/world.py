@@ -280,7 +280,7 @@ def deposits(first: int, count: int) -> list[Address]:
 
 
 def chain_settings(url: str, tokens: dict[str, Address], **changes: Any) -> ChainSettings:
-    decimals = {"DAI": 18}
+    decimals = {"DAI": 18, "REB": 18}
     return ChainSettings.model_validate(
         {
             "name": "anvil",
