@@ -38,5 +38,7 @@ def shrunk(now: RangeSize, used: int, named: int | None = None) -> RangeSize:
     :param named: the provider's own words on how many blocks it takes.
     """
     if named is not None and 0 < named < used:
-        return RangeSize(size=named, ceiling=named)
-    return replace(now, size=max(1, used // 2), good=0)
+        most = min(now.ceiling, named)
+        return RangeSize(size=min(now.size, most), ceiling=most)
+    # Of several reads under way the late ones were asked for in a size that is given up already.
+    return replace(now, size=max(1, min(now.size, used // 2)), good=0)

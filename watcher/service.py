@@ -27,6 +27,7 @@ from ledger.cursors import BlockMark, Cursor, halt_chain, rewind, stored_blocks
 from ledger.invoices import Tolerance, Touched, refresh_invoices
 from ledger.leases import check
 from ledger.payment_rows import PaymentPolicy
+from ledger.provider_ranges import keep_provider_ranges, provider_ranges_of
 from ledger.store import Ledger
 from watcher.ahead import Ahead
 from watcher.ancestor import FinalityViolation
@@ -156,6 +157,9 @@ class ChainWatcher:
             self._ahead.drop()
             self._report.succeeded(at_head=False)
             return TickResult(Outcome.HALTED)
+        if not self._sizes.recalled:
+            async with self._ledger.reading() as tx:
+                self._sizes.recall(await provider_ranges_of(tx, self._chain.name), tx.now)
         await self._load_addresses()
         look = await self._look(cursor)
         step = next_step(
@@ -276,7 +280,9 @@ class ChainWatcher:
         work = await self._opinions.gather(look.client, work)
         async with self._ledger.transaction() as tx:
             effects = await commit_pass(tx, self._house, work, self._leader.lease)
-            now = tx.now
+            now, learned = tx.now, self._sizes.changed(tx.now)
+            await keep_provider_ranges(tx, self._chain.name, learned)
+        self._sizes.kept(learned)
         self._unsettled = effects.waiting > 0
         if not effects.fresh:
             self._read_again = 0  # while new ones keep coming, go on reading everything

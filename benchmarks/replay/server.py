@@ -88,6 +88,8 @@ class Server:
             if name.lower() == b"content-length":
                 length = int(value)
         body = reader.read(length)
+        if len(body) < length:
+            return False  # the client went away
         if line.split(b" ")[1] == b"/control":
             pieces: Pieces = [self._control(msgspec.json.decode(body))]
         else:

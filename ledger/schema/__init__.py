@@ -2,7 +2,14 @@
 
 from ledger.schema.base import metadata
 from ledger.schema.books import accounts, transfers
-from ledger.schema.chain import blocks, chain_cursors, ignored_logs, payments, sightings
+from ledger.schema.chain import (
+    blocks,
+    chain_cursors,
+    ignored_logs,
+    payments,
+    provider_ranges,
+    sightings,
+)
 from ledger.schema.completeness import audit_findings, chain_checks
 from ledger.schema.invoices import (
     address_counter,
@@ -60,6 +67,7 @@ __all__ = [
     "payout_destinations",
     "payout_runs",
     "payouts",
+    "provider_ranges",
     "rescans",
     "sightings",
     "sweep_items",

@@ -27,6 +27,17 @@ chain_cursors: Final = sa.Table(
     sa.CheckConstraint("final_block <= cursor_block", name="final_block"),
 )
 
+provider_ranges: Final = sa.Table(
+    "provider_ranges",
+    metadata,
+    sa.Column("chain", sa.Text(), primary_key=True),
+    sa.Column("provider", sa.Text(), primary_key=True),
+    number("size", comment="blocks of a range that was answered last"),
+    number("ceiling", comment="the most that it takes, by its own words"),
+    moment("ceiling_at", comment="since when it is held to be so"),
+    sa.CheckConstraint("size >= 1 AND ceiling >= size", name="size"),
+)
+
 blocks: Final = sa.Table(
     "blocks",
     metadata,
