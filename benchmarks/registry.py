@@ -7,6 +7,7 @@ from typing import Final
 from benchmarks import (
     catchup,
     detection,
+    filters,
     importing,
     memory,
     paying,
@@ -19,6 +20,7 @@ from benchmarks.context import Measure
 
 MEASURES: Final[dict[str, Measure]] = {
     "pure": pure.measure,
+    "filters": filters.measure,
     "catch-up": catchup.measure,
     "recording": recording.measure,
     "requests": traffic.measure,

@@ -34,7 +34,7 @@ from watcher.ancestor import FinalityViolation
 from watcher.auditor import Auditor
 from watcher.doubts import Doubts, IncompleteReply
 from watcher.effects import AddressesGrew, House, Pass, Scan, commit_pass, hold
-from watcher.filters import LogFilter, choose_filter
+from watcher.filters import FilterChoice, LogFilter
 from watcher.leader import Leader
 from watcher.look import Look, Lookout
 from watcher.match import AddressSet
@@ -88,6 +88,7 @@ class ChainWatcher:
         self._heads = heads
         self._house = House(chain, policy, tolerance)
         self._addresses = AddressSet() if few_addresses is None else AddressSet(few_addresses)
+        self._filters = FilterChoice()
         self._known_index = -1
         self._read_again = 0
         self._unsettled = True
@@ -220,6 +221,7 @@ class ChainWatcher:
         self._read_ahead(reading.headers[-1].number, look, asked)
         scan = Scan(known_index, asked, reading.matcher)
         await self._commit(look, self._pass(cursor, look, step, reading, scan))
+        self._filters.saw(reading.headers)
         top = reading.headers[-1].number
         more = top < look.head.number
         return TickResult(Outcome.ADVANCED, blocks=len(reading.headers), more=more)
@@ -363,9 +365,8 @@ class ChainWatcher:
     # --- addresses ---------------------------------------------------------------------
 
     def _filter(self) -> LogFilter:
-        return choose_filter(
-            self._addresses, stream=self._read_again >= _READ_AGAIN_BEFORE_STREAMING
-        )
+        stream = self._read_again >= _READ_AGAIN_BEFORE_STREAMING
+        return self._filters.choose(self._addresses, stream=stream)
 
     async def _load_addresses(self) -> None:
         """At the start all of them, after that what a given-up pass has found to be new."""

@@ -22,17 +22,17 @@ RANGE = 5
 async def missed_blocks(world: World, monkeypatch: pytest.MonkeyPatch, count: int = 40) -> None:
     """A chain that is ``count`` final blocks ahead, to be read five at a time, three in a row."""
     monkeypatch.setattr("watcher.ranges.RangeSize.__init__.__defaults__", (RANGE, RANGE, 0))
+    monkeypatch.setattr("watcher.ahead.deeper", lambda depth, waited: 3)
     await world.follow()
     await world.mine(count + 3)
 
 
-async def until_three_are_ready(world: World) -> None:
-    """Tick until three ranges have been read that are not committed yet."""
-    world.watcher._ahead._depth = 3  # as after some waits for a slow provider
+async def until_three_are_ready(world: World, within: Callable[[ReadRange], bool]) -> None:
+    """Tick until three ranges were read that are not committed yet, the last of them so."""
     for _ in range(20):
         await world.watcher.tick()
         row = world.watcher._ahead._row
-        if len(row) == 3:
+        if len(row) == 3 and within(row[2].guess.step):
             await asyncio.wait([read.task for read in row])
             return
     raise AssertionError("never three ranges ahead")
@@ -66,12 +66,7 @@ async def test_f11_address_handed_out_while_three_ranges_are_ready__credited(
     await world.pay(later, 10_000_000)
     paid_at = await world.head()
     await world.mine(25)
-    await until_three_are_ready(world)
-    while (
-        not world.watcher._ahead.steps[-1].first <= paid_at <= world.watcher._ahead.steps[-1].last
-    ):
-        await world.watcher.tick()
-        await asyncio.wait([read.task for read in world.watcher._ahead._row])
+    await until_three_are_ready(world, lambda step: step.first <= paid_at <= step.last)
     invoice = await world.invoice()
     assert invoice.address == later
     await world.follow()

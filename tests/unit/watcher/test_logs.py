@@ -20,7 +20,7 @@ from watcher.checks import (
     suspiciously_empty,
 )
 from watcher.decode import decode_transfer
-from watcher.filters import LogFilter, choose_filter
+from watcher.filters import FilterChoice, LogFilter
 from watcher.match import AddressSet, RowMatcher
 from watcher.second_opinion import Claim, holds
 
@@ -122,12 +122,13 @@ def test_address_set__last_bytes_zero__still_found() -> None:
 
 def test_address_set__few__asked_for_by_topic_until_too_many() -> None:
     addresses = AddressSet(few=2)
-    assert choose_filter(addresses).asks_nothing
+    choice = FilterChoice()
+    assert choice.choose(addresses).asks_nothing
     addresses.add([OURS, PAYER])
-    assert choose_filter(addresses).recipients == (OURS, PAYER)
-    assert choose_filter(addresses, stream=True).recipients is None
+    assert choice.choose(addresses).recipients == (OURS, PAYER)
+    assert choice.choose(addresses, stream=True).recipients is None
     addresses.add([TOKEN])
-    assert choose_filter(addresses).recipients is None
+    assert choice.choose(addresses).recipients is None
 
 
 def test_matcher__keeps_ours_and_remembers_the_rest() -> None:
