@@ -85,8 +85,14 @@ class ChainClient:
     def second(self) -> ChainClient | None:
         """A view pinned to another provider than this one's; ``None`` if there is none alive."""
         mine = self._route.only or self._pool.best(self._route)
-        route = Route(excluding=frozenset({mine} if mine else ()))
-        other = self._pool.best(route)
+        return self._another({mine} if mine else set())
+
+    def third(self, second: ChainClient) -> ChainClient | None:
+        """A view pinned to one that is neither this one's nor ``second``'s; ``None``: nobody."""
+        return self._another({found for found in (self.provider, second.provider) if found})
+
+    def _another(self, known: Collection[str]) -> ChainClient | None:
+        other = self._pool.best(Route(excluding=frozenset(known)))
         if other is None or self._pool.states()[other] is ProviderState.unreachable:
             return None
         return self._view(Route(only=other))

@@ -121,7 +121,7 @@ async def release_hold(
             payouts = await lock_payouts(tx, [row.object_id])
             held = [p for p in payouts if p["status"] == PayoutStatus.ON_HOLD]
             await move_payouts(tx, [PayoutMove(p, PayoutStatus.QUEUED) for p in held])
-        case "payment":
+        case "payment" if row.object_type == "payment":
             touched = Touched()
             await release_payment(tx, row.object_id, policy or PaymentPolicy(), touched)
             await refresh_invoices(tx, touched.ids, tolerance or Tolerance())

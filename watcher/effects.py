@@ -91,6 +91,8 @@ class Pass:
     final: int
     tags: Mapping[str, int]
     agreed: frozenset[Claim] | None
+    refuted: frozenset[Claim] = frozenset()
+    """Claims that are not so: taken back as if their block had left the chain."""
 
     @property
     def top(self) -> BlockMark:
@@ -134,7 +136,7 @@ async def commit_pass(tx: Tx, house: House, work: Pass, lease: Lease | None) -> 
     touched = Touched()
     recorded = await record_sightings(tx, work.sightings, house.policy, touched)
     view = ChainView(work.top.number, work.tags)
-    moves, waiting = await confirm(tx, house, view, work.agreed, touched)
+    moves, waiting = await confirm(tx, house, view, work, touched)
     await mark_final(tx, house.chain.name, final.number)
     await rescan_gaps(tx, house.chain.name, work.cursor, fresh)
     await refresh_invoices(tx, touched.ids, house.tolerance)
@@ -194,22 +196,28 @@ async def confirm(
     tx: Tx,
     house: House,
     view: ChainView,
-    agreed: frozenset[Claim] | None,
+    work: Pass,
     touched: Touched,
 ) -> tuple[list[PaymentMove], int]:
-    """Move every payment whose time has come; returns the moves, and how many are not believed."""
+    """Move every payment whose time has come; returns the moves, and how many are not believed.
+
+    One that is refuted is orphaned: it comes back if it is ever seen again.
+    """
     rows = await open_payments(tx, house.chain.name)
     if not rows:
         return [], 0
     payments = [_open(tx, row) for row in rows]
     ripe = mature(payments, await _exposure(tx, house.chain), house.chain, view)
-    if agreed is not None:
-        believed = {p.key for p, row in zip(payments, rows, strict=True) if claim_of(row) in agreed}
-    else:
-        believed = set(ripe)
+    claims = {} if work.agreed is None else {row["id"]: claim_of(row) for row in rows}
+    believed = set(ripe)
+    if work.agreed is not None:
+        believed = {key for key, claim in claims.items() if claim in work.agreed}
     confirmable = ripe & believed
     moves = []
     for row, payment in zip(rows, payments, strict=True):
+        if claims.get(payment.key) in work.refuted:
+            moves.append(PaymentMove(row, PaymentStatus.ORPHANED))
+            continue
         status = status_of(payment, view, confirmable)
         if status is not payment.status:
             moves.append(PaymentMove(row, status))

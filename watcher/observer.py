@@ -86,6 +86,9 @@ class WatcherObserver(Protocol):
     def on_coverage(self, chain: str, first: int, last: int, hashes: int, gaps: int) -> None:
         """Blocks read in one piece, how many of their hashes are stored, and where none is."""
 
+    def on_waiting(self, chain: str, count: int, oldest: float) -> None:
+        """Payments that no second provider or proof bears out yet; seconds of the oldest."""
+
 
 class SilentObserver:
     """Reports to nobody."""
@@ -125,3 +128,5 @@ class SilentObserver:
     def on_audit_round(self, chain: str, at: datetime, with_coin: int) -> None: ...
 
     def on_coverage(self, chain: str, first: int, last: int, hashes: int, gaps: int) -> None: ...
+
+    def on_waiting(self, chain: str, count: int, oldest: float) -> None: ...

@@ -35,6 +35,7 @@ class Proofs:
         self._clock = clock
         self._report = report
         self._proven: set[Claim] = set()
+        self._disproven: set[Claim] = set()
         self._retry_at: dict[Hash32, float] = {}
 
     async def of(self, claims: Collection[Claim]) -> frozenset[Claim]:
@@ -48,7 +49,12 @@ class Proofs:
         found = frozenset(claim for claim in claims if claim in self._proven)
         if len(self._proven) > _KEPT:
             self._proven.clear()
+            self._disproven.clear()
         return found
+
+    def disproven(self, claims: Collection[Claim]) -> frozenset[Claim]:
+        """Those whose block is proven and does not hold them."""
+        return frozenset(claim for claim in claims if claim in self._disproven)
 
     async def _prove(self, block_hash: Hash32, claims: Collection[Claim]) -> None:
         now = self._clock.monotonic()
@@ -68,6 +74,7 @@ class Proofs:
         refuted = len(claims) - len(borne_out)
         if refuted:
             # The block is proven and does not hold them: whoever said so lied.
+            self._disproven |= set(claims) - set(borne_out)
             self._later(block_hash, now)
             log.error("payments_refuted_by_proof", chain=self._client.name,
                       block="0x" + block_hash.hex(), count=refuted)  # fmt: skip

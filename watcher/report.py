@@ -279,6 +279,14 @@ class Report:
         if refused:
             log.warning("providers_disagree", chain=self._chain, asked=asked, refused=refused)
 
+    def waiting(self, count: int, oldest: float) -> None:
+        """Payments that would be confirmed but for a second opinion or a proof."""
+        self._observer.on_waiting(self._chain, count, oldest)
+
+    def refuted(self, count: int) -> None:
+        """Payments that providers or a proof deny for good are taken back."""
+        log.error("payments_refuted", chain=self._chain, count=count)
+
     def unverified(self, count: int) -> None:
         """Payments are confirmed on one provider's word."""
         self._two_agree = False

@@ -1,9 +1,11 @@
 """Before money counts, two providers must both hold its receipt, where there are two.
 
 A provider that invents a deposit is found out here, because the other one has
-no such transaction. What neither of them can be asked about waits; if no other
-provider has been alive for a while, one provider's word has to do, is counted,
-and the second reading of final blocks comes back to it later.
+no such transaction. Where the two disagree a third one is asked, if there is one: two of
+three decide. What stays one word against another waits, and is named
+(:mod:`watcher.opinions`). If no other provider has been alive for a while, one
+provider's word has to do, is counted, and the second reading of final blocks comes back
+to it later.
 """
 
 from __future__ import annotations
@@ -33,10 +35,15 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """``asked`` is false when no second provider answered at all."""
+    """``asked`` is false when no second provider answered at all.
+
+    :param agreed: two providers hold the receipt.
+    :param refuted: two providers do not, and no more than one does.
+    """
 
     asked: bool
-    agreed: frozenset[Claim]
+    agreed: frozenset[Claim] = frozenset()
+    refuted: frozenset[Claim] = frozenset()
 
 
 def holds(receipt: Receipt | None, claim: Claim) -> bool:
@@ -54,8 +61,8 @@ def holds(receipt: Receipt | None, claim: Claim) -> bool:
     )
 
 
-async def ask_both(client: ChainClient, claims: Collection[Claim]) -> Opinion:
-    """Ask the pinned provider and another one for the receipts behind these claims.
+async def ask_around(client: ChainClient, claims: Collection[Claim]) -> Opinion:
+    """Ask the pinned provider and another one for the receipts behind these claims; then a third.
 
     Both, because a claim may have come from either of them, passes ago.
 
@@ -63,15 +70,40 @@ async def ask_both(client: ChainClient, claims: Collection[Claim]) -> Opinion:
     """
     other = client.second()
     if other is None:
-        return Opinion(asked=False, agreed=frozenset())
+        return Opinion(asked=False)
     mine = await _borne_out(client, list(claims))
     try:
-        return Opinion(asked=True, agreed=frozenset(await _borne_out(other, mine)))
+        theirs = await _borne_out(other, list(claims))
     except RpcError:
-        return Opinion(asked=False, agreed=frozenset())
+        return Opinion(asked=False)
+    agreed, one_word = mine & theirs, mine ^ theirs
+    refuted = set(claims) - mine - theirs
+    third = client.third(other) if one_word else None
+    if third is not None:
+        try:
+            voice = await _borne_out(third, list(one_word))
+        except RpcError:
+            return Opinion(True, frozenset(agreed), frozenset(refuted))
+        for provider in {_outvoted(c, client, other, mine, voice) for c in one_word}:
+            client.doubt(provider)
+        agreed |= voice
+        refuted |= one_word - voice
+    return Opinion(True, frozenset(agreed), frozenset(refuted))
 
 
-async def _borne_out(client: ChainClient, claims: Sequence[Claim]) -> list[Claim]:
+def _outvoted(
+    claim: Claim,
+    client: ChainClient,
+    other: ChainClient,
+    mine: Collection[Claim],
+    voice: Collection[Claim],
+) -> str:
+    """Who is alone with what it says of a receipt."""
+    holder, denier = (client, other) if claim in mine else (other, client)
+    return (denier if claim in voice else holder).provider or ""
+
+
+async def _borne_out(client: ChainClient, claims: Sequence[Claim]) -> set[Claim]:
     hashes = list(dict.fromkeys(claim.tx_hash for claim in claims))
     receipts = dict(zip(hashes, await client.receipts(hashes), strict=True))
-    return [claim for claim in claims if holds(receipts[claim.tx_hash], claim)]
+    return {claim for claim in claims if holds(receipts[claim.tx_hash], claim)}

@@ -298,7 +298,8 @@ class ChainWatcher:
 
     async def _idle(self, cursor: Cursor, look: Look) -> TickResult:
         """No new block: settle what waits, then read something a second time."""
-        if self._unsettled or look.final > cursor.final.number:
+        waits = self._unsettled and self._opinions.due()
+        if waits or look.final > cursor.final.number:
             work = Pass(cursor, (), (), (), None, look.final, look.tags, None)
             await self._commit(look, work)
             # What follows wants a cursor as it now is: the next tick reads it.

@@ -158,6 +158,14 @@ class Families:
         self.payment_confirmation = self._histogram(
             "payment_confirmation_seconds", "From detection to confirmation.", _WAITS, "chain"
         )
+        self.waiting_payments = self._gauge(
+            "unproven_payments", "Payments that only a second opinion or a proof is missing for.",
+            "chain",
+        )  # fmt: skip
+        self.waiting_oldest = self._gauge(
+            "unproven_payment_oldest_seconds", "How long the oldest of them has been waiting.",
+            "chain",
+        )  # fmt: skip
         self.unverified_payments = self._counter(
             "unverified_payments", "Payments confirmed on one provider's word alone.", "chain"
         )

@@ -73,6 +73,8 @@ def _chain(families: Families, chain: ChainSettings) -> None:
         families.gas_runway,
         families.reconciled_at,
         families.audit_round_at,
+        families.waiting_payments,
+        families.waiting_oldest,
         families.coverage_first,
         families.coverage_last,
         families.coverage_hashes,

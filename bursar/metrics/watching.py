@@ -76,3 +76,7 @@ class WatcherMetrics:
         self._families.coverage_last.labels(chain).set(last)
         self._families.coverage_hashes.labels(chain).set(hashes)
         self._families.coverage_gaps.labels(chain).set(gaps)
+
+    def on_waiting(self, chain: str, count: int, oldest: float) -> None:
+        self._families.waiting_payments.labels(chain).set(count)
+        self._families.waiting_oldest.labels(chain).set(oldest)

@@ -6,19 +6,25 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from chain.rpc.transport import Transport
+import aiohttp
+
+from chain.client import ChainClient
+from chain.rpc.pool import RpcPool
+from chain.rpc.transport import AiohttpTransport, Transport
+from config.clock import SystemEntropy
+from tests.chain.watcher.world import World
 
 
 class Omitting:
     """Leaves out logs to some recipients, and shows every other one.
 
     :param inner: asks the node.
-    :param url: the provider that does it; ``None``: all of them.
+    :param urls: the providers that do it; none: all of them.
     """
 
-    def __init__(self, inner: Transport, url: str | None = None) -> None:
+    def __init__(self, inner: Transport, *urls: str) -> None:
         self._inner = inner
-        self._url = url
+        self.urls = set(urls)
         self.omitted: set[bytes] = set()
         self.denied: set[str] = set()
         """Hashes of transactions whose receipts it does not have."""
@@ -37,7 +43,7 @@ class Omitting:
         items = asked if isinstance(asked, list) else [asked]
         self.asked += [(url, item["method"]) for item in items]
         status, headers, answer = await self._inner.post(url, body, timeout)
-        if self._url in (None, url) and status == 200:
+        if (url in self.urls or not self.urls) and status == 200:
             methods = {item["id"]: item for item in items}
             told = json.loads(answer)
             for item in told if isinstance(told, list) else [told]:
@@ -56,3 +62,13 @@ class Omitting:
     def _is_omitted(self, log: dict[str, Any]) -> bool:
         topics = log["topics"]
         return len(topics) > 2 and bytes.fromhex(topics[2][-40:]) in self.omitted
+
+
+def lie(world: World, session: aiohttp.ClientSession, urls: list[str], *liars: str) -> Omitting:
+    """A watcher behind providers of which these, or the first one, may lie."""
+    omitting = Omitting(AiohttpTransport(session), *(liars or urls[:1]))
+    pool = RpcPool(
+        "anvil", 31337, urls, transport=omitting, clock=world.clock, entropy=SystemEntropy()
+    )
+    world.restart(ChainClient(pool))
+    return omitting

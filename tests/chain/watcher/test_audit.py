@@ -10,31 +10,17 @@ import pytest
 from chain.anvil import Anvil
 from chain.artifacts import load_artifact
 from chain.balances import MULTICALL3
-from chain.client import ChainClient
 from chain.erc20 import encode_transfer
-from chain.rpc.pool import RpcPool
-from chain.rpc.transport import AiohttpTransport
-from config.clock import SystemEntropy
 from config.units import Address, Amount, to_hex
 from ledger.chain_checks import check_runs
 from ledger.findings import open_findings
 from ledger.holds import open_holds, release_hold
 from ledger.rescans import request_rescan
-from tests.chain.watcher.lying import Omitting
+from tests.chain.watcher.lying import lie
 from tests.chain.watcher.world import PAYER, Invoice, World
 from tests.support.dev_chain import address_of
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
 from watcher.status import Outcome
-
-
-def lie(world: World, session: aiohttp.ClientSession, urls: list[str]) -> Omitting:
-    """A watcher behind providers of which the first may lie."""
-    omitting = Omitting(AiohttpTransport(session), urls[0])
-    pool = RpcPool(
-        "anvil", 31337, urls, transport=omitting, clock=world.clock, entropy=SystemEntropy()
-    )
-    world.restart(ChainClient(pool))
-    return omitting
 
 
 async def go_round(world: World) -> None:

@@ -49,6 +49,7 @@ class Counting(SilentObserver):
         self.with_coin: int | None = None
         self.checks: dict[str, datetime] = {}
         self.coverage: tuple[int, int, int, int] | None = None
+        self.waiting = (0, 0.0)
 
     def on_logs(self, chain: str, outcome: str, count: int) -> None:
         self.logs[outcome] = self.logs.get(outcome, 0) + count
@@ -70,6 +71,9 @@ class Counting(SilentObserver):
 
     def on_coverage(self, chain: str, first: int, last: int, hashes: int, gaps: int) -> None:
         self.coverage = (first, last, hashes, gaps)
+
+    def on_waiting(self, chain: str, count: int, oldest: float) -> None:
+        self.waiting = (count, oldest)
 
     def on_findings(self, chain: str, kind: str, count: int) -> None:
         self.findings[kind] = count
