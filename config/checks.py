@@ -9,6 +9,7 @@ from config.chains import TEST_CHAIN_IDS, ChainSettings
 from config.credentials import SECRET_NAMES
 from config.errors import ConfigError
 from config.models import Settings
+from config.money import parse_amount
 from config.problems import InvalidConfigError, nearest
 from config.registry import registered_by_id
 from config.units import checksum
@@ -93,7 +94,25 @@ def _limit_errors(settings: Settings, source: str) -> list[ConfigError]:
         for key in _LIMITS
         for symbol in getattr(settings.settlement, key)
         if symbol not in symbols
-    ]
+    ] + _too_fine(settings, source)
+
+
+def _too_fine(settings: Settings, source: str) -> list[ConfigError]:
+    """Limits with more decimals than their token has."""
+    tokens = [token for chain in settings.chains for token in chain.tokens]
+    floor = settings.settlement.unusual_outflow.floor
+    given = [("unusual_outflow.floor", token, floor) for token in tokens]
+    for key in _LIMITS:
+        limits = getattr(settings.settlement, key)
+        given += [(key, token, limits[token.symbol]) for token in tokens if token.symbol in limits]
+    errors = []
+    for key, token, text in given:
+        try:
+            parse_amount(text, token.decimals)
+        except ValueError as error:
+            where = f"{source}: settlement.{key}"
+            errors.append(ConfigError(f"{error} of {token.symbol}", where=where))
+    return errors
 
 
 def _duplicates(

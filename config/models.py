@@ -82,6 +82,17 @@ class InvoiceSettings(Model):
     dust: Micros = 0
 
 
+class UnusualOutflow(Model):
+    """When the breaker takes a token's outflow of 24 hours for unusual."""
+
+    factor: Annotated[StrictInt, Field(ge=0, le=1_000)] = 10
+    """Times the daily mean of the days before; 0 switches the rule off."""
+    floor: AmountText = "10000"
+    """Whole units a day that are never unusual."""
+    days: Annotated[StrictInt, Field(ge=1, le=90)] = 14
+    """How many days before make the mean."""
+
+
 class SettlementSettings(Model):
     """Defaults of payouts; amounts are texts in token units, parsed per token."""
 
@@ -98,6 +109,7 @@ class SettlementSettings(Model):
     """Token symbol to whole units of one payout."""
     transaction_limit: dict[str, AmountText] = Field(default_factory=dict)
     """Token symbol to whole units that one batch may move."""
+    unusual_outflow: UnusualOutflow = UnusualOutflow()
     delay: Duration = timedelta(0)
     """A payment becomes payable this long after it is confirmed."""
     reserve_bps: BasisPoints = 0

@@ -12,7 +12,7 @@ from ledger.cursors import clear_halt
 from ledger.held import release_payment
 from ledger.invoices import Tolerance, Touched, refresh_invoices
 from ledger.lanes import clear_lane_halt
-from ledger.pauses import resume, scope_of
+from ledger.pauses import lift, scope_of
 from ledger.payment_rows import PaymentPolicy
 from ledger.payouts import PayoutMove, lock_payouts, move_payouts
 from ledger.schema import holds
@@ -93,6 +93,19 @@ async def close_holds(tx: Tx, kind: str, object_id: str, resolution: str) -> Non
     )
 
 
+async def _lift(tx: Tx, hold_id: str, object_id: str) -> None:
+    """The breaker lets go, unless it has tripped for another reason too."""
+    chain, token, _ = object_id.split("/")
+    others = sa.select(holds.c.id).where(
+        holds.c.object_type == "breaker",
+        holds.c.object_id.startswith(f"{chain}/{token}/", autoescape=True),
+        holds.c.released_at.is_(None),
+        holds.c.id != hold_id,
+    )
+    if await tx.conn.scalar(others.limit(1)) is None:
+        await lift(tx, scope_of("payouts", chain, token or None))
+
+
 async def release_hold(
     tx: Tx,
     hold_id: str,
@@ -131,8 +144,7 @@ async def release_hold(
         case "chain" if row.object_type == "chain":
             await clear_halt(tx, row.object_id)
         case "batch" if row.object_type == "breaker":
-            chain, token, _ = row.object_id.split("/")
-            await resume(tx, scope_of("payouts", chain, token))
+            await _lift(tx, hold_id, row.object_id)
         case _:
             pass
     await tx.conn.execute(

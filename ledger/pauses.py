@@ -65,6 +65,11 @@ async def resume(tx: Tx, scope: str) -> list[str]:
     return inside
 
 
+async def lift(tx: Tx, scope: str) -> None:
+    """Let exactly this scope go on; what is stopped inside or around it stays so."""
+    await tx.conn.execute(pauses.delete().where(pauses.c.scope == scope))
+
+
 async def active_pauses(tx: Tx) -> list[Pause]:
     """Everything that is stopped now."""
     rows = await tx.conn.execute(sa.select(pauses).order_by(pauses.c.scope))

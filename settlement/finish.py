@@ -123,8 +123,10 @@ async def _finish_payouts(tx: Tx, ctx: Context, batch: Batch, receipt: Receipt) 
 async def _alarm(tx: Tx, ctx: Context, batch: Batch, outcome: Outcome) -> None:
     """The breaker: logs that are not what was planned stop this chain's payouts."""
     reason = "; ".join(outcome.surprises[:3])
-    await hold(tx, "batch", "batch", f"batch_{batch.id}", reason)
-    await pause(tx, scope_of("payouts", ctx.name), f"batch_{batch.id}: {reason}")
+    # A name of its own: the batch's holds close as it ends, this one waits for a person.
+    reason = f"batch_{batch.id}: {reason}"
+    await hold(tx, "batch", "breaker", f"{ctx.name}//batch_{batch.id}", reason)
+    await pause(tx, scope_of("payouts", ctx.name), reason)
     ctx.observer.note("unexpected_logs", chain=ctx.name, batch=batch.id, reason=reason)
 
 

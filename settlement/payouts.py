@@ -40,6 +40,7 @@ from settlement.batching import most_entries, pick_batch
 from settlement.context import Context
 from settlement.lanes.adopt import epoch_of
 from settlement.lanes.finality import Finality
+from settlement.outflow import OutflowGuard
 from settlement.restore.scanning import executed_ids
 from settlement.simulation import blacklisted, is_token_paused, simulate
 
@@ -57,12 +58,16 @@ class UnknownExecutionError(ConflictError):
     """The chain has executed an id that these books do not know: compare them again."""
 
 
-async def seal_payouts(ctx: Context, lease: Lease, finality: Finality) -> int:
+async def seal_payouts(
+    ctx: Context, lease: Lease, finality: Finality, guard: OutflowGuard | None = None
+) -> int:
     """Seal what the treasury can pay; returns how many batches were made.
 
     :raises UnknownExecutionError: nothing may be sealed before books and chain are compared.
     """
     sealed = 0
+    guard = guard or OutflowGuard()
+    guard.begin_tick()
     queue = await _waiting(ctx)
     limits = base_units(ctx.ledger.catalogue, ctx.settings.transaction_limit)
     at_once = {token: units for (chain, token), units in limits.items() if chain == ctx.name}
@@ -78,6 +83,9 @@ async def seal_payouts(ctx: Context, lease: Lease, finality: Finality) -> int:
         full = len(rows) == most_entries(ctx.settings.max_batch)
         if coming and not full and now - rows[0]["created_at"] < _COMPANY:
             return sealed
+        if await guard.stops(ctx, lease, token, rows):
+            queue = [row for row in queue if row["token"] != token]
+            continue
         payable = await _set_aside(ctx, lease, token, rows)
         if payable and not await _seal(ctx, lease, token, payable, finality):
             return sealed

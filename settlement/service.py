@@ -34,6 +34,7 @@ from settlement.leading import lease_name
 from settlement.measures import measure
 from settlement.native import book_native
 from settlement.observer import SettlementObserver
+from settlement.outflow import OutflowGuard
 from settlement.payouts import UnknownExecutionError, release_paused, seal_payouts, take_back
 from settlement.restore.comparing import Comparison
 from settlement.support7702 import supports_7702
@@ -88,6 +89,7 @@ class ChainSettlement:
         self._reconcile_at: datetime | None = None
         self._comparison: Comparison | None = None
         self._breaker = Breaker()
+        self._outflow = OutflowGuard()
 
     def status(self) -> SettlementStatus:
         """What readiness and metrics ask."""
@@ -201,7 +203,7 @@ class ChainSettlement:
             await take_back(ctx, lease)
             await release_paused(ctx, lease)
             try:
-                return await seal_payouts(ctx, lease, finality)
+                return await seal_payouts(ctx, lease, finality, self._outflow)
             except UnknownExecutionError as error:
                 assert self._comparison is not None
                 self._comparison.reopen(str(error))

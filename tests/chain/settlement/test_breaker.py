@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from chain.client import ChainClient
 from chain.erc20 import encode_transfer
-from config.units import Address, Amount, to_hex
+from chain.model import Receipt
+from config.models import UnusualOutflow
+from config.units import Address, Amount, Hash32, to_hex
 from ledger.books import totals_of
-from ledger.holds import open_holds, release_hold
+from ledger.holds import hold, open_holds, release_hold
 from ledger.pauses import active_pauses, pause, resume
 from ledger.postings import AccountKind, AccountRef, balance
 from settlement.breaker import judge
@@ -133,3 +140,102 @@ async def test_f20_outflow_that_nothing_explains__suspense_and_stop_at_the_next_
         await world.watch(mine=1)
     assert await pauses(world) == ["payouts:anvil/USDC"]
     await world.agrees()
+
+
+async def test_breaker__unusual_outflow__stopped_before_it_leaves__goes_once_released(
+    world: World,
+) -> None:
+    rule = UnusualOutflow(factor=3, floor="0", days=14)
+    world.settings = world.settings.model_copy(update={"unusual_outflow": rule})
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 20_000000)
+    await world.paid_invoice(merchant, "DAI", AMOUNT)
+    await world.watch(mine=4)
+    usual = await world.promise(merchant, "USDC", 8_000000, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", usual))
+    # 8 in the eight days that lie a day back: up to 3 a day are usual
+    world.clock.advance(8 * 86_400 + 60)
+    first = await world.promise(merchant, "USDC", 3_000000, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", first))
+    more = await world.promise(merchant, "USDC", 1, recipient(1))
+    other = await world.promise(merchant, "DAI", 10, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", other))
+    assert (await world.payout(more))["status"] == "queued"
+    assert await pauses(world) == ["payouts:anvil/USDC"]
+    async with world.ledger.transaction() as tx:
+        (hold,) = await open_holds(tx)
+        assert "unusual outflow: 3.000001 USDC" in hold.reason
+        assert "up to 3.00;" in hold.reason
+        await release_hold(tx, hold.id)
+    world.clock.advance(1)
+    await world.settle(world.service(), world.all_are("paid", more))
+    later = await world.promise(merchant, "USDC", 4_000000, recipient(1))
+    for _ in range(3):
+        await world.service().tick()
+        world.clock.advance(11)
+    assert (await world.payout(later))["status"] == "queued", "a release is no licence"
+
+
+class OtherReceipts:
+    """A client whose receipts tell of one unit more than was planned."""
+
+    def __init__(self, client: ChainClient, token: Address, treasury: Address) -> None:
+        self._client, self._token, self._from = client, token, treasury.rjust(32, b"\0")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def receipts(self, hashes: Sequence[Hash32]) -> list[Receipt | None]:
+        return [r and self._changed(r) for r in await self._client.receipts(list(hashes))]
+
+    def _changed(self, receipt: Receipt) -> Receipt:
+        logs = [
+            replace(log, data=(int.from_bytes(log.data) + 1).to_bytes(32))
+            if log.address == self._token and log.topics[1] == self._from
+            else log
+            for log in receipt.logs
+        ]
+        return replace(receipt, logs=tuple(logs))
+
+
+async def test_breaker__logs_of_a_payout_are_not_what_was_planned__that_chain_stops(
+    world: World,
+) -> None:
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    payout = await world.promise(merchant, "USDC", 1_000000, recipient(1))
+    client = OtherReceipts(world.client, world.tokens["USDC"], world.contracts.treasury)
+    service = world.service(client=client)
+
+    async def stopped() -> bool:
+        return await pauses(world) == ["payouts:anvil"]
+
+    await world.settle(service, stopped, audit=False)
+    async with world.ledger.reading() as tx:
+        (hold,) = await open_holds(tx)
+    assert "1000001 base units left the treasury where 1000000 were planned" in hold.reason
+    assert (await world.payout(payout))["batch_id"] is not None
+    waits = await world.promise(merchant, "USDC", 5, recipient(1))
+    for _ in range(4):
+        await service.tick()
+        await world.watch(mine=1)
+    assert (await world.payout(waits))["status"] == "queued"
+    async with world.ledger.transaction() as tx:
+        await pause(tx, "payouts:anvil/DAI", "another reason")
+        await release_hold(tx, hold.id)
+    assert await pauses(world) == ["payouts:anvil/DAI"], "no wider than what it stopped"
+    await world.settle(world.service(), world.all_are("paid", waits), audit=False, rounds=60)
+
+
+async def test_breaker__two_reasons__released_one_by_one(world: World) -> None:
+    ids = []
+    async with world.ledger.transaction() as tx:
+        for kind in ("difference", "outflow"):
+            place = f"anvil/USDC/{kind}"
+            ids.append(await hold(tx, "batch", "breaker", place, "because"))
+        await pause(tx, "payouts:anvil/USDC", "because")
+    for hold_id, left in zip(ids, (["payouts:anvil/USDC"], []), strict=True):
+        async with world.ledger.transaction() as tx:
+            await release_hold(tx, hold_id)
+        assert await pauses(world) == left
