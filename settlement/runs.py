@@ -87,7 +87,7 @@ class PayoutRuns:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look every second until told to stop; what goes wrong goes to the supervisor."""
-        async for _ in every_second(stop):
+        async for _ in every_second(self._ledger.clock, stop):
             while await self.tick():
                 if stop.is_set():
                     return
