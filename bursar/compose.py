@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import aiohttp
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bursar.door import Door, open_door
 from chain.client import ChainClient
 from chain.rpc.observer import RpcObserver
 from chain.rpc.pool import RpcPool
@@ -22,7 +25,8 @@ from chain.sockets import AiohttpSockets, Sockets
 from config.catalogue import Catalogue
 from config.chains import ChainSettings
 from config.clock import Clock, Entropy, SystemClock, SystemEntropy
-from config.settings import Secrets, Settings
+from config.settings import HttpSettings, Secrets, Settings
+from gateway.webhooks.sender import Sender, http_sender
 from ledger.store import Ledger, make_engine
 
 CONNECTIONS_PER_HOST: Final = 32
@@ -46,6 +50,20 @@ async def web_sockets() -> AsyncIterator[Sockets]:
         yield AiohttpSockets(session)
 
 
+class OpenDoor(Protocol):
+    """Listens; see :func:`bursar.door.open_door`."""
+
+    async def __call__(
+        self, app: web.Application, http: HttpSettings, *, any_port: bool
+    ) -> Door: ...
+
+
+class OpenSender(Protocol):
+    """Opens what webhooks are sent with; see :func:`gateway.webhooks.sender.http_sender`."""
+
+    def __call__(self, *, allow_private: bool) -> AbstractAsyncContextManager[Sender]: ...
+
+
 @dataclass(frozen=True)
 class Outside:
     """The world outside the process."""
@@ -54,6 +72,9 @@ class Outside:
     entropy: Entropy = field(default_factory=SystemEntropy)
     transport: Callable[[], AbstractAsyncContextManager[Transport]] = http_transport
     sockets: Callable[[], AbstractAsyncContextManager[Sockets]] = web_sockets
+    engine: Callable[[str], AsyncEngine] = make_engine
+    door: OpenDoor = open_door
+    webhooks: OpenSender = http_sender
 
 
 @dataclass(frozen=True)
@@ -102,7 +123,7 @@ async def open_house(
     chosen = [catalogue.chain(name) for name in wanted]
     async with outside.transport() as transport:
         ledger = Ledger(
-            make_engine(settings.database.url),
+            outside.engine(settings.database.url),
             clock=outside.clock,
             entropy=outside.entropy,
             catalogue=catalogue,

@@ -20,7 +20,7 @@ from importlib.metadata import version
 from typing import Final
 
 from bursar.compose import House, Outside, open_house
-from bursar.door import Door, open_door, operations_app
+from bursar.door import Door, operations_app
 from bursar.metrics.families import Families
 from bursar.metrics.figures import BooksGauges
 from bursar.metrics.labels import begin_at_zero
@@ -132,11 +132,11 @@ class Daemon:
             await door.close()
 
     async def _open(self, roles: Roles) -> Door:
-        http = self._house.settings.http
+        http, listen = self._house.settings.http, self._house.outside.door
         if self._role in WITH_API:
             app = roles.gateway_app(self.readiness, self.metrics)
-            return await open_door(app, http, any_port=False)
-        return await open_door(operations_app(self.readiness, self.metrics), http, any_port=True)
+            return await listen(app, http, any_port=False)
+        return await listen(operations_app(self.readiness, self.metrics), http, any_port=True)
 
     def _add_tasks(self, roles: Roles, door: Door) -> None:
         self._supervisor.add("http", door.run)

@@ -39,7 +39,6 @@ from gateway.app import create_app
 from gateway.deps import GatewayDeps, Readiness
 from gateway.housekeeping import run_housekeeping
 from gateway.webhooks.dispatcher import WebhookDispatcher
-from gateway.webhooks.sender import http_sender
 from gateway.webhooks.vault import Vault, load_data_key
 from ledger.invoices import Tolerance
 from ledger.journal import Journal
@@ -221,7 +220,8 @@ class Roles:
 
     async def _deliver(self, stop: asyncio.Event) -> None:
         security = self._house.settings.security
-        async with http_sender(allow_private=security.allow_private_webhooks) as sender:
+        opened = self._house.outside.webhooks(allow_private=security.allow_private_webhooks)
+        async with opened as sender:
             dispatcher = WebhookDispatcher(
                 ledger=self._house.ledger,
                 sender=sender,

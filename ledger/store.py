@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,10 +51,18 @@ class Tx:
         return self.conn.dialect.name
 
 
-def make_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
-    """Engine for an asyncio database URL; nothing is connected yet."""
+def make_engine(
+    url: str, *, pool_size: int = 10, connect: Callable[..., Any] | None = None
+) -> AsyncEngine:
+    """Engine for an asyncio database URL; nothing is connected yet.
+
+    :param connect: makes SQLite's connections in place of ``aiosqlite.connect``.
+    """
     if url.startswith("sqlite"):
-        engine = create_async_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+        arguments: dict[str, Any] = {"timeout": SQLITE_BUSY_SECONDS}
+        if connect is not None:
+            arguments["async_creator_fn"] = connect
+        engine = create_async_engine(url, connect_args=arguments)
         _prepare_sqlite(engine)
         return engine
     return create_async_engine(
