@@ -1,0 +1,234 @@
+"""What must hold once nothing fails any more: everything due is paid, books and chain agree."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+
+from tests.simulation import town
+from tests.simulation.life.operators import fill_up, release_holds, resume_all
+from tests.simulation.life.people import ask
+from tests.simulation.world import World
+
+LOOK_EVERY = 300.0
+OPEN = {
+    "payments": ("detected", "confirming"),
+    "payouts": ("pending_approval", "queued", "batched", "submitted", "on_hold"),
+    "transactions": ("prepared", "signed", "broadcast", "mined"),
+    "batches": ("sealed", "submitted", "executed"),
+    "webhook_deliveries": ("pending",),
+}
+
+
+async def quiet_period(world: World) -> None:
+    """No fault any more; operators put things right; I8: within hours nothing is left to do."""
+    world.faults.calm = True
+    world.say("quiet period begins")
+    fill_up(world)
+    end = world.now() + world.scale.quiet_hours * 3600
+    await resume_all(world)
+    waits = "nothing was looked at"
+    while world.now() < end:
+        world.stir(LOOK_EVERY)
+        await asyncio.sleep(LOOK_EVERY)
+        for chain in world.chains.values():
+            chain.advance(world.now())
+        await release_holds(world)
+        await ask(world, "POST", "/v1/admin/payouts/run", town.ADMIN_KEY, {})
+        waits = unfinished(world) or await _not_ready(world)
+        if not waits:
+            break
+    else:
+        world.violated("I8", f"not done after {world.scale.quiet_hours} quiet hours: {waits}")
+    final_checks(world)
+
+
+def unfinished(world: World) -> str:
+    """What is still under way; empty when nothing is."""
+    for table, statuses in OPEN.items():
+        marks = ", ".join("?" * len(statuses))
+        row = world.books.execute(
+            f"SELECT COUNT(*) AS n, MIN(status) AS s FROM {table} WHERE status IN ({marks})",
+            statuses,
+        ).fetchone()
+        if row["n"]:
+            return f"{row['n']} {table} ({row['s']})"
+    for (merchant, chain, token), amount in available(world).items():
+        if amount >= 10 ** town.DECIMALS[token]:
+            return f"{merchant} is owed {amount} {token} on {chain}"
+    missing = _lost_deposits(world)
+    return f"a deposit is not credited: {missing[0]}" if missing else ""
+
+
+def available(world: World, kind: str = "merchant") -> dict[tuple[str, str, str], int]:
+    """Credit less debit of the merchants' accounts of one kind."""
+    rows = world.books.execute("SELECT * FROM accounts WHERE kind = ?", (kind,)).fetchall()
+    return {
+        (r["merchant_id"], r["chain"], r["token"]): int(r["credits_posted"])
+        - int(r["debits_posted"])
+        for r in rows
+    }
+
+
+async def _not_ready(world: World) -> str:
+    """I10: readiness is true to a state in which nothing is wrong."""
+    server = world.serving()
+    found = None if server is None else await server.call("GET", "/readyz", "nobody")
+    if found is None:
+        return "no daemon serves"
+    status, answer = found
+    return "" if status == 200 else f"not ready: {answer}"
+
+
+def _lost_deposits(world: World) -> list[str]:
+    lost = []
+    for name, plan in ((p.name, p) for p in world.plans):
+        chain = world.chains[name]
+        for block, log in world.deposits(name):
+            if block.number > chain.head.number - 2 * plan.depth - 2 or not int.from_bytes(
+                log.data
+            ):
+                continue
+            place = next(p for _, p, other in block.logs() if other is log)
+            ordinal = [o for _, p, o in block.logs() if p == place].index(log)
+            row = world.books.execute(
+                "SELECT status, reason FROM payments WHERE chain = ? AND tx_hash = ?"
+                " AND ordinal = ? AND status IN ('confirmed', 'ignored')",
+                (name, block.txs[place].hash, ordinal),
+            ).fetchone()
+            if row is None or (row["status"] == "ignored" and row["reason"] != "dust"):
+                lost.append(f"{block.txs[place].hash.hex()}/{ordinal} in block {block.number}")
+    return lost
+
+
+def final_checks(world: World) -> None:
+    """Exact, now that nothing moves."""
+    _money(world)
+    _custody(world)
+    _once(world)
+    _webhooks(world)
+    _bounds(world)
+
+
+def _money(world: World) -> None:
+    """I9: each merchant got what came in for him, less fees and what is too little to pay."""
+    left, held = available(world), available(world, "held")
+    fees: dict[tuple[str, str, str], int] = defaultdict(int)
+    dust: dict[tuple[str, str, str], int] = defaultdict(int)
+    for row in world.books.execute("SELECT * FROM payments WHERE token IS NOT NULL"):
+        key = (row["merchant_id"], row["chain"], row["token"])
+        if row["status"] == "confirmed":
+            fees[key] += int(row["fee"])
+            if int(row["fee"]) not in (0, int(row["amount"]) * world.fee_bps // 10_000):
+                world.violated("I9", f"payment {row['id']} has a fee of {row['fee']}")
+        elif row["status"] == "ignored" and row["reason"] == "dust":
+            dust[key] += int(row["amount"])
+    for merchant in world.merchants:
+        for chain, address in merchant.destinations.items():
+            for symbol in town.REGISTERED:
+                key = (merchant.id, chain, symbol)
+                parts = {
+                    "received": world.balance(chain, symbol, address),
+                    "available": left.get(key, 0),
+                    "held": held.get(key, 0),
+                    "fees": fees[key],
+                    "dust": dust[key],
+                }
+                earned = world.earned(merchant, chain, symbol)
+                if sum(parts.values()) != earned:
+                    text = f"shop {merchant.number}, {symbol} on {chain}: earned {earned}, {parts}"
+                    world.violated("I9", text)
+
+
+def _custody(world: World) -> None:
+    """I3: what the books say lies at addresses and in the treasury lies there, to the unit."""
+    totals: dict[tuple[str, str, str], int] = defaultdict(int)
+    for row in world.books.execute("SELECT * FROM accounts"):
+        balance = int(row["debits_posted"]) - int(row["credits_posted"])
+        totals[row["kind"], row["chain"], row["token"]] += balance
+    for chain in world.chains:
+        for symbol in town.REGISTERED:
+            dust = sum(
+                int(row["amount"])
+                for row in world.books.execute(
+                    "SELECT amount FROM payments WHERE chain = ? AND token = ?"
+                    " AND status = 'ignored' AND reason = 'dust'",
+                    (chain, symbol),
+                )
+            )
+            at_addresses = sum(world.balance(chain, symbol, a) for a in world.by_address)
+            in_treasury = world.balance(chain, symbol, world.treasury)
+            for kind, on_chain in (("deposits", at_addresses - dust), ("treasury", in_treasury)):
+                booked = totals[kind, chain, symbol]
+                if booked != on_chain:
+                    world.violated("I3", f"{kind} {symbol} on {chain}: {booked}, chain {on_chain}")
+
+
+def _once(world: World) -> None:
+    """I2, I13: each order has one invoice, each log one payment."""
+    for row in world.books.execute(
+        "SELECT reference, COUNT(*) AS n FROM invoices GROUP BY reference HAVING n > 1"
+    ):
+        world.violated("I13", f"{row['n']} invoices for {row['reference']}: one key was used")
+    for row in world.books.execute(
+        "SELECT tx_hash, ordinal, COUNT(*) AS n FROM payments WHERE status = 'confirmed'"
+        " GROUP BY chain, tx_hash, ordinal HAVING n > 1"
+    ):
+        world.violated("I2", f"log {row['ordinal']} of {row['tx_hash'].hex()} counts {row['n']} ×")
+
+    row = world.books.execute(
+        "SELECT COUNT(*) FROM payments WHERE status <> 'ignored' AND amount = ?", (f"{0:078d}",)
+    ).fetchone()
+    if row[0]:
+        world.violated("I2", f"{row[0]} payments of nothing count")
+
+
+def _webhooks(world: World) -> None:
+    """I11: every event reached its endpoint, those of one object in their order."""
+    endpoints: dict[str, Any] = {
+        row["id"]: row["url"]
+        for row in world.books.execute("SELECT id, url FROM webhook_endpoints")
+    }
+    rows = world.books.execute(
+        "SELECT d.endpoint_id, d.object_id, d.status, e.id, e.type FROM webhook_deliveries d"
+        " JOIN events e ON e.seq = d.event_seq ORDER BY d.id"
+    ).fetchall()
+    order: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in rows:
+        url = endpoints[row["endpoint_id"]]
+        if row["status"] != "delivered" or row["id"] not in world.mailbox.taken.get(url, ()):
+            world.violated("I11", f"event {row['type']} of {row['object_id']} was not delivered")
+        order[url, row["object_id"]].append(row["id"])
+    for (url, thing), expected in order.items():
+        wanted = set(expected)
+        got = [event for event in world.mailbox.taken.get(url, ()) if event in wanted]
+        if got != [event for event in expected if event in set(got)]:
+            world.violated("I11", f"events of {thing} came out of order at {url}")
+
+
+def _bounds(world: World) -> None:
+    """I12: nothing grows without bound, no number was ever a float."""
+    tasks = max((len(r.process.tasks) for r in world.running), default=0)
+    if tasks > 200:
+        world.violated("I12", f"{tasks} tasks in one quiet process")
+    for table, column in (("payments", "amount"), ("payouts", "amount"), ("transfers", "amount")):
+        bad = world.books.execute(
+            f"SELECT COUNT(*) FROM {table} WHERE typeof({column}) <> 'text'"
+            f" OR length({column}) <> 78"
+        ).fetchone()[0]
+        if bad:
+            world.violated("I12", f"{bad} amounts in {table} are not exact integers")
+
+
+async def settle_readiness(world: World) -> None:
+    """Wait until some daemon answers at all: the shops open then."""
+    while True:
+        server = world.serving()
+        found = None if server is None else await server.call("GET", "/livez", "nobody")
+        if found is not None and found[0] == 200:
+            return
+        await asyncio.sleep(1.0)
+
+
+__all__ = ["ask", "final_checks", "quiet_period", "settle_readiness", "unfinished"]

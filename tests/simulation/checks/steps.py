@@ -1,0 +1,166 @@
+"""What must hold after every commit, read from the image as another program would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from config.units import Hash32
+from ledger.states import MACHINES
+from tests.simulation import town
+from tests.simulation.world import World
+
+Row = Any
+BUSY = 150.0
+"""Seconds for which timers stay fine after something has moved."""
+MONEY = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
+
+
+class StepChecks:
+    """Remembers what it has seen, so that each commit costs little."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._statuses: dict[str, dict[Any, str]] = {table: {} for table in MACHINES}
+        self._settled: set[tuple[str, str]] = set()
+        self._cursors: dict[str, tuple[int, int]] = {}
+        self._seen_transfer = 0
+        self.steps = 0
+
+    def __call__(self) -> None:
+        self.steps += 1
+        self.postings()
+        self.confirmed()
+        self.transitions()
+        self.nonces()
+        self.cursors()
+        if self._world.pending_executions:
+            self._world.pending_executions = False
+            paid_out(self._world)
+
+    def postings(self) -> None:
+        """I1: what is debited is credited, pending and posted, by chain and token."""
+        sums: dict[tuple[str, str], list[int]] = {}
+        for row in self._world.books.execute("SELECT * FROM accounts"):
+            total = sums.setdefault((row["chain"], row["token"]), [0, 0])
+            values = [int(row[name]) for name in MONEY]
+            total[0] += values[0] - values[2]
+            total[1] += values[1] - values[3]
+        for (chain, token), (pending, posted) in sums.items():
+            if pending or posted:
+                self._world.violated(
+                    "I1", f"{token} on {chain}: {pending} pending, {posted} posted"
+                )
+
+    def confirmed(self) -> None:
+        """I2: what is confirmed is on the canonical chain, deep enough, and as it is there."""
+        world = self._world
+        rows = world.books.execute(
+            "SELECT id, chain, tx_hash, ordinal, token_address, recipient, sender, amount,"
+            " block_hash, block_number, is_final, status, credits FROM payments"
+            " WHERE status = 'confirmed'"
+        ).fetchall()
+        for row in rows:
+            key = (row["id"], f"{row['credits']}{row['is_final']}{row['block_hash'].hex()}")
+            if key in self._settled:
+                continue
+            plan = next(p for p in world.plans if p.name == row["chain"])
+            if plan.tiers and not row["is_final"]:
+                continue  # a tier credits earlier: a reorg above final takes it back
+            if self._is_on_chain(row):
+                chain = world.chains[row["chain"]]
+                if chain.head.number - row["block_number"] > 3 * plan.depth:
+                    self._settled.add(key)
+            else:
+                world.violated("I2", f"payment {row['id']} is confirmed and not on the chain")
+
+    def _is_on_chain(self, row: Row) -> bool:
+        chain = self._world.chains[row["chain"]]
+        block = chain.place_of(row["tx_hash"])
+        if block is None or block.hash != row["block_hash"]:
+            return False
+        place = next(i for i, tx in enumerate(block.txs) if tx.hash == Hash32(row["tx_hash"]))
+        logs = block.results[place].logs
+        if row["ordinal"] >= len(logs):
+            return False
+        log = logs[row["ordinal"]]
+        return (
+            log.address == row["token_address"]
+            and len(log.topics) == 3
+            and log.topics[2][12:] == row["recipient"]
+            and int.from_bytes(log.data) == int(row["amount"])
+        )
+
+    def transitions(self) -> None:
+        """I6: no status that its machine does not lead to (two steps may be in one commit)."""
+        for table, machine in MACHINES.items():
+            known = self._statuses[table]
+            for row in self._world.books.execute(f"SELECT id, status FROM {table}"):
+                before, after = known.get(row["id"]), row["status"]
+                if before == after:
+                    continue
+                if before is not None and not _leads(machine, before, after):
+                    self._world.violated("I6", f"{table} {row['id']}: {before} → {after}")
+                known[row["id"]] = after
+                self._world.stir(BUSY)
+                if before is not None or table != "invoices":
+                    self._world.say(f"{table} {row['id']}: {before} → {after}")
+
+    def nonces(self) -> None:
+        """I5: no nonce is skipped; on one nonce there is one batch."""
+        rows = self._world.books.execute(
+            "SELECT chain, sender, MIN(nonce) AS low, MAX(nonce) AS high,"
+            " COUNT(DISTINCT nonce) AS used FROM transactions GROUP BY chain, sender"
+        ).fetchall()
+        for row in rows:
+            if row["high"] - row["low"] + 1 != row["used"]:
+                self._world.violated("I5", f"a nonce of {row['sender'].hex()} was skipped")
+        double = self._world.books.execute(
+            "SELECT chain, nonce FROM transactions WHERE purpose NOT IN ('cancel', 'gap')"
+            " GROUP BY chain, sender, nonce HAVING COUNT(DISTINCT batch_id) > 1"
+        ).fetchall()
+        for row in double:
+            self._world.violated("I5", f"nonce {row['nonce']} on {row['chain']} has two batches")
+
+    def cursors(self) -> None:
+        """I7: final never goes back, and is on the canonical chain."""
+        world = self._world
+        for row in world.books.execute("SELECT * FROM chain_cursors"):
+            _, final = self._cursors.get(row["chain"], (0, -1))
+            self._cursors[row["chain"]] = (row["cursor_block"], row["final_block"])
+            if world.chains[row["chain"]].head.number - row["cursor_block"] > 50:
+                world.stir(30.0)  # it has fallen behind: let it catch up
+            if world.faults.level["reorg_deep"] > 0:
+                continue
+            if row["final_block"] < final:
+                world.violated("I7", f"final of {row['chain']}: {final} → {row['final_block']}")
+            if row["final_block"] != final:
+                block = world.chains[row["chain"]].at(row["final_block"])
+                if block is None or block.hash != row["final_hash"]:
+                    world.violated("I7", f"block {row['final_block']} is final, not canonical")
+            if row["halted_reason"]:
+                world.violated("I7", f"{row['chain']} halted without a deep reorg")
+
+
+def _leads(machine: Any, before: str, after: str) -> bool:
+    direct = machine[before]
+    return after in direct or any(after in machine[step] for step in direct)
+
+
+def paid_out(world: World) -> None:
+    """I3: no promise is carried out twice, whatever the books say of it."""
+    seen: dict[str, tuple[str, int, int]] = {}
+    for key, (tx_hash, payouts) in world.executions.items():
+        if world.chains[key[0]].place_of(tx_hash) is None:
+            continue  # it left the chain again
+        for payout in payouts:
+            other = seen.setdefault(payout, key)
+            if other != key:
+                world.violated("I3", f"payout {payout} ran in {other} and {key}")
+    for merchant in world.merchants:
+        for chain, address in merchant.destinations.items():
+            for symbol in town.REGISTERED:
+                received = world.balance(chain, symbol, address)
+                earned = world.earned(merchant, chain, symbol)
+                if received > earned:
+                    text = f"shop {merchant.number} got {received} {symbol}, earned {earned}"
+                    world.violated("I3", text)

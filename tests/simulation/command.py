@@ -1,0 +1,203 @@
+"""The command line: which seeds, for how long, with which faults; what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import selectors
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import count
+
+from tests.simulation.faults import FAULTS
+from tests.simulation.run import Report, run_seed
+from tests.simulation.town import keyring
+from tests.simulation.world import Scale, template_database
+
+SEED_SECONDS = 900
+"""No seed takes so long: one that does is stuck, which is a finding."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Exit 1 on any violation, with the command that replays it."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # The order of sets of bytes must not differ from run to run: begin again with it fixed.
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        command = [sys.executable, "-m", "tests.simulation", *(arguments or sys.argv[1:])]
+        os.execve(sys.executable, command, environment)
+    options = _parser().parse_args(arguments)
+    given = {} if not options.calm else dict.fromkeys(FAULTS, 0.0)
+    given |= dict(options.fault)
+    scale = Scale(days=options.days, invoices=options.invoices)
+    if options.trace:
+        report = run_seed(_seeds(options)[0], given, scale, loud=True)
+        _tell(report, options, verbose=True)
+        sys.exit(bool(report.violations))
+    sys.exit(_run_many(options, given, scale))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", default="0..9", help="FIRST..LAST, or one number")
+    parser.add_argument("--seed", type=int, help="one seed")
+    parser.add_argument("--minutes", type=float, help="stop beginning new seeds after this long")
+    parser.add_argument("--fault", type=_fault, action="append", default=[], metavar="NAME=P")
+    parser.add_argument("--calm", action="store_true", help="no fault but those of --fault")
+    parser.add_argument("--days", type=float, default=Scale.days, help="virtual, per seed")
+    parser.add_argument("--invoices", type=int, default=Scale.invoices, help="per seed")
+    parser.add_argument("--jobs", type=int, default=1, help="seeds at once")
+    parser.add_argument("--trace", action="store_true", help="print everything; one seed")
+    parser.add_argument("--stop", action="store_true", help="at the first violation")
+    parser.add_argument("--json", action="store_true", help="the totals as one JSON object")
+    return parser
+
+
+def _fault(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    if name not in FAULTS:
+        raise argparse.ArgumentTypeError(f"no fault {name!r}; known: {', '.join(sorted(FAULTS))}")
+    return name, float(value)
+
+
+def _seeds(options: argparse.Namespace) -> range:
+    if options.seed is not None:
+        return range(options.seed, options.seed + 1)
+    first, _, last = options.seeds.partition("..")
+    return range(int(first), int(last or first) + 1)
+
+
+@dataclass
+class Totals:
+    """Of many seeds."""
+
+    seeds: int = 0
+    days: float = 0.0
+    steps: int = 0
+    cpu: float = 0.0
+    faults: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    failed: list[Report] = field(default_factory=list)
+
+    def add(self, report: Report) -> None:
+        self.seeds += 1
+        self.days += report.days
+        self.steps += report.steps
+        self.cpu += report.real_seconds
+        self.faults.update(report.faults)
+        self.counts.update(report.counts)
+        if report.violations:
+            self.failed.append(report)
+
+
+def _run_many(options: argparse.Namespace, given: dict[str, float], scale: Scale) -> bool:
+    template_database()
+    keyring()
+    totals = Totals()
+    end = None if options.minutes is None else time.monotonic() + options.minutes * 60
+    for report in _forked(_seeds(options), options.jobs, given, scale, end):
+        totals.add(report)
+        _tell(report, options, verbose=False)
+        if options.stop and totals.failed:
+            break
+        if sys.stderr.isatty():
+            print(f"\r{totals.seeds} seeds, {totals.days:.1f} days", end="", file=sys.stderr)
+    _sum_up(totals, options)
+    return bool(totals.failed)
+
+
+def _forked(
+    seeds: range, jobs: int, given: dict[str, float], scale: Scale, end: float | None
+) -> Iterator[Report]:
+    """Each seed in a process of its own: nothing of one is left for the next."""
+    waiting = selectors.DefaultSelector()
+    left = iter(seeds)
+    running = 0
+    for _ in count():
+        while running < max(1, jobs) and (end is None or time.monotonic() < end):
+            seed = next(left, None)
+            if seed is None:
+                break
+            pipe, child = _fork(seed, given, scale)
+            waiting.register(pipe, selectors.EVENT_READ, (seed, child, bytearray()))
+            running += 1
+        if not running:
+            return
+        for key, _ in waiting.select():
+            seed, child, data = key.data
+            part = os.read(key.fd, 65_536)
+            if part:
+                data += part
+                continue
+            waiting.unregister(key.fileobj)
+            os.close(key.fd)
+            os.waitpid(child, 0)
+            running -= 1
+            yield _received(seed, bytes(data))
+
+
+def _fork(seed: int, given: dict[str, float], scale: Scale) -> tuple[int, int]:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(writer)
+        return reader, child
+    os.close(reader)
+    signal.alarm(SEED_SECONDS)
+    report = run_seed(seed, given, scale)
+    with os.fdopen(writer, "wb") as pipe:
+        pipe.write(json.dumps(asdict(report)).encode())
+    os._exit(0)
+
+
+def _received(seed: int, data: bytes) -> Report:
+    if data:
+        return Report(**json.loads(data))
+    return Report(seed, ["simulator: the process of this seed was killed or is stuck"])
+
+
+def _replay(report: Report, options: argparse.Namespace) -> str:
+    faults = "".join(f" --fault {name}={value:g}" for name, value in options.fault)
+    calm = " --calm" if options.calm else ""
+    return (
+        f"python -m tests.simulation --seed {report.seed} --trace --days {options.days:g}"
+        f" --invoices {options.invoices}{calm}{faults}"
+    )
+
+
+def _tell(report: Report, options: argparse.Namespace, *, verbose: bool) -> None:
+    if report.violations:
+        print(f"seed {report.seed}: violated after {report.days:.2f} days")
+        for line in report.violations:
+            print(f"  {line}")
+        print(f"  replay: {_replay(report, options)}", flush=True)
+    elif verbose or not options.json:
+        speed = report.days * 86_400 / max(report.real_seconds, 1e-9)
+        print(
+            f"seed {report.seed}: {report.days:.2f} days in {report.real_seconds:.1f} s"
+            f" ({speed:.0f} ×), {report.steps} steps, {report.counts.get('starts', 0)} starts,"
+            f" {report.counts.get('broadcasts', 0)} broadcasts, trace {report.fingerprint}",
+            flush=True,
+        )
+
+
+def _sum_up(totals: Totals, options: argparse.Namespace) -> None:
+    if options.json:
+        print(json.dumps({
+            "seeds": totals.seeds, "days": totals.days, "steps": totals.steps,
+            "seconds": totals.cpu, "faults": totals.faults, "counts": totals.counts,
+            "failed": {r.seed: r.violations for r in totals.failed},
+        }))  # fmt: skip
+        return
+    speed = totals.days * 86_400 / max(totals.cpu, 1e-9)
+    print(
+        f"{totals.seeds} seeds, {totals.days:.1f} virtual days, {totals.steps} steps checked,"
+        f" {speed:.0f} × real time on one core, {len(totals.failed)} seeds with violations"
+    )
+    shown = ", ".join(f"{name} {n}" for name, n in sorted(totals.faults.items()))
+    print(f"faults: {shown}")
+    print("counts: " + ", ".join(f"{name} {n}" for name, n in sorted(totals.counts.items())))

@@ -1,0 +1,122 @@
+"""Every fault by name, how likely it is, and whether it strikes now.
+
+A seed draws which faults it has at all and how strong ("swarm"): a world in
+which everything fails at once hides what one fault alone would show.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tests.simulation.machine.dice import Dice
+
+FAULTS: Mapping[str, float] = {
+    # a request to a provider
+    "rpc_timeout": 0.02,  # f31: no answer in time
+    "rpc_refused": 0.03,  # f08: connection broken
+    "rpc_slow": 0.03,  # f31: up to 4 s
+    "rpc_limited": 0.03,  # f08: 429 without Retry-After
+    "rpc_limited_until": 0.02,  # f08: 429 with it
+    "rpc_html": 0.02,  # f06: a page with status 200
+    "rpc_cut": 0.02,  # f06: body cut off
+    "rpc_error": 0.02,  # f08: 500
+    "rpc_null": 0.02,  # f06: null for a block that is there
+    "rpc_wrong_block": 0.02,  # f06: another height than asked
+    "rpc_foreign_log": 0.02,  # f06: logs of another block
+    "rpc_no_logs": 0.05,  # f05: [] where there are logs
+    "rpc_lag": 0.05,  # f03: a node behind the balancer that lags
+    "rpc_old_branch": 0.5,  # f03: stays on the abandoned branch for a while, per reorg
+    "rpc_down": 0.05,  # f09: one provider down, by ten minutes
+    "rpc_all_down": 0.02,  # f09: all of them, by ten minutes
+    "rpc_forged": 0.05,  # a deposit that never was, receipt and all; one provider at most
+    "rpc_small_range": 0.3,  # f07: per provider: ranges of few blocks only
+    "send_unknown": 0.1,  # f14: an error, though it was taken
+    "send_refused": 0.1,  # f14: an error, and it was not taken
+    "send_lost": 0.05,  # f18: taken, then gone from every mempool
+    # a chain
+    "reorg": 0.3,  # f01: by ten minutes
+    "reorg_back": 0.3,  # f01: of those, how many return to the first branch
+    "reorg_drop": 0.1,  # a transaction leaves with its block, and is never seen again
+    "reorg_deep": 0.0,  # f02: below finality (asks for an operator: named cases only)
+    "fee_spike": 0.05,  # f15: base fee × 100, by ten minutes
+    "slow_miner": 0.1,  # a block does not take a transaction
+    "chain_stops": 0.02,  # no block, by ten minutes
+    "tag_stalls": 0.05,  # the finality tag stands still, by ten minutes
+    # the machine
+    "kill": 0.0002,  # f13: at an await: a statement, a commit, a request
+    "kill_at_commit": 0.0005,  # f13: between a commit and what follows
+    "kill_at_send": 0.02,  # f13: before or after a broadcast
+    "kill_while_writing": 0.02,  # the journal's last line is torn
+    "db_begin": 0.0005,  # f12
+    "db_statement": 0.0001,
+    "db_commit": 0.001,  # and nothing was kept
+    "db_committed": 0.001,  # though everything was kept
+    "clock_jump": 0.02,  # f26: by ten minutes, up to 90 s either way
+    "frozen": 0.02,  # f19: stopped past its lease, then goes on, by ten minutes
+    "two_daemons": 0.25,  # f19: per seed
+    # people and others
+    "token_paused": 0.02,  # f21: by half an hour
+    "blacklisted": 0.05,  # f21: a merchant's destination, per merchant
+    "sponsor_empty": 0.1,  # f21: per seed: runs dry, is filled up again
+    "webhook_fails": 0.1,  # f27
+    "webhook_slow": 0.02,
+    "webhook_down": 0.05,  # f27: by ten minutes
+    "operator_pauses": 0.05,  # by ten minutes, both ways
+    "operator_rescans": 0.05,
+    "operator_runs": 0.05,
+}
+PER_SEED = ("two_daemons", "sponsor_empty", "rpc_small_range", "blacklisted")
+EXCLUSIVE = {"rpc_forged": ("rpc_down", "rpc_all_down", "rpc_timeout", "rpc_refused")}
+"""One provider's word counts where no other is alive: then a lie is believed, by design."""
+
+
+@dataclass
+class Faults:
+    """What strikes in one seed.
+
+    :param now: virtual seconds.
+    :param given: probabilities from outside; others are drawn.
+    """
+
+    dice: Dice
+    now: Callable[[], float]
+    given: Mapping[str, float] = field(default_factory=dict)
+    calm: bool = False
+    """Set when the quiet period begins: nothing strikes any more."""
+    struck: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        unknown = set(self.given) - set(FAULTS)
+        if unknown:
+            raise ValueError(f"no such fault: {', '.join(sorted(unknown))}")
+        self.level = {name: self._level(name) for name in FAULTS}
+        for name, others in EXCLUSIVE.items():
+            if self.level[name] > 0:
+                self.level.update(dict.fromkeys(others, 0.0))
+
+    def _level(self, name: str) -> float:
+        if name in self.given:
+            return self.given[name]
+        kind = self.dice.fixed(f"swarm|{name}") % 4
+        return FAULTS[name] * (0.0, 0.0, 0.5, 2.0)[kind]
+
+    def strikes(self, name: str, about: str) -> bool:
+        """Whether it happens this time."""
+        level = self.level[name]
+        if level <= 0 or self.calm or not self.dice.chance(f"{name}|{about}", level):
+            return False
+        self.struck[name] += 1
+        return True
+
+    def holds(self, name: str, about: str, length: float) -> bool:
+        """Whether it is so for the whole of this stretch of time."""
+        level = self.level[name]
+        if level <= 0 or self.calm:
+            return False
+        stretch = int(self.now() // length)
+        if self.dice.fixed(f"{name}|{about}|{stretch}") >= level * 2**64:
+            return False
+        self.struck[name] += 1
+        return True

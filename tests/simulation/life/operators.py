@@ -1,0 +1,120 @@
+"""Operators: they pause, resume, rescan, settle, release what is held, fill up what is empty."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from chain.abi import encode_call
+from tests.simulation import town
+from tests.simulation.life.people import ask, send
+from tests.simulation.life.weather import strikes
+from tests.simulation.world import World
+
+
+async def operator(world: World) -> None:
+    """One pair of hands, busy until the quiet period begins."""
+    paused = False
+    while not world.faults.calm:
+        await asyncio.sleep(60.0)
+        if strikes(world, "operator_pauses", "all"):
+            only = world.dice.pick("pause what", [None, "payouts", "sweeps"])
+            body: dict[str, Any] = {} if only is None else {"only": only}
+            path = "/v1/admin/resume" if paused else "/v1/admin/pause"
+            await _do(world, path, {} if paused else body)
+            paused = not paused
+        if strikes(world, "operator_runs", "all"):
+            await _do(world, "/v1/admin/payouts/run", {})
+        if strikes(world, "operator_rescans", "all"):
+            await rescan(world, world.dice.pick("rescan", sorted(world.chains)))
+    await resume_all(world)
+
+
+async def _do(world: World, path: str, body: dict[str, Any]) -> Any:
+    world.counts["operator"] += 1
+    world.say(f"operator: {path} {body}")
+    return await ask(
+        world, "POST", path, town.ADMIN_KEY, body, once=f"operator-{world.counts['operator']}"
+    )
+
+
+async def resume_all(world: World) -> None:
+    """Whatever was paused goes on: each scope by itself."""
+    answer = await ask(world, "GET", "/v1/admin/paused", town.ADMIN_KEY)
+    for pause in answer["paused"]:
+        what, _, chain = pause["scope"].partition(":")
+        body: dict[str, Any] = {} if what == "all" else {"only": what}
+        if chain:
+            body["chain"] = chain.split("/")[0]
+        await _do(world, "/v1/admin/resume", body)
+
+
+async def release_holds(world: World) -> int:
+    """Look at what is held, and let it go on; returns how many there were."""
+    answer = await ask(world, "GET", "/v1/admin/holds?limit=100", town.ADMIN_KEY)
+    for hold in answer["data"]:
+        world.say(f"operator releases {hold['kind']}: {hold['reason']}")
+        await _do(world, f"/v1/admin/holds/{hold['id']}/release", {})
+    return len(answer["data"])
+
+
+async def rescan(world: World, chain: str) -> None:
+    """``bursar rescan`` of some blocks that were read: here its row, as the command writes it."""
+    import sqlite3
+
+    cursor = world.books.execute(
+        "SELECT start_block, cursor_block FROM chain_cursors WHERE chain = ?", (chain,)
+    ).fetchone()
+    if cursor is None:
+        return
+    first = world.dice.between("rescan from", cursor["start_block"], cursor["cursor_block"])
+    last = min(first + 200, cursor["cursor_block"])
+    world.say(f"operator rescans {chain} {first}-{last}")
+    try:
+        world.books.execute(
+            "INSERT INTO rescans (chain, first_block, last_block, next_block, trigger, created_at)"
+            " VALUES (?, ?, ?, ?, 'command', '2026-03-28T20:00:00.000000Z')",
+            (chain, first, last, first),
+        )
+    except sqlite3.OperationalError:
+        world.say("the books were locked: no rescan")
+
+
+async def issuer(world: World) -> None:
+    """Token issuers who pause and blacklist, and take it back later."""
+    for merchant in list(world.merchants):
+        if world.faults.strikes("blacklisted", merchant.url):
+            for chain, address in merchant.destinations.items():
+                _set(world, chain, "USDC", "blacklist(address)", address)
+                world.say(f"{chain}: destination of shop {merchant.number} is blacklisted")
+    paused: set[str] = set()
+    while not world.faults.calm:
+        await asyncio.sleep(300.0)
+        for chain in world.chains:
+            wanted = world.faults.holds("token_paused", chain, 1800.0)
+            if wanted != (chain in paused):
+                _set(world, chain, "USDC", "setPaused(bool)", wanted)
+                paused ^= {chain}
+    for chain in world.chains:
+        _set(world, chain, "USDC", "setPaused(bool)", False)
+        for merchant in world.merchants:
+            _set(world, chain, "USDC", "unBlacklist(address)", merchant.destinations[chain])
+
+
+def _set(world: World, chain: str, symbol: str, signature: str, value: object) -> None:
+    send(world, chain, town.token_address(symbol), encode_call(signature, value), [])
+
+
+def fill_up(world: World) -> None:
+    """Gas money for every sponsor, from nowhere."""
+    ring, _ = town.keyring()
+    for chain in world.chains.values():
+        assert chain.head.slots is not None
+        for lane in ("sweeps", "payouts"):
+            chain.head.slots["wei", ring.sponsor(lane).address] = town.SPONSOR_WEI
+
+
+async def treasurer(world: World) -> None:
+    """Fills the sponsors up half-way through."""
+    await asyncio.sleep(world.scale.days * 86_400 / 2)
+    fill_up(world)

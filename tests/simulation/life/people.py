@@ -1,0 +1,204 @@
+"""Merchants who open invoices, and customers who pay them in every way people do."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from eth_utils.crypto import keccak
+
+from chain.abi import encode_call
+from chain.erc20 import encode_transfer
+from config.units import Amount, checksum
+from tests.simulation import town
+from tests.simulation.chain.transactions import Tx
+from tests.simulation.world import Bill, Merchant, World
+
+RETRY_SECONDS = 5.0
+
+
+async def ask(
+    world: World, method: str, path: str, key: str, body: Any = None, *, once: str = ""
+) -> Any:
+    """Ask until there is an answer; ``once`` is the idempotency key of a POST."""
+    headers = {"Idempotency-Key": once} if once else {}
+    while True:
+        server = world.serving()
+        found = None
+        if server is not None:
+            found = await server.call(method, path, key, body, **headers)
+        if found is not None:
+            status, answer = found
+            world.counts[f"http {status // 100}xx"] += 1
+            if status < 400:
+                return answer
+            if status == 500:
+                world.violated("I13", f"{method} {path} answered 500")
+            if status not in (409, 429, 503):
+                world.violated("I13", f"{method} {path} answered {status}: {answer}")
+                return None
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+async def open_shop(world: World, number: int) -> Merchant:
+    """A merchant with a key, destinations and a webhook endpoint."""
+    merchant = Merchant(number, url=f"https://shop{number}.example/hooks")
+    world.merchants.append(merchant)
+    made = None
+    while made is None or made.get("api_key") is None:
+        # The key is shown once: where its answer was lost, another merchant is made.
+        merchant.number += 100 if made is not None else 0
+        made = await ask(
+            world, "POST", "/v1/admin/merchants", town.ADMIN_KEY,
+            {"name": f"shop {merchant.number}"}, once=f"merchant-{merchant.number}",
+        )  # fmt: skip
+    merchant.id, merchant.key = made["id"], made["api_key"]
+    for chain in world.chains:
+        address = town.account(f"payout {number} {chain}")
+        merchant.destinations[chain] = address
+        await ask(
+            world, "POST", "/v1/payout-destinations", merchant.key,
+            {"chain": chain, "address": checksum(address)}, once=f"destination-{number}-{chain}",
+        )  # fmt: skip
+    await ask(
+        world, "POST", "/v1/webhook-endpoints", merchant.key, {"url": merchant.url},
+        once=f"hook-{number}",
+    )  # fmt: skip
+    return merchant
+
+
+async def open_invoice(world: World, merchant: Merchant, place: int) -> Bill:
+    """Through the door, again and again under one idempotency key until it answers."""
+    dice = world.dice
+    micros = dice.between("price", 1, 500_000) * 1_000
+    bill = Bill(merchant.number, f"order {merchant.number}-{place}", micros)
+    body: dict[str, Any] = {
+        "amount": f"{micros // 10**6}.{micros % 10**6:06d}",
+        "currency": "USD",
+        "reference": bill.reference,
+    }
+    if dice.chance("few options", 0.5):
+        chain = dice.pick("option chain", sorted(world.chains))
+        body["options"] = [{"chain": chain, "token": "USDC"}]
+    made = await ask(
+        world, "POST", "/v1/invoices", merchant.key, body, once=f"invoice-{merchant.number}-{place}"
+    )
+    assert made is not None
+    bill.invoice_id, bill.created_at = made["id"], world.now()
+    bill.address = bytes.fromhex(made["address"][2:])
+    bill.options = tuple((o["chain"], o["token"]) for o in made["options"])
+    world.bills.append(bill)
+    world.by_address[bill.address] = bill
+    world.say(f"invoice {bill.invoice_id} of shop {merchant.number}")
+    return bill
+
+
+def units(symbol: str, micros: int) -> int:
+    return micros * 10 ** (town.DECIMALS[symbol] - 6)
+
+
+def send(world: World, chain: str, to: bytes, data: bytes, bills: list[Bill]) -> None:
+    """Into the mempool of one chain."""
+    world.counts["payments sent"] += 1
+    name = f"tx|{world.seed}|{world.counts['payments sent']}"
+    tx_hash = bytes(keccak(text=name))
+    for bill in bills:
+        bill.transactions.append((chain, tx_hash))
+    world.stir()
+    simulated = world.chains[chain]
+    simulated.advance(world.now())
+    simulated.mempool[tx_hash] = Tx(tx_hash, town.WHALE, to, data, not_before=world.now())
+
+
+def pay(world: World, bill: Bill, chain: str, symbol: str, amount: int) -> None:
+    """A plain transfer."""
+    data = encode_transfer(bill.address, Amount(amount))
+    send(world, chain, town.token_address(symbol), data, [bill])
+
+
+def disperse(world: World, chain: str, symbol: str, parts: list[tuple[Bill, int]]) -> None:
+    """Several payments in one transaction, from a contract."""
+    data = encode_call(
+        "disperse(address,address[],uint256[])",
+        town.token_address(symbol),
+        [bill.address for bill, _ in parts],
+        [amount for _, amount in parts],
+    )
+    send(world, chain, town.DISPERSER, data, [bill for bill, _ in parts])
+
+
+async def customer(world: World, merchant: Merchant, place: int) -> None:
+    """One order from invoice to whatever its customer does."""
+    bill = await open_invoice(world, merchant, place)
+    dice = world.dice
+    chain, symbol = dice.pick("pays with", bill.options)
+    await asyncio.sleep(dice.pick("hesitates", [0.0, 0.5, 20.0, 300.0]))
+    whole = units(symbol, bill.micros)
+    habit = dice.pick("habit", HABITS)
+    world.say(f"customer of {bill.invoice_id}: {habit}")
+    world.counts[f"habit {habit}"] += 1
+    await _behave(world, bill, chain, symbol, whole, habit)
+
+
+HABITS = (
+    "exact", "exact", "exact", "exact", "partial", "in two parts", "over", "late", "very late",
+    "wrong token", "fake token", "zero", "twice in one", "with others", "dust", "malformed",
+    "other chain", "cancels", "leaves", "one unit short",
+)  # fmt: skip
+
+
+async def _behave(
+    world: World, bill: Bill, chain: str, symbol: str, whole: int, habit: str
+) -> None:
+    match habit:
+        case "exact":
+            pay(world, bill, chain, symbol, whole)
+        case "one unit short":
+            pay(world, bill, chain, symbol, max(whole - 1, 1))
+        case "partial":
+            pay(world, bill, chain, symbol, max(whole // 3, 1))
+        case "in two parts":
+            pay(world, bill, chain, symbol, whole - whole // 2)
+            await asyncio.sleep(world.dice.seconds("between parts", 0, 2400))
+            pay(world, bill, chain, symbol, max(whole // 2, 1))
+        case "over":
+            pay(world, bill, chain, symbol, whole + whole // 2 + 1)
+        case "late":
+            await asyncio.sleep(world.dice.seconds("late", 1790, 1830))
+            pay(world, bill, chain, symbol, whole)
+        case "very late":
+            await asyncio.sleep(world.dice.seconds("very late", 7_180, 7_300))
+            pay(world, bill, chain, symbol, whole)
+        case "wrong token":
+            pay(world, bill, chain, world.dice.pick("wrong", ["USDT", "DAI"]), whole)
+        case "fake token":
+            pay(world, bill, chain, "FAKE", whole)
+            await asyncio.sleep(60)
+            pay(world, bill, chain, symbol, whole)
+        case "zero":
+            data = encode_call(
+                "poison(address,address,address[])",
+                town.token_address(symbol), town.WHALE, [bill.address],
+            )  # fmt: skip
+            send(world, chain, town.POISONER, data, [])
+        case "twice in one":
+            disperse(world, chain, symbol, [(bill, whole - whole // 3), (bill, whole // 3)])
+        case "with others":
+            others = [b for b in world.bills[-6:] if b.address]
+            disperse(world, chain, symbol, [(b, units(symbol, b.micros)) for b in others])
+        case "dust":
+            pay(world, bill, chain, symbol, units(symbol, 1))
+        case "malformed":
+            shape = world.dice.between("shape", 0, 6)
+            data = encode_call(
+                "malformed(uint256,address,address,uint256)", shape, town.WHALE, bill.address, whole
+            )
+            send(world, chain, town.POISONER, data, [])
+            pay(world, bill, chain, symbol, whole)
+        case "other chain":
+            pay(world, bill, world.dice.pick("other chain", sorted(world.chains)), symbol, whole)
+        case "cancels":
+            merchant = next(m for m in world.merchants if m.number == bill.merchant)
+            path = f"/v1/invoices/{bill.invoice_id}/cancel"
+            await ask(world, "POST", path, merchant.key, {}, once=f"cancel-{bill.invoice_id}")
+            pay(world, bill, chain, symbol, whole)

@@ -1,0 +1,153 @@
+"""What happens to chains and machines: reorgs, frozen processes, clocks, restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from datetime import timedelta
+
+from tests.simulation import town
+from tests.simulation.chain.blocks import Block, SimChain
+from tests.simulation.chain.transactions import Tx
+from tests.simulation.daemon import Running
+from tests.simulation.machine.loop import VirtualLoop
+from tests.simulation.world import World
+
+MINUTE = 60.0
+PER_TEN_MINUTES = 0.1
+"""Faults by ten minutes are looked at once a minute."""
+
+
+def strikes(world: World, name: str, about: str) -> bool:
+    """Once in ten minutes at this level, looked at each minute."""
+    if not world.dice.chance(f"minute|{name}|{about}", PER_TEN_MINUTES):
+        return False
+    return world.faults.strikes(name, about)
+
+
+async def chain_weather(world: World, plan: town.Plan) -> None:
+    """Reorgs up to finality - 1, back to the first branch now and then; chains that stop."""
+    chain = world.chains[plan.name]
+    abandoned: Block | None = None
+    while not world.faults.calm:
+        await asyncio.sleep(MINUTE)
+        chain.advance(world.now())
+        chain.stopped = world.faults.holds("chain_stops", plan.name, 600.0)
+        if strikes(world, "reorg_deep", plan.name):
+            reorg(world, chain, plan.depth + world.dice.between("deep", 1, 3))
+            continue
+        if not strikes(world, "reorg", plan.name):
+            continue
+        old = chain.head
+        if (
+            abandoned is not None
+            and _may_return(chain, plan, abandoned)
+            and world.faults.strikes("reorg_back", plan.name)
+        ):
+            lost = chain.switch_to(abandoned, 1)
+            world.say(f"{plan.name} back to {abandoned.hash.hex()[:8]}, {len(lost)} blocks lost")
+            stay_behind(world, chain, old)
+            abandoned = None
+            continue
+        deepest = min(plan.depth - 1, chain.head.number - 1)
+        if deepest >= 1:
+            abandoned = old
+            reorg(world, chain, world.dice.between(f"depth|{plan.name}", 1, deepest))
+    chain.stopped = False
+
+
+def _may_return(chain: SimChain, plan: town.Plan, tip: Block) -> bool:
+    """Whether the fork still lies above what is final."""
+    block: Block | None = tip
+    while block is not None and not chain.is_canonical(block):
+        block = block.parent
+    return block is not None and chain.head.number - block.number < plan.depth - 1
+
+
+def reorg(world: World, chain: SimChain, depth: int) -> None:
+    """Replace the newest blocks; providers may stay behind on the old branch."""
+    old = chain.head
+
+    def fate(tx: Tx) -> str:
+        if tx.nonce is None and world.faults.strikes("reorg_drop", tx.hash.hex()):
+            return "drop"
+        return world.dice.pick(f"fate|{tx.hash.hex()}", ["same", "pool", "pool"])
+
+    lost = chain.reorg(depth, fate)
+    world.say(f"{chain.name} reorg of {len(lost)} blocks at {lost[0].number}")
+    stay_behind(world, chain, old)
+
+
+def stay_behind(world: World, chain: SimChain, old: Block) -> None:
+    """Some providers follow the abandoned branch for a while."""
+    for url, provider in sorted(world.providers.items()):
+        if provider.node.chain is chain and world.faults.strikes("rpc_old_branch", url):
+            provider.old_tip = old
+            provider.old_until = world.now() + world.dice.seconds("behind", 1, 30)
+
+
+async def shepherd(world: World) -> None:
+    """However quiet it is, the daemon is awake for half a minute in half an hour."""
+    while True:
+        await asyncio.sleep(1800.0)
+        world.stir(30.0)
+
+
+async def keep_running(world: World, slot: str) -> None:
+    """The init system: starts the daemon again a few seconds after it died."""
+    while True:
+        running = world.boot(slot)
+        await _ended(world, running)
+        calm = world.faults.calm
+        await asyncio.sleep(2.0 if calm else world.dice.seconds(f"down|{slot}", 1, 120))
+
+
+async def _ended(world: World, running: Running) -> None:
+    task = running.task
+    assert task is not None
+    ended = asyncio.Event()
+    running.process.at_death.append(ended.set)
+    task.add_done_callback(lambda _: ended.set(), context=contextvars.copy_context())
+    await ended.wait()
+    if running.process.dead:
+        return
+    error = task.exception()
+    world.say(f"ended {running.process.name}.{running.process.number}: {error!r}")
+    if error is not None and not _is_refusal(error):
+        world.violated("I14", f"the daemon ended with {error!r}")
+    running.process.kill()
+
+
+def _is_refusal(error: BaseException) -> bool:
+    from config.errors import BursarError
+
+    return isinstance(error, BursarError)
+
+
+async def machine_weather(world: World, slot: str) -> None:
+    """Freezes, clock jumps and stops from outside."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    while not world.faults.calm:
+        await asyncio.sleep(MINUTE + world.dice.seconds(f"weather|{slot}", 0, 5))
+        running = next((r for r in world.running if r.process.name == slot), None)
+        if running is None:
+            continue
+        if strikes(world, "clock_jump", slot):
+            running.clock.skew = timedelta(seconds=world.dice.between(f"skew|{slot}", -90, 90))
+            world.say(f"clock of {slot} is off by {running.clock.skew}")
+        if strikes(world, "frozen", slot):
+            await _freeze(world, running, loop)
+        if strikes(world, "kill", slot):
+            running.process.kill()
+    for running in world.running:
+        running.clock.skew = timedelta()
+
+
+async def _freeze(world: World, running: Running, loop: VirtualLoop) -> None:
+    running.process.frozen = True
+    world.say(f"frozen {running.process.name}")
+    await asyncio.sleep(world.dice.seconds("frozen for", 5, 60))
+    if not running.process.dead:
+        running.process.thaw(loop)
+        world.say(f"thawed {running.process.name}")

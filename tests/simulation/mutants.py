@@ -1,0 +1,101 @@
+"""Which seed kills which mutant: ``python -m tests.simulation.mutants [--only WORD …]``.
+
+Each is put into a scratch copy by itself, and the simulator is run over the seeds
+until one of them violates a rule. A mutant that survives shows a rule that is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.mutants.__main__ import scratch_copy
+from tests.mutants.model import Mutant, apply
+from tests.simulation.mutant_list import MUTANTS, Spoilt
+
+SEEDS = 200
+AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a mutant."""
+
+    name: str
+    seed: int | None
+    rule: str
+    tried: int
+
+
+def main() -> int:
+    """0 only where every chosen mutant dies."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", default=[], metavar="WORD")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="at most, per mutant")
+    parser.add_argument("--first", type=int, default=1000, help="first seed")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--list", action="store_true")
+    options = parser.parse_args()
+    chosen = [m for m in MUTANTS if not options.only or any(w in m.name for w in options.only)]
+    if options.list:
+        print("\n".join(m.name for m in chosen))
+        return 0
+    verdicts = []
+    with tempfile.TemporaryDirectory(prefix="bursar-sim-mutants-") as folder:
+        copy = scratch_copy(Path(folder))
+        for spoilt in chosen:
+            verdicts.append(_try(spoilt, copy, options))
+            print(_row(verdicts[-1]), flush=True)
+    survivors = [v.name for v in verdicts if v.seed is None]
+    print(f"{len(verdicts) - len(survivors)} of {len(verdicts)} killed")
+    return bool(survivors)
+
+
+def _try(spoilt: Spoilt, copy: Path, options: argparse.Namespace) -> Verdict:
+    former = apply(Mutant(spoilt.name, spoilt.changes, ()), copy)
+    try:
+        for start in range(options.first, options.first + options.seeds, AT_ONCE):
+            last = min(start + AT_ONCE, options.first + options.seeds) - 1
+            failed = _run(spoilt, copy, start, last, options.jobs)
+            if failed:
+                seed = min(failed, key=int)
+                return Verdict(spoilt.name, int(seed), failed[seed][0], last - options.first + 1)
+    finally:
+        for path, text in former.items():
+            path.write_text(text)
+    return Verdict(spoilt.name, None, "", options.seeds)
+
+
+def _run(spoilt: Spoilt, copy: Path, first: int, last: int, jobs: int) -> dict[str, list[str]]:
+    command = [
+        sys.executable, "-m", "tests.simulation", "--seeds", f"{first}..{last}", "--json",
+        "--jobs", str(jobs), "--stop",
+    ]  # fmt: skip
+    for name, value in spoilt.faults.items():
+        command += ["--fault", f"{name}={value}"]
+    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONHASHSEED": "0"}
+    done = subprocess.run(
+        command, cwd=copy, env=environment, capture_output=True, text=True, check=False
+    )
+    lines = done.stdout.strip().splitlines()
+    if not lines or not lines[-1].startswith("{"):
+        return {str(first): [f"the simulator broke: {done.stderr[-300:]}"]}
+    totals: dict[str, Any] = json.loads(lines[-1])
+    failed: dict[str, list[str]] = totals["failed"]
+    return failed
+
+
+def _row(verdict: Verdict) -> str:
+    fate = "SURVIVED" if verdict.seed is None else f"seed {verdict.seed}"
+    return f"{verdict.name:<48} {fate:<10} of {verdict.tried:>3}  {verdict.rule[:110]}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

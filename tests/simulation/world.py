@@ -1,0 +1,367 @@
+"""One seed's world: built, lived in for some virtual days, calmed down, and judged."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from chain.helper_contracts import decode_batch_executed, decode_pay_batch
+from chain.model import TRANSFER_TOPIC
+from config.units import Address
+from tests.simulation import town
+from tests.simulation.chain.blocks import Block, SimChain
+from tests.simulation.chain.evm import RawLog
+from tests.simulation.chain.node import Node
+from tests.simulation.chain.provider import Provider, SimTransport
+from tests.simulation.chain.transactions import Tx, decode_raw
+from tests.simulation.daemon import Edges, Running, start
+from tests.simulation.edges import Mailbox, SimMoments, executor
+from tests.simulation.faults import Faults
+from tests.simulation.machine.dice import Dice
+from tests.simulation.machine.loop import VirtualLoop
+
+TRACE_LENGTH = 4_000
+BACKGROUND = 30.0
+
+
+@dataclass
+class Bill:
+    """An invoice as its customer knows it."""
+
+    merchant: int
+    reference: str
+    micros: int
+    invoice_id: str = ""
+    address: bytes = b""
+    created_at: float = 0.0
+    options: tuple[tuple[str, str], ...] = ()
+    transactions: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+@dataclass
+class Merchant:
+    """A merchant as the world knows it."""
+
+    number: int
+    id: str = ""
+    key: str = ""
+    url: str = ""
+    destinations: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much happens."""
+
+    days: float = 0.5
+    merchants: int = 2
+    invoices: int = 6
+    quiet_hours: float = 6.0
+
+
+class World:
+    """Holds everything; what happens in it is in :mod:`tests.simulation.life`."""
+
+    def __init__(
+        self, seed: int, loop: VirtualLoop, folder: Path, given: Mapping[str, float], scale: Scale
+    ) -> None:
+        self.seed, self.loop, self.folder, self.scale = seed, loop, folder, scale
+        self.dice = Dice(seed)
+        self.faults = Faults(self.dice, loop.time, given)
+        self.plans = self._plans()
+        self.poll = self.dice.pick("poll", ["2s", "6s", "12s"])
+        schedule = self.dice.pick(
+            "schedule", ["every 20m", "every 1h", "0 2 * * *", "30 */3 * * *"]
+        )
+        self.fee_bps = self.dice.pick("fee", [0, 30, 250])
+        self.settings = town.settings_of(
+            self.plans, folder, schedule=schedule, poll=self.poll, fee_bps=self.fee_bps
+        )
+        self.chains: dict[str, SimChain] = {}
+        self.nodes: dict[str, Node] = {}
+        self.providers: dict[str, Provider] = {}
+        for plan in self.plans:
+            self._add_chain(plan)
+        self.mailbox = Mailbox(self.faults)
+        self.transport = SimTransport(
+            self.providers,
+            self.faults,
+            loop.time,
+            victims=self._victims,
+            before=self._before_request,
+            after=self._after_request,
+        )
+        self.moments = SimMoments(self.faults, self._changed)
+        self.edges = Edges(self.transport, self.mailbox, self.moments, self.slack)
+        self.running: list[Running] = []
+        self.starts = 0
+        self.deaths = 0
+        self.merchants: list[Merchant] = []
+        self.bills: list[Bill] = []
+        self.by_address: dict[bytes, Bill] = {}
+        self.executions: dict[tuple[str, int, int], tuple[bytes, list[str]]] = {}
+        """Batches that ran: transaction and the payouts in them, as the books had them then."""
+        self.pending_executions = False
+        self.treasury = town.helpers().treasury
+        self.sent: dict[tuple[str, bytes, int], dict[bytes, Tx]] = {}
+        self.violations: list[str] = []
+        self.over = asyncio.Event()
+        """Set by the first violation: what comes after it proves nothing."""
+        self.fine_slack = self.dice.pick("slack", [6.0, 9.0, 9.0, 9.0])
+        self.idle_slack = 1800.0
+        self.busy_until = 300.0
+        self.on_commit: Any = lambda: None
+        self.trace: deque[str] = deque(maxlen=TRACE_LENGTH)
+        self.loud = False
+        self._fingerprint = blake2b(digest_size=8)
+        self.counts: Counter[str] = Counter()
+        shutil.copy(template_database(), folder / "books.db")
+        (folder / "keystore.json").write_bytes(town.keyring()[1])
+        self.books = sqlite3.connect(folder / "books.db", isolation_level=None)
+        self.books.row_factory = sqlite3.Row
+
+    # --- building ----------------------------------------------------------------------
+
+    def _plans(self) -> list[town.Plan]:
+        dice = self.dice
+        depth = dice.between("depth", 3, 8)
+        first = town.Plan(
+            "alpha", 777001, 2, {"confirmations": depth}, dice.between("providers|a", 1, 3), depth
+        )
+        if dice.fixed("chains") % 3:
+            return [first]
+        tiers: tuple[Any, ...] = ()
+        finality: Any = "finalized"
+        if dice.fixed("tiers") % 2:
+            finality, tiers = {"confirmations": 2}, ({"above": "300", "finality": "finalized"},)
+        second = town.Plan(
+            "beta", 777002, 12, finality, dice.between("providers|b", 2, 3), 8, tiers
+        )
+        return [first, second]
+
+    def _add_chain(self, plan: town.Plan) -> None:
+        chain = town.make_chain(plan, self.faults)
+        chain.on_block = lambda block: self._mined(plan.name, block)
+        self.chains[plan.name] = chain
+        stalled: dict[str, int] = {}
+
+        def tag(name: str, tip: Block) -> int | None:
+            depth = plan.depth if name == "finalized" else plan.depth // 2
+            height = tip.number - depth
+            if self.faults.holds("tag_stalls", plan.name, 600.0):
+                height = min(height, stalled.get(name, height))
+            stalled[name] = max(stalled.get(name, -1), height)
+            return height if height >= 0 else None
+
+        node = Node(chain, tag)
+        self.nodes[plan.name] = node
+        for number, url in enumerate(town.provider_urls(plan)):
+            own = Node(chain, tag)
+            if self.faults.strikes("rpc_small_range", url):
+                own.longest_range = self.dice.between(f"range|{url}", 1, 50)
+            self.providers[url] = Provider(url, own, liar=number == 0 and plan.providers > 1)
+
+    # --- time --------------------------------------------------------------------------
+
+    def now(self) -> float:
+        return self.loop.time()
+
+    def slack(self, seconds: float) -> float:
+        """Timers are coarse while nothing is under way: so idle time costs nothing.
+
+        What looks round every few seconds for the metrics' sake is coarse at any time.
+        """
+        if self.now() >= self.busy_until:
+            return self.idle_slack
+        return max(self.fine_slack, BACKGROUND) if seconds >= 5 else self.fine_slack
+
+    def stir(self, seconds: float = 60.0) -> None:
+        """Something happens: timers become fine again, for a while at least."""
+        self.busy_until = max(self.busy_until, self.now() + seconds)
+        for running in self.running:
+            running.clock.stir()
+
+    def say(self, text: str) -> None:
+        """Into the trace."""
+        line = f"{self.now():12.3f} {text}"
+        self._fingerprint.update(line.encode())
+        self.trace.append(line)
+        if self.loud:
+            print(line, flush=True)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything that was traced: equal for equal histories."""
+        return self._fingerprint.hexdigest()
+
+    def violated(self, rule: str, text: str) -> None:
+        """Something that must never happen has happened."""
+        line = f"{rule}: {text}"
+        if line not in self.violations and len(self.violations) < 20:
+            self.violations.append(line)
+            self.say(f"VIOLATION {line}")
+            self.over.set()
+
+    # --- the daemon --------------------------------------------------------------------
+
+    def boot(self, slot: str) -> Running:
+        """A new process over the same database image."""
+        self.starts += 1
+        running = start(slot, self.starts, self.seed, self.settings, town.secrets(), self.edges)
+        running.process.executor = executor(
+            running.process, self.faults, self.folder / "books.journal"
+        )
+        running.process.at_death.append(lambda: self._died(running))
+        self.busy_until = max(self.busy_until, self.now() + 60.0)
+        self.running.append(running)
+        self.say(f"start {slot}.{self.starts}")
+        return running
+
+    def _died(self, running: Running) -> None:
+        self.deaths += 1
+        self.loop.graveyard.append(running)
+        self.running.remove(running)
+        for task in running.process.tasks:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        self.say(f"died {running.process.name}.{running.process.number}")
+
+    def serving(self) -> Running | None:
+        """A process that answers."""
+        ready = [r for r in self.running if r.serves and not r.process.frozen]
+        return ready[0] if ready else None
+
+    # --- what others see ---------------------------------------------------------------
+
+    def _changed(self, _process: Any) -> None:
+        self.counts["commits"] += 1
+        self.on_commit()
+
+    def _mined(self, chain: str, block: Block) -> None:
+        if not block.txs:
+            return
+        self.say(f"{chain} block {block.number} {block.hash.hex()[:8]} {len(block.txs)} txs")
+        for _, place, log in block.logs():
+            event = decode_batch_executed(log, Address(self.treasury))
+            if event is None:
+                continue
+            rows = self.books.execute(
+                "SELECT p.id FROM payouts p JOIN batches b ON b.id = p.batch_id WHERE b.chain = ?"
+                " AND b.epoch = ? AND b.onchain_id = ? ORDER BY p.batch_index",
+                (chain, event.epoch, event.batch_id),
+            ).fetchall()
+            key = (chain, event.epoch, event.batch_id)
+            self.executions[key] = (block.txs[place].hash, [row["id"] for row in rows])
+            self.say(f"{chain} batch {event.epoch}/{event.batch_id} ran: {len(rows)} payouts")
+            self.pending_executions = True
+
+    def balance(self, chain: str, symbol: str, account: bytes) -> int:
+        """Of a token, at the head."""
+        slots = self.chains[chain].head.slots
+        assert slots is not None
+        return slots.get((town.token_address(symbol), "balance", account), 0)
+
+    def deposits(self, chain: str) -> Iterator[tuple[Block, RawLog]]:
+        """Every canonical transfer of a registered token to one of our addresses."""
+        simulated = self.chains[chain]
+        tokens = {town.token_address(symbol) for symbol in town.REGISTERED}
+        for block in simulated.with_txs:
+            if not simulated.is_canonical(block):
+                continue
+            for _, _, log in block.logs():
+                well_formed = len(log.topics) == 3 and len(log.data) == 32
+                if log.address not in tokens or log.topics[0] != TRANSFER_TOPIC or not well_formed:
+                    continue
+                if log.topics[2][:12] == bytes(12) and log.topics[2][12:] in self.by_address:
+                    yield block, log
+
+    def earned(self, merchant: Merchant, chain: str, symbol: str) -> int:
+        """Everything that lies or lay at a merchant's addresses, canonical."""
+        token = town.token_address(symbol)
+        return sum(
+            int.from_bytes(log.data)
+            for _, log in self.deposits(chain)
+            if log.address == token
+            and self.by_address[log.topics[2][12:]].merchant == merchant.number
+        )
+
+    def _victims(self, chain: str) -> list[tuple[bytes, bytes]]:
+        token = town.token_address("USDC")
+        return [(token, bill.address) for bill in self.bills[-5:] if bill.address]
+
+    async def _before_request(self, method: str, params: list[Any], provider: Provider) -> None:
+        if method != "eth_sendRawTransaction":
+            return
+        process = _current()
+        raw = bytes.fromhex(params[0][2:])
+        self._look_at_broadcast(provider.node.chain, raw)
+        if process is not None and self.faults.strikes("kill_at_send", "before"):
+            await process.die()
+
+    async def _after_request(self, method: str, params: list[Any], provider: Provider) -> None:
+        if method != "eth_sendRawTransaction":
+            return
+        process = _current()
+        if process is not None and self.faults.strikes("kill_at_send", "after"):
+            await process.die()
+
+    def _look_at_broadcast(self, chain: SimChain, raw: bytes) -> None:
+        """I4: stored before it is sent; one nonce has one meaning for ever."""
+        tx = decode_raw(raw, chain.chain_id)
+        assert tx.nonce is not None
+        stored = self.books.execute(
+            "SELECT status, purpose FROM transactions WHERE raw = ?", (raw,)
+        ).fetchone()
+        if stored is None:
+            self.violated("I4", f"sent before it was stored: nonce {tx.nonce} on {chain.name}")
+        journal = self.folder / "books.journal"
+        if tx.hash.hex().encode() not in journal.read_bytes().lower():
+            self.violated("I4", f"sent before it was journaled: nonce {tx.nonce} on {chain.name}")
+        self.counts["broadcasts"] += 1
+        self.say(f"{chain.name} sent nonce {tx.nonce} {tx.hash.hex()[:8]}")
+        attempts = self.sent.setdefault((chain.name, tx.sender, tx.nonce), {})
+        attempts[tx.hash] = tx
+        meanings = {_meaning(other) for other in attempts.values()} - {"self"}
+        if len(meanings) > 1:
+            self.violated("I5", f"nonce {tx.nonce} on {chain.name} has two meanings: {meanings}")
+
+
+def _meaning(tx: Tx) -> str:
+    if tx.to == tx.sender:
+        return "self"
+    try:
+        epoch, batch_id, *_ = decode_pay_batch(tx.data)
+    except ValueError:
+        return blake2b(tx.to + tx.data, digest_size=8).hexdigest()
+    return f"batch {epoch}/{batch_id}"
+
+
+def _current() -> Any:
+    from tests.simulation.machine.loop import PROCESS
+
+    return PROCESS.get()
+
+
+_TEMPLATE: list[Path] = []
+
+
+def template_database() -> Path:
+    """A migrated, empty database, made once per run of the program."""
+    if not _TEMPLATE:
+        import tempfile
+
+        from ledger.migrate import upgrade
+
+        path = Path(tempfile.mkdtemp(prefix="bursar-sim-")) / "template.db"
+        asyncio.run(upgrade(f"sqlite+aiosqlite:///{path}"))
+        with sqlite3.connect(path) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute("PRAGMA journal_mode=WAL")
+        _TEMPLATE.append(path)
+    return _TEMPLATE[0]
