@@ -53,12 +53,19 @@ def own_addresses(settings: Settings, secrets: Secrets) -> OwnAddresses:
 def owner_of(settings: Settings, treasury_signer: Address) -> Address:
     """Who may withdraw from the treasury and rotate its signer.
 
-    :raises ConfigError: not set, and not every chain is a test chain: there the hot signer
-        must not be able to take everything.
+    :raises ConfigError: not set, or the signer itself, and not every chain is a test chain:
+        there the hot signer must not be able to take everything.
     """
-    if settings.wallets.owner is not None:
-        return Address(settings.wallets.owner)
     real = real_chains(settings.chains)
+    chosen = settings.wallets.owner
+    if real and chosen == treasury_signer:
+        raise ConfigError(
+            f"is the treasury signer, and {', '.join(real)} may hold real money",
+            where="wallets.owner",
+            remedy="set it to the address of a cold wallet: who signs must not rule the contract",
+        )
+    if chosen is not None:
+        return Address(chosen)
     if real:
         raise ConfigError(
             f"is not set, and {', '.join(real)} may hold real money",

@@ -88,7 +88,7 @@ async def read_figures(tx: Tx) -> Figures:
         halted_lanes=await halted_lanes(tx),
         balances=await _balances(tx),
         holds=await _holds(tx),
-        fee_waits=await _fee_waits(tx),
+        fee_waits=frozenset(await fee_waits(tx)),
         paused=frozenset((await tx.conn.execute(sa.select(pauses.c.scope))).scalars()),
         oldest_delivery=await _oldest_delivery(tx),
     )
@@ -161,12 +161,13 @@ async def _holds(tx: Tx) -> dict[str, int]:
     return {row[0]: row[1] for row in await tx.conn.execute(query)}
 
 
-async def _fee_waits(tx: Tx) -> frozenset[tuple[str, str]]:
-    query = sa.select(holds.c.object_id).where(
+async def fee_waits(tx: Tx) -> dict[tuple[str, str], str]:
+    """Why something waits for lower fees, by chain and lane."""
+    query = sa.select(holds.c.object_id, holds.c.reason).where(
         holds.c.released_at.is_(None), holds.c.object_type == "fees"
     )
-    places = [place.split("/") for place in (await tx.conn.execute(query)).scalars()]
-    return frozenset((place[0], place[1]) for place in places)
+    rows = [(row.object_id.split("/"), row.reason) for row in await tx.conn.execute(query)]
+    return {(place[0], place[1]): reason for place, reason in rows}
 
 
 async def _oldest_delivery(tx: Tx) -> datetime | None:

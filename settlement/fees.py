@@ -55,12 +55,13 @@ def which_cap(cap: FeeCap, gas_limit: int, worth: int | None) -> str:
 def at_the_cap(price: int, limit: int, key: str) -> str:
     """Why something waits, with both prices in gwei."""
     return (
-        f"gas costs {_gwei(price)} gwei, fee_cap.{key} allows {_gwei(limit)}: "
+        f"gas costs {as_gwei(price)} gwei, fee_cap.{key} allows {as_gwei(limit)}: "
         "waits until fees fall, or the cap is raised"
     )
 
 
-def _gwei(wei: int) -> str:
+def as_gwei(wei: int) -> str:
+    """Wei per gas in gwei, cut to three decimals."""
     return f"{wei // GWEI}.{wei % GWEI // 10**6:03}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from bursar.actions.doctor_chain import examine_chain
+from bursar.actions.doctor_safety import examine_safety, limits, owner
 from bursar.actions.finding import Finding
 from bursar.addresses import OwnAddresses, own_addresses
 from bursar.compose import House, open_house
@@ -26,8 +27,10 @@ async def examine(settings: Settings, secrets: Secrets, *, as_json: bool) -> boo
         findings += await _database(house)
         findings += await _keys(settings, secrets)
         own = _own(settings, secrets)
-        groups = await asyncio.gather(*(examine_chain(house, c, own) for c in settings.chains))
-        findings += [finding for group in groups for finding in group]
+        findings += [owner(settings, own), *limits(settings)]
+        for examined in (examine_chain, examine_safety):
+            groups = await asyncio.gather(*(examined(house, c, own) for c in settings.chains))
+            findings += [finding for group in groups for finding in group]
     good = all(finding.good for finding in findings)
     if as_json:
         rows = [{"ok": f.good, "check": f.subject, "detail": f.text} for f in findings]
