@@ -123,7 +123,7 @@ async def create_payouts(tx: Tx, new: Sequence[NewPayout]) -> list[str]:
         )
         links += [{"id": payment["id"], "payout_id": payout_id} for payment in settled]
     await write_all(tx, [Insert(payouts, rows), Update(payments, links, ("payout_id",))])
-    await post(tx, [_reserve(row) for row in rows])
+    await post(tx, [reserve_of(row) for row in rows])
     for row in rows:
         if row["status"] == PayoutStatus.ON_HOLD:
             await _hold(tx, row)
@@ -159,7 +159,8 @@ def _clearing(row: Row) -> AccountRef:
     return AccountRef(AccountKind.PAYOUTS, row["chain"], row["token"], row["merchant_id"])
 
 
-def _reserve(row: Row) -> Transfer:
+def reserve_of(row: Row) -> Transfer:
+    """What a promise takes from its merchant; guarded, so only what is available."""
     key = f"{row['id']}:reserve"
     return Transfer(
         key, merchant_account(row), _clearing(row), row["amount"], "payout", row["id"], "pending"
@@ -302,7 +303,7 @@ async def move_payouts(tx: Tx, moves: Sequence[PayoutMove]) -> None:
     rows = [_moved(step, tx.now) for step in steps]
     columns = ("status", "reason", "batch_id", "batch_index", "tx_hash", "paid_at")
     await update_rows(tx, payouts, rows, columns)
-    await post(tx, [p for step in steps for p in _postings(step)])
+    await post(tx, [p for step in steps for p in postings_of(step)])
     over = [row["id"] for row in rows if row["status"] in _OVER]
     for part in chunked(over):
         await tx.conn.execute(
@@ -327,7 +328,8 @@ def _moved(step: PayoutMove, now: datetime) -> dict[str, Any]:
     return row
 
 
-def _postings(step: PayoutMove) -> list[Posting]:
+def postings_of(step: PayoutMove) -> list[Posting]:
+    """What a status change does to the books; nothing for a step between waiting states."""
     row = step.payout
     steps: list[Posting] = []
     drawn = row["status"] in (PayoutStatus.BATCHED, PayoutStatus.SUBMITTED)
