@@ -15,13 +15,14 @@ nothing. Postings of one payment, each under a key of its own::
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from config.units import ZERO_ADDRESS
 from ledger.books import post
 from ledger.bulk import Insert, Read, Update, read_all, write_all
 from ledger.driver import prefer_indexes
@@ -44,6 +45,8 @@ from ledger.views import Row
 
 IGNORED_CAP: Final = 100
 """Ignored logs kept one by one per address, token and reason; beyond it only counted (f23)."""
+TOKENS_CAP: Final = 100
+"""Worthless contracts told apart per address: whoever deploys more is counted as one of them."""
 TALLY_KEY: Final = ("chain", "recipient", "token_address", "reason")
 
 
@@ -211,11 +214,16 @@ async def _within_cap(
     if not ignored:
         return list(fresh), 0
     tallies = await _tallies(tx, sorted({s.recipient for s, _ in ignored}))
+    strangers = Counter(key[1] for key in tallies if _unregistered(tx, key))
     kept, capped, moved = [], 0, set()
     for sighting, owner, verdict, variant in fresh:
         if verdict.ignored:
             assert verdict.reason is not None
             key = (sighting.chain, sighting.recipient, sighting.token_address, verdict.reason)
+            if verdict.token is None and key not in tallies:
+                if strangers[sighting.recipient] >= TOKENS_CAP:
+                    key = (sighting.chain, sighting.recipient, ZERO_ADDRESS, verdict.reason)
+                strangers[sighting.recipient] += key not in tallies
             before = tallies.get(key, Tally())
             full = before.count >= IGNORED_CAP
             if full and (sighting.block_number, sighting.log_index) <= before.newest:
@@ -231,6 +239,10 @@ async def _within_cap(
     ]
     await upsert(tx, ignored_logs, rows, key=TALLY_KEY)
     return kept, capped
+
+
+def _unregistered(tx: Tx, key: tuple[str, bytes, bytes, str]) -> bool:
+    return tx.catalogue.token_by_address(key[0], key[2]) is None
 
 
 async def _tallies(

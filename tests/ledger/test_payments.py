@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from config.units import MAX_AMOUNT
+from config.units import MAX_AMOUNT, ZERO_ADDRESS, Address
 from ledger.audit import ignored_amounts
 from ledger.books import all_totals, totals_of
 from ledger.payment_rows import PaymentPolicy
-from ledger.payments import IGNORED_CAP
+from ledger.payments import IGNORED_CAP, TOKENS_CAP
 from ledger.postings import DEBIT_NORMAL, AccountKind, AccountRef, Totals, Transfer, balance
 from ledger.schema import events, ignored_logs, sightings
 from ledger.states import PaymentStatus
@@ -170,6 +170,29 @@ async def test_f23_record__dust_by_the_thousand__kept_to_a_cap_and_counted(books
         assert (row.count, row.total) == (IGNORED_CAP + 51, 7 * (IGNORED_CAP + 51))
         # Reconciliation explains the whole of it, what has no row of its own too.
         assert await ignored_amounts(tx, "anvil") == {"USDC": 7 * (IGNORED_CAP + 51)}
+
+
+async def test_f23_record__a_thousand_look_alike_contracts__counted_as_one_beyond_a_hundred(
+    books: Books,
+) -> None:
+    invoice, address = await books.invoice()
+    found = [
+        books.sighting(
+            address, 5, tx_hash=digest(i), log_index=i, token_address=Address(digest(i)[:20])
+        )
+        for i in range(1_000)
+    ]
+    for start in range(0, 1_000, 250):
+        await books.record(*found[start : start + 250])
+    async with books.ledger.reading() as tx:
+        rows = list(await tx.conn.execute(sa.select(ignored_logs)))
+    others = [row for row in rows if row.token_address == ZERO_ADDRESS]
+    assert len(rows) == TOKENS_CAP + 1
+    assert [(row.count, row.total) for row in others] == [(900, 4_500)]
+    assert len((await books.view(invoice))["payments"]) == TOKENS_CAP + IGNORED_CAP  # type: ignore[arg-type]
+    # A registered token is never lost among them.
+    await books.record(books.sighting(address, 5, tx_hash=digest("real")))
+    assert (await books.view(invoice))["status"] == "partially_paid"
 
 
 async def test_f23_record__worthless_token_with_huge_amounts__sum_ends_at_256_bits(
