@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -91,3 +92,4 @@ class NonceMachine(RuleBasedStateMachine):
 
 
 TestNonce = NonceMachine.TestCase
+TestNonce.settings = settings(max_examples=300, deadline=None)
