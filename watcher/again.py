@@ -26,6 +26,8 @@ from watcher.linking import link
 from watcher.match import AddressSet, RowMatcher
 from watcher.reading import Reading, to_sightings
 
+BACKUP_CHUNK: Final = 20
+"""Blocks of one step of a second reading: a new block at the head does not wait for more."""
 BACKUP_EVERY: Final = 100
 """Blocks that become final between two second readings."""
 

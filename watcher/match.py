@@ -26,9 +26,9 @@ from chain.log_page import SlimLog, SlimTopics, third_topic
 from chain.model import TRANSFER_TOPIC, Log
 from config.units import Address
 
-FEW: Final = 1_000
-"""Up to here full addresses are kept too, to be asked for by topic at the node: so many values
-nodes take in one request (more would be billed twice)."""
+FEW: Final = 500
+"""Up to here full addresses are kept too, to be asked for by topic at the node. Nodes take twice
+as many values in one request; what so many cost the node itself is not measured."""
 _SMALLEST: Final = 1 << 10
 _BYTES_EACH: Final = 8
 _WORD: Final = (1 << 64) - 1

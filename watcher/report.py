@@ -105,8 +105,10 @@ class Report:
             self._progress = Progress(self._clock.monotonic(), cursor.cursor.number)
             self._progress_told = self._progress.started
             log.info("catching_up", chain=self._chain, behind=behind)
-        elif behind <= 0:
+        elif behind <= 0 and self._progress is not None:
             self._progress = None
+            self._observer.on_progress(self._chain, 0.0, 0.0)
+            log.info("caught_up", chain=self._chain, cursor=cursor.cursor.number)
 
     def watching(self, count: int) -> None:
         """Addresses in memory."""
@@ -138,16 +140,19 @@ class Report:
     def _cursor_moved(self, head: BlockHeader, timestamp: int, top: int) -> None:
         lag_seconds = float(max(0, head.timestamp - timestamp))
         self._observer.on_cursor(self._chain, top, max(0, head.number - top), lag_seconds)
-        now = self._clock.monotonic()
-        if self._progress is not None and now - self._progress_told >= _TELL_EVERY:
+        progress, now = self._progress, self._clock.monotonic()
+        if progress is None:
+            return
+        speed, eta = progress.speed(now, top), progress.eta(now, top, head.number)
+        self._observer.on_progress(self._chain, speed, eta or 0.0)
+        if now - self._progress_told >= _TELL_EVERY:
             self._progress_told = now
-            eta = self._progress.eta(now, top, head.number)
             log.info(
                 "catching_up",
                 chain=self._chain,
                 cursor=top,
                 behind=head.number - top,
-                blocks_per_second=round(self._progress.speed(now, top), 1),
+                blocks_per_second=round(speed, 1),
                 eta_seconds=None if eta is None else round(eta),
             )
 

@@ -11,7 +11,7 @@ from ledger.cursors import Cursor, stored_blocks
 from ledger.leases import Lease
 from ledger.rescans import Rescan, backup_end, forget_backups, next_rescan, request_rescan
 from ledger.store import Ledger
-from watcher.again import Chunk, backup_due, commit_chunk, next_chunk, read_chunk
+from watcher.again import BACKUP_CHUNK, Chunk, backup_due, commit_chunk, next_chunk, read_chunk
 from watcher.doubts import Doubts, IncompleteReply
 from watcher.effects import House, hold
 from watcher.filters import LogFilter
@@ -67,7 +67,8 @@ class Rereader:
             await self._plan_backup(cursor, lease)
             return None
         reader = self._reader(client, rescan)
-        chunk = next_chunk(rescan, cursor, min(size, self._sizes.of(reader.provider)))
+        most = BACKUP_CHUNK if rescan.trigger == "backup" else size
+        chunk = next_chunk(rescan, cursor, min(size, most, self._sizes.of(reader.provider)))
         async with self._ledger.reading() as tx:
             stored = await stored_blocks(tx, chain, chunk.first - 1, chunk.last)
             if not stored or stored[-1].number < chunk.last:

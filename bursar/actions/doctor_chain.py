@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bursar.actions.doctor_books import examine_books
+from bursar.actions.doctor_scan import examine_scan
 from bursar.actions.finding import Finding
 from bursar.addresses import OwnAddresses
 from bursar.chain_checks import check_token
@@ -47,6 +48,9 @@ async def examine_chain(
     client = house.chains[chain.name]
     if not any(group[0].good for group in groups):
         return found  # the rest would only repeat that nobody answers
+    found += await _asked(
+        f"{chain.name} scan", lambda: examine_scan(house.ledger, house.clock, client)
+    )
     tokens = house.catalogue.tokens(chain.name)
     found += await asyncio.gather(*(_token(token, client) for token in tokens))
     if isinstance(own, BursarError):

@@ -63,6 +63,16 @@ class Families:
         self.watcher_lag_seconds = self._gauge(
             "watcher_lag_seconds", "How far the cursor's block lies behind the head's.", "chain"
         )
+        self.watcher_speed = self._gauge(
+            "watcher_catch_up_blocks_per_second",
+            "Speed of a catch-up since it began; 0 at the head.",
+            "chain",
+        )
+        self.watcher_eta = self._gauge(
+            "watcher_catch_up_eta_seconds",
+            "Time that a catch-up still takes at its speed so far; 0 at the head.",
+            "chain",
+        )
         self.watcher_last_success = self._gauge(
             "watcher_last_success_timestamp_seconds",
             "Unix time of the last pass that reached the head; 0 before the first.",

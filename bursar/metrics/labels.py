@@ -68,6 +68,8 @@ def _chain(families: Families, chain: ChainSettings) -> None:
         families.watcher_cursor_block,
         families.watcher_lag_blocks,
         families.watcher_lag_seconds,
+        families.watcher_speed,
+        families.watcher_eta,
         families.watcher_last_success,
         families.chain_halted,
         families.gas_runway,

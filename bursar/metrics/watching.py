@@ -21,6 +21,10 @@ class WatcherMetrics:
         self._families.watcher_lag_blocks.labels(chain).set(lag_blocks)
         self._families.watcher_lag_seconds.labels(chain).set(lag_seconds)
 
+    def on_progress(self, chain: str, blocks_per_second: float, eta_seconds: float) -> None:
+        self._families.watcher_speed.labels(chain).set(blocks_per_second)
+        self._families.watcher_eta.labels(chain).set(eta_seconds)
+
     def on_success(self, chain: str, at: datetime) -> None:
         self._families.watcher_last_success.labels(chain).set(at.timestamp())
 

@@ -8,11 +8,13 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from bursar.actions.doctor_scan import examine_scan
 from config.errors import InvalidInputError
 from ledger.leases import acquire
 from ledger.rescans import get_rescan, request_rescan
 from ledger.schema import chain_cursors, deposit_addresses
 from tests.chain.watcher.world import Invoice, World, chain_settings, deposits
+from tests.support.clock import ManualClock
 from watcher import service
 from watcher.expiry import expire_all
 from watcher.status import Outcome
@@ -54,8 +56,27 @@ async def test_progress__catching_up__behind_and_eta_told(world: World) -> None:
     await world.watcher.tick()
     status = world.watcher.status()
     assert status.behind and status.eta_seconds is not None
+    assert world.observer.progress[-1] > 0
     await world.follow()
     assert (world.watcher.status().behind, world.watcher.status().ready) == (0, True)
+    assert world.observer.progress[-1] == 0
+
+
+async def test_f10_doctor__while_catching_up__how_far_how_fast_and_how_long(world: World) -> None:
+    await world.follow()
+    (finding,) = await examine_scan(world.ledger, ManualClock(), world.client)
+    assert finding.text.endswith(", 0 behind the head")
+    await world.mine(300)
+    (finding,) = await examine_scan(world.ledger, ManualClock(), world.client)
+    assert "300 behind the head, and not moving" in finding.text
+
+    class Reading(ManualClock):
+        async def sleep(self, seconds: float) -> None:
+            await world.watcher.tick()
+            self.advance(seconds)
+
+    (finding,) = await examine_scan(world.ledger, Reading(), world.client)
+    assert "200 behind the head, 50 blocks a second: 4 s still" in finding.text
 
 
 async def test_start_block__latest__begins_at_the_final_block(world: World) -> None:

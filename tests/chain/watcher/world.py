@@ -50,6 +50,10 @@ class Counting(SilentObserver):
         self.checks: dict[str, datetime] = {}
         self.coverage: tuple[int, int, int, int] | None = None
         self.waiting = (0, 0.0)
+        self.progress: list[float] = []
+
+    def on_progress(self, chain: str, blocks_per_second: float, eta_seconds: float) -> None:
+        self.progress.append(eta_seconds)
 
     def on_logs(self, chain: str, outcome: str, count: int) -> None:
         self.logs[outcome] = self.logs.get(outcome, 0) + count

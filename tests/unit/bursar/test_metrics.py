@@ -178,6 +178,7 @@ def test_observers__fit_their_protocols_and_move_their_families(families: Famili
     tasks = TaskMetrics(families)
     watcher.on_head("anvil", "latest", 9)
     watcher.on_cursor("anvil", 7, 2, 1.5)
+    watcher.on_progress("anvil", 12.5, 90.0)
     watcher.on_success("anvil", clock.now())
     watcher.on_logs("anvil", "credited", 3)
     watcher.on_payment("anvil", "", "ignored")
@@ -195,6 +196,8 @@ def test_observers__fit_their_protocols_and_move_their_families(families: Famili
     tasks.on_task_died("watcher:anvil")
     assert value(families, "chain_head_block", chain="anvil", tag="latest") == 9
     assert value(families, "watcher_lag_blocks", chain="anvil") == 2
+    assert value(families, "watcher_catch_up_blocks_per_second", chain="anvil") == 12.5
+    assert value(families, "watcher_catch_up_eta_seconds", chain="anvil") == 90
     assert value(families, "watcher_logs_total", chain="anvil", outcome="credited") == 3
     assert value(families, "payments_total", chain="anvil", token="other", status="ignored") == 1
     assert value(families, "reorgs_total", chain="anvil") == 1

@@ -83,7 +83,7 @@ def test_choice__few_enough_for_one_request() -> None:
 
 
 def test_choice__chain_falls_silent__everything_is_read_and_by_topic_again_when_busy() -> None:
-    choice, addresses = FilterChoice(), many(600)
+    choice, addresses = FilterChoice(), many(500)
     quiet, busy = [block(5)], [block(200)]
     choice.saw(busy)
     assert choice.choose(addresses).recipients is not None
