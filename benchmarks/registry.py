@@ -8,6 +8,7 @@ from benchmarks import (
     catchup,
     detection,
     filters,
+    gas,
     importing,
     memory,
     paying,
@@ -29,4 +30,5 @@ MEASURES: Final[dict[str, Measure]] = {
     "detection": detection.measure,
     "import": importing.measure,
     "paying": paying.measure,
+    "gas": gas.measure,
 }

@@ -57,20 +57,33 @@ contract UsdtLike is TestToken {
 
     bool public paused;
     mapping(address account => bool listed) public isBlackListed;
+    /// Zero and false on Ethereum too, and read by every transfer: without them gas is not comparable.
+    bool public deprecated;
+    uint256 public basisPointsRate;
+    uint256 public maximumFee;
 
     constructor() TestToken("Tether USD", "USDT", 6) {}
 
     function transfer(address to, uint256 amount) external {
         require(!paused, "paused");
         require(!isBlackListed[msg.sender], "blacklisted sender");
+        require(!deprecated, "deprecated");
+        require(_fee(amount) == 0, "no fee is charged here");
         _move(msg.sender, to, amount);
     }
 
     function transferFrom(address from, address to, uint256 amount) external {
         require(!paused, "paused");
         require(!isBlackListed[from], "blacklisted sender");
+        require(!deprecated, "deprecated");
+        require(_fee(amount) == 0, "no fee is charged here");
         _spend(from, amount);
         _move(from, to, amount);
+    }
+
+    function _fee(uint256 amount) private view returns (uint256 fee) {
+        fee = (amount * basisPointsRate) / 10_000;
+        if (fee > maximumFee) fee = maximumFee;
     }
 
     function approve(address spender, uint256 amount) external {
