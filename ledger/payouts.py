@@ -44,6 +44,7 @@ _DUE: Final = sa.select(
     payments.c.payout_id.is_(None),
     payments.c.held.is_(False),
 )
+_CHOSEN_BY: Final = ("id", "merchant_id", "token", "address", "amount", "created_at")
 _UNSENT: Final = (PayoutStatus.QUEUED, PayoutStatus.ON_HOLD, PayoutStatus.PENDING_APPROVAL)
 _OVER: Final = (PayoutStatus.CANCELED, PayoutStatus.FAILED)
 
@@ -182,12 +183,12 @@ def _draw_key(row: Row) -> str:
 async def queued_payouts(
     tx: Tx, chain: str, limit: int, *, without: Collection[str] = ()
 ) -> list[Row]:
-    """Payouts that wait for a batch, oldest first.
+    """Payouts that wait for a batch, oldest first: what choosing needs of them, no more.
 
     :param without: tokens left out.
     """
     query = (
-        sa.select(payouts)
+        sa.select(*(payouts.c[name] for name in _CHOSEN_BY))
         .where(
             payouts.c.chain == chain,
             payouts.c.status == PayoutStatus.QUEUED.value,

@@ -1,0 +1,178 @@
+"""Further faults of the way out: sends in doubt, prices at the cap, races, a refused treasury."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from chain.rpc.errors import RpcError
+from chain.send import SendOutcome, SendResult
+from config.units import Address, Hash32
+from ledger.attempts import open_attempts
+from ledger.holds import open_holds, release_hold
+from ledger.lanes import get_lane
+from ledger.leases import acquire
+from ledger.schema import transactions
+from settlement.fees import Fees
+from settlement.lanes.finality import read_finality
+from settlement.lanes.following import Following, replace
+from settlement.service import lease_name
+from tests.chain.settlement.test_faults import AMOUNT, funded, until_sent
+from tests.chain.settlement.world import SpyingClient, World, recipient
+
+GWEI = 10**9
+
+
+async def swallowed(raw: bytes) -> SendResult:
+    return SendResult(SendOutcome.unknown, "502 Bad Gateway")
+
+
+class NoNonce(SpyingClient):
+    """Nobody tells nonces, receipts or hashes for a while."""
+
+    blind = False
+
+    async def nonce(self, *arguments: Any) -> int:
+        if self.blind:
+            raise RpcError("the node does not answer")
+        found: int = await self._client.nonce(*arguments)
+        return found
+
+    async def transaction_block(self, tx_hash: Hash32) -> tuple[bool, int | None]:
+        if self.blind:
+            raise RpcError("the node does not answer")
+        found: tuple[bool, int | None] = await self._client.transaction_block(tx_hash)
+        return found
+
+
+async def test_f14_send_unknown_and_the_nonce_query_fails_too__stays_unknown_then_paid(
+    world: World,
+) -> None:
+    payout = await funded(world)
+    client = NoNonce(world.client)
+    service = world.service(client=client)
+    client.answer = swallowed
+    await until_sent(world, service, "sweeps")
+    client.blind = True
+    for _ in range(6):
+        with suppress(RpcError):
+            await service.tick()
+        await world.watch(mine=1)
+        world.clock.advance(31)
+    async with world.ledger.reading() as tx:
+        rows = list(await tx.conn.execute(transactions.select()))
+        lane = await get_lane(tx, "anvil", "sweeps")
+    assert {(row.nonce, row.status) for row in rows} == {(0, "broadcast")}
+    assert lane is not None
+    assert lane.halted_reason is None
+    client.answer, client.blind = None, False
+    world.clock.advance(31)
+    await world.settle(service, world.all_are("paid", payout))
+    assert await world.held("USDC", recipient(1)) == AMOUNT
+
+
+async def test_f15_base_fee_times_twenty_and_stays__bumped_to_the_cap_then_waits_and_says_so(
+    world: World,
+) -> None:
+    payout = await funded(world)
+    spy = SpyingClient(world.client)
+    service = world.service(client=spy)
+    await world.rpc.call("evm_setAutomine", False)
+    await until_sent(world, service, "sweeps")
+    cap = world.chain.fee_cap.max_fee_per_gas
+    for _ in range(12):
+        await world.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(cap * 2))
+        await world.mine()
+        world.clock.advance(11)
+        await service.tick()
+        world.clock.advance(20)
+        await service.tick()
+    async with world.ledger.reading() as tx:
+        offers = [a.max_fee for a in await open_attempts(tx, "anvil", "sweeps")]
+    assert offers == sorted(offers)
+    assert max(offers) <= cap
+    assert len(offers) < 8, "at the cap the same bytes wait: no offer that no node takes"
+    assert world.observer.count("waiting_for_lower_fees") > 0
+    await world.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
+    await world.rpc.call("evm_setAutomine", True)
+    await world.watch(mine=1)
+    await world.settle(service, world.all_are("paid", payout))
+    assert await world.held("USDC", recipient(1)) == AMOUNT
+
+
+async def test_f16_unmined_and_a_lagging_node_says_nonce_too_low__same_bytes_paid_once(
+    world: World,
+) -> None:
+    payout = await funded(world)
+    spy = SpyingClient(world.client)
+    service = world.service(client=spy)
+    await until_sent(world, service, "payouts")
+    await world.watch(mine=1)
+    await service.tick()
+
+    async def lagging(raw: bytes) -> SendResult:
+        await world.client.send_raw(raw)
+        return SendResult(SendOutcome.nonce_too_low, "nonce too low")
+
+    spy.answer = lagging
+    await world.rpc.call("anvil_reorg", 2, [])
+    await world.watch()
+    await world.settle(service, world.all_are("paid", payout))
+    assert all(len(versions) == 1 for versions in spy.sent.values())
+    assert await world.held("USDC", recipient(1)) == AMOUNT
+
+
+async def test_f17_cancel_loses_its_race__payout_is_accounted_for_by_what_was_mined(
+    world: World,
+) -> None:
+    payout = await funded(world)
+    spy = SpyingClient(world.client)
+    service = world.service(client=spy)
+    await until_sent(world, service, "sweeps")
+    await world.watch(mine=4)
+    await service.tick()
+    await world.rpc.call("evm_setAutomine", False)
+    await until_sent(world, service, "payouts")
+    async with world.ledger.transaction() as tx:
+        lease = await acquire(tx, lease_name("anvil"), "process-1")
+        lane = await get_lane(tx, "anvil", "payouts")
+        (attempt,) = await open_attempts(tx, "anvil", "payouts")
+    assert lease is not None
+    assert lane is not None
+    spy.answer = swallowed  # the cancel reaches nobody in time
+    following = Following(
+        service.context, lease, lane, world.keys.sponsor("payouts"),
+        await read_finality(world.ledger, "anvil"), True,
+    )  # fmt: skip
+    higher = Fees(attempt.max_fee * 2, attempt.max_tip * 2)
+    await replace(following, attempt, higher, cancel=True)
+    await world.mine()
+    spy.answer = None
+    await world.rpc.call("evm_setAutomine", True)
+    await world.settle(service, world.all_are("paid", payout))
+    async with world.ledger.reading() as tx:
+        rows = list(await tx.conn.execute(transactions.select().order_by(transactions.c.id)))
+    found = [(r.purpose, r.status) for r in rows if r.lane == "payouts"]
+    assert found == [("payout", "final"), ("cancel", "replaced")]
+    assert await world.held("USDC", recipient(1)) == AMOUNT
+
+
+async def test_f21_treasury_itself_blacklisted__its_token_waits_others_go__paid_after_release(
+    world: World,
+) -> None:
+    refused, other = await funded(world), await funded(world, "DAI")
+    service = world.service()
+    await until_sent(world, service, "sweeps")
+    await world.watch(mine=5)
+    treasury: Address = world.contracts.treasury
+    await world.run(world.tokens["USDC"], "blacklist(address)", treasury)
+    await world.settle(service, world.all_are("paid", other))
+    row = await world.payout(refused)
+    assert row["status"] == "on_hold"
+    assert "blacklisted" in row["reason"]
+    await world.run(world.tokens["USDC"], "unBlacklist(address)", treasury)
+    async with world.ledger.transaction() as tx:
+        for hold in await open_holds(tx):
+            await release_hold(tx, hold.id)
+    await world.settle(service, world.all_are("paid", refused))
+    assert await world.held("USDC", recipient(1)) == AMOUNT
