@@ -33,8 +33,9 @@ _TOO_LARGE: Final = re.compile(
     | logs\ matched\ by\ query\ exceeds\ limit             # Arbitrum
     | query\ exceeds\ max\ (?:block\ range|results)        # reth, LlamaRPC, Ankr, Hyperliquid
     | exceeds?\ (?:the\ )?maximum\ (?:rpc\ range|block\ range)  # Besu, PublicNode, BSC
-    | maximum\ block\ range                                # PublicNode
-    | block\ range\ (?:is\ |limit\ )?(?:too|exceed|greater|limited)  # Chainstack, Base
+    | max(?:imum)?\ block\ range                           # PublicNode, Tron, Morph
+    | range\ \d+\ (?:exceeds|is\ bigger\ than)\ (?:range\ )?limit  # Infura since 2026, Tenderly
+    | block\ range\ (?:is\ |limit\ )?(?:too|exceed|greater|larger|bigger|limited)  # Base
     | block\ range\ is\ too\ (?:wide|large)                # Ankr, Blast, Moonriver, Optimism
     | range\ (?:is\ )?too\ (?:large|wide|big)              # Cloudflare, Infura, BlockPI, Merkle
     | blocks?\ range\ exceed                               # Chainstack
@@ -137,7 +138,8 @@ _MAX_BLOCKS: Final = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         r"maximum is set to (\d[\d,.]*)",
-        r"max(?:imum)? (?:block )?range:? (\d[\d,.]*)",
+        r"max(?:imum)? (?:block )?range(?: =|:)? (\d[\d,.]*)",
+        r"range \d+ (?:exceeds|is bigger than) (?:range )?limit (?:of )?(\d[\d,.]*)",
         r"requested blocks is (\d[\d,.]*)",
         r"limited to 0 - (\d[\d,.]*)",
         r"limited to (?:a )?(\d[\d,.]*) ?(?:blocks?|range)",
