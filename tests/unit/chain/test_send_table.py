@@ -8,11 +8,11 @@ from chain.send import SendOutcome, SendResult, classify_send_error, combine
 
 O = SendOutcome  # noqa: E741
 
-# Where the words come from: go-ethereum core/txpool/errors.go and core/error.go (nucypher/nucypher#2398);
-# erigontech/erigon txpool; NethermindEth/nethermind AcceptTxResult.cs (its reports #4148,
-# #10226 and #12153); hyperledger/besu RpcErrorType.java; paradigmxyz/reth crates/rpc;
-# foundry-rs/foundry crates/anvil/src/eth/error.rs; Hardhat's node as it answers in tests/chain/clients;
-# OffchainLabs/nitro and ava-labs forks of geth; openethereum rpc/src/v1/helpers/errors.rs.
+# Where the words come from: go-ethereum core/txpool/errors.go and core/error.go
+# (nucypher/nucypher#2398); erigontech/erigon txpool; NethermindEth/nethermind AcceptTxResult.cs
+# (its reports 4148, 10226, 12153); hyperledger/besu RpcErrorType.java; paradigmxyz/reth crates/rpc;
+# foundry-rs/foundry crates/anvil/src/eth/error.rs; Hardhat's node, as it answers in
+# tests/chain/clients; OffchainLabs/nitro; openethereum rpc/src/v1/helpers/errors.rs.
 ROWS: list[tuple[str, str, SendOutcome]] = [
     ("geth", "already known", O.already_known),
     ("geth old", "known transaction: 0x1234", O.already_known),
