@@ -7,7 +7,7 @@ from collections import defaultdict
 import sqlalchemy as sa
 
 from config.units import Address
-from ledger.books import all_totals
+from ledger.books import house_totals
 from ledger.postings import AccountKind
 from ledger.schema import ignored_logs, payments
 from ledger.store import Tx
@@ -20,7 +20,7 @@ async def physical_totals(tx: Tx, chain: str) -> dict[tuple[str, str], int]:
     *deposits* count. Everything else that is pending has not moved as far as the books know.
     """
     found: dict[tuple[str, str], int] = {}
-    for ref, totals in (await all_totals(tx, chain=chain)).items():
+    for ref, totals in (await house_totals(tx, chain=chain)).items():
         posted = totals.debits_posted - totals.credits_posted
         if ref.kind is AccountKind.DEPOSITS:
             found["deposits", ref.token] = posted + totals.debits_pending

@@ -7,7 +7,6 @@ so seldom (see ``bursar.metrics.figures``).
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +14,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from ledger.books import all_totals
-from ledger.postings import AccountKind, balance
+from ledger.books import house_totals
+from ledger.postings import balance
 from ledger.schema import (
     address_counter,
     chain_cursors,
@@ -146,10 +145,10 @@ async def _lanes(tx: Tx) -> dict[tuple[str, str], LaneFigure]:
 
 
 async def _balances(tx: Tx) -> dict[tuple[str, str, str], int]:
-    sums: dict[tuple[str, str, str], int] = defaultdict(int)
-    for ref, totals in (await all_totals(tx)).items():
-        sums[ref.kind.value, ref.chain, ref.token] += balance(AccountKind(ref.kind), totals)
-    return dict(sums)
+    return {
+        (ref.kind.value, ref.chain, ref.token): balance(ref.kind, totals)
+        for ref, totals in (await house_totals(tx)).items()
+    }
 
 
 async def _holds(tx: Tx) -> dict[str, int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
 from config.units import MAX_AMOUNT
-from ledger.books import all_totals, post, second_step, totals_of
+from ledger.books import all_totals, house_totals, post, second_step, totals_of
 from ledger.postings import (
     AccountKind,
     AccountRef,
@@ -127,3 +128,20 @@ async def test_all_totals__any_postings__debits_equal_credits(books: Books) -> N
         found = await all_totals(tx)
     debits, owed = sums(list(found.items()))
     assert debits == owed == 80
+
+
+async def test_house_totals__many_merchants__what_all_totals_add_up_to(books: Books) -> None:
+    mine = [
+        Transfer(f"m{n}", DEPOSITS, replace(MERCHANT, merchant_id=f"mer_{n}"), 2**200 + n, "p", "1")
+        for n in range(1_203)
+    ]
+    await write(books, *mine)
+    await write(books, Transfer("s", TREASURY, DEPOSITS, 20, "sweep", "1", kind="pending"))
+    async with books.ledger.reading() as tx:
+        each, house = await all_totals(tx), await house_totals(tx)
+        assert await house_totals(tx, chain="elsewhere") == {}
+    assert len(house) == 3
+    for ref, totals in house.items():
+        parts = [t for r, t in each.items() if replace(r, merchant_id="") == ref]
+        for name in ("debits_pending", "debits_posted", "credits_pending", "credits_posted"):
+            assert getattr(totals, name) == sum(getattr(part, name) for part in parts)
