@@ -93,7 +93,7 @@ async def _course(context: Context, count: int, due: int) -> Course:
         world.start()
         keeping = asyncio.create_task(_keep_what_was_accepted(rpc, database))
         try:
-            await world.ready(60)
+            await world.ready(150)
             context.tell(f"{due:,} fall due")
             course = await _watched(world, database, due)
             if keeping.done():
