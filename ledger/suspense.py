@@ -208,9 +208,10 @@ async def resolve(tx: Tx, asked: Resolve) -> Resolved:
         most = min(stands, max(available(target.kind, totals[target]), 0))
         amount = min(amount, most) if asked.amount is None else amount
     if not 0 < amount <= most:
-        what = "is there to resolve" if most == stands else "the other account holds"
+        what = "stands there" if most == stands else "the other account holds"
         raise InvalidInputError(
-            f"at most {most} base units of {asked.token} {what}", where="amount"
+            f"must be at most {most} base units of {asked.token}, which is what {what}",
+            where="amount",
         )
     moved = totals[source].debits_posted + totals[source].credits_posted
     key = f"resolve:{asked.chain}/{asked.token}/{asked.side}:{moved}"

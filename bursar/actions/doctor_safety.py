@@ -58,6 +58,9 @@ def native_price(chain: ChainSettings) -> Finding:
     subject = f"{chain.name} native price"
     needed = {token.currency for token in chain.tokens if not token.flagged}
     missing = ", ".join(sorted(needed - chain.native_price.keys()))
+    if not chain.native_price:
+        text = "native_price is not set: fee_cap.batch_bps binds nothing"
+        return Finding(True, subject, text)
     if missing:
         text = f"native_price is not set in {missing}: fee_cap.batch_bps binds nothing there"
         return Finding(True, subject, text)
@@ -123,7 +126,7 @@ async def _stopped(house: House, chain: ChainSettings) -> list[Finding]:
     ]
     for stop in stops:
         place = stop.scope.partition(":")[2]
-        if place.partition("/")[0] == chain.name:
+        if place.partition("/")[0] in {"", chain.name}:
             text = f"stopped since {stop.since:%Y-%m-%d %H:%M} UTC: {stop.reason or 'by hand'}"
             found.append(Finding(False, f"{chain.name} {stop.scope.partition(':')[0]}", text))
     return found
