@@ -138,6 +138,7 @@ async def test_record__several_tokens__add_up_in_the_currency(books: Books) -> N
         ({"token_address": STRANGER_TOKEN}, "unsupported_token", ["wrong_token"]),
         ({"token_address": BRIDGED}, "unsupported_token", ["wrong_token"]),
         ({"malformed": True}, "malformed", []),
+        ({"sender": digest("deposit", 0)[:20]}, "zero_value", []),  # to itself
     ],
 )
 async def test_f23_record__not_money__ignored_with_its_reason_and_not_booked(

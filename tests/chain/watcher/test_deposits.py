@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from config.units import MAX_AMOUNT
+from chain.erc20 import encode_transfer
+from config.catalogue import Catalogue
+from config.units import MAX_AMOUNT, Amount, to_hex
 from ledger.schema import events, ignored_logs
 from tests.chain.watcher.world import PAYER, World
 from tests.support.dev_chain import address_of
@@ -164,6 +167,51 @@ async def test_f24_mint_to_the_address__credited(world: World) -> None:
     await settle(world)
     assert await world.status(invoice) == "paid"
     await world.agrees()
+
+
+async def test_f24_self_transfer__moves_nothing__ignored(world: World) -> None:
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    await settle(world)
+    before = await world.head()
+    await world.rpc.call("anvil_setBalance", to_hex(invoice.address), hex(10**18))
+    await world.rpc.call("anvil_impersonateAccount", to_hex(invoice.address))
+    sent = {
+        "from": to_hex(invoice.address),
+        "to": to_hex(world.tokens["USDC"]),
+        "data": to_hex(encode_transfer(invoice.address, Amount(10_000_000))),
+    }
+    await world.rpc.call("eth_sendTransaction", sent)
+    for _ in range(2_000):  # automine is not synchronous
+        if await world.head() > before:
+            break
+        await asyncio.sleep(0.002)
+    await settle(world)
+    found = [(p["status"], p["reason"]) for p in await world.payments()]
+    assert found == [("confirmed", None), ("ignored", "zero_value")]
+    assert (await world.view(invoice))["exceptions"] == []
+    await world.agrees()
+
+
+async def test_bridged_variant__flagged_by_the_registry__seen_and_labelled(world: World) -> None:
+    tokens = tuple(
+        token.model_copy(update={"flagged": token.symbol == "USDT"})
+        for token in world.settings.tokens
+    )
+    flagged = world.settings.model_copy(update={"tokens": tokens})
+    world.settings = flagged
+    world.ledger.catalogue = Catalogue([flagged])
+    world.restart()
+    await world.follow()
+    invoice = await world.invoice(tokens=["USDC"])
+    await world.pay(invoice.address, 10_000_000, "USDT")
+    await settle(world)
+    view = await world.view(invoice)
+    assert (view["status"], view["exceptions"]) == ("new", ["wrong_token"])
+    (payment,) = view["payments"]
+    assert (payment["status"], payment["reason"]) == ("ignored", "unsupported_token")
+    assert (payment["token"], payment["amount"]) == ("USDT", "10.00")
 
 
 async def test_wrong_token__registered_not_offered__held(world: World) -> None:
