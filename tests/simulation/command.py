@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import count
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     given = {} if not options.calm else dict.fromkeys(FAULTS, 0.0)
     given |= dict(options.fault)
-    scale = Scale(days=options.days, invoices=options.invoices)
+    scale = Scale(days=options.days, invoices=options.invoices, quiet_hours=options.quiet)
     if options.trace:
         report = run_seed(_seeds(options)[0], given, scale, loud=True)
         _tell(report, options, verbose=True)
@@ -50,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--calm", action="store_true", help="no fault but those of --fault")
     parser.add_argument("--days", type=float, default=Scale.days, help="virtual, per seed")
     parser.add_argument("--invoices", type=int, default=Scale.invoices, help="per seed")
+    parser.add_argument(
+        "--quiet", type=float, default=Scale.quiet_hours, help="hours for all to be settled"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="seeds at once")
     parser.add_argument("--trace", action="store_true", help="print everything; one seed")
     parser.add_argument("--stop", action="store_true", help="at the first violation")
@@ -99,23 +102,40 @@ def _run_many(options: argparse.Namespace, given: dict[str, float], scale: Scale
     keyring()
     totals = Totals()
     end = None if options.minutes is None else time.monotonic() + options.minutes * 60
-    for report in _forked(_seeds(options), options.jobs, given, scale, end):
+    reports = _forked(_seeds(options), options.jobs, given, scale, end)
+    for report in reports:
         totals.add(report)
         _tell(report, options, verbose=False)
         if options.stop and totals.failed:
             break
         if sys.stderr.isatty():
             print(f"\r{totals.seeds} seeds, {totals.days:.1f} days", end="", file=sys.stderr)
+    reports.close()
     _sum_up(totals, options)
     return bool(totals.failed)
 
 
 def _forked(
     seeds: range, jobs: int, given: dict[str, float], scale: Scale, end: float | None
-) -> Iterator[Report]:
+) -> Generator[Report, None, None]:
     """Each seed in a process of its own: nothing of one is left for the next."""
     waiting = selectors.DefaultSelector()
-    left = iter(seeds)
+    try:
+        yield from _reports(waiting, iter(seeds), jobs, given, scale, end)
+    finally:
+        for key in list(waiting.get_map().values()):
+            os.kill(key.data[1], signal.SIGKILL)  # given up: our own child, by its number
+            os.waitpid(key.data[1], 0)
+
+
+def _reports(
+    waiting: selectors.DefaultSelector,
+    left: Iterator[int],
+    jobs: int,
+    given: dict[str, float],
+    scale: Scale,
+    end: float | None,
+) -> Iterator[Report]:
     running = 0
     for _ in count():
         while running < max(1, jobs) and (end is None or time.monotonic() < end):
@@ -165,7 +185,7 @@ def _replay(report: Report, options: argparse.Namespace) -> str:
     calm = " --calm" if options.calm else ""
     return (
         f"python -m tests.simulation --seed {report.seed} --trace --days {options.days:g}"
-        f" --invoices {options.invoices}{calm}{faults}"
+        f" --invoices {options.invoices} --quiet {options.quiet:g}{calm}{faults}"
     )
 
 

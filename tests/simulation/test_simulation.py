@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SHORT = ("--days", "0.1", "--invoices", "2")
+SHORT = ("--days", "0.05", "--invoices", "2")
 LONGEST = 600
 
 
