@@ -70,7 +70,7 @@ async def open_shop(world: World, number: int) -> Merchant:
 async def open_invoice(world: World, merchant: Merchant, place: int) -> Bill:
     """Through the door, again and again under one idempotency key until it answers."""
     dice = world.dice
-    micros = dice.between("price", 1, 500_000) * 1_000
+    micros = dice.between("price", 1_000, 500_000_000)
     bill = Bill(merchant.number, f"order {merchant.number}-{place}", micros)
     body: dict[str, Any] = {
         "amount": f"{micros // 10**6}.{micros % 10**6:06d}",

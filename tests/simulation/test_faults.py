@@ -1,0 +1,100 @@
+"""Kinds of faults, so strong that each is met: three short runs, judged row by row.
+
+A run that breaks a rule fails every row that it stands for; the totals say what struck.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.simulation.test_simulation import LONGEST, simulate
+
+pytestmark = pytest.mark.timeout(LONGEST)
+
+
+def run(seed: int, **levels: float) -> dict[str, Any]:
+    """The totals of a clean seed that had these faults and no others."""
+    given = [f for name, level in levels.items() for f in ("--fault", f"{name}={level}")]
+    return simulate("--calm", "--seed", str(seed), *given)
+
+
+@cache
+def bad_providers() -> dict[str, Any]:
+    return run(
+        31, reorg=5, reorg_back=0.5, reorg_drop=0.2, rpc_no_logs=0.6, rpc_html=0.03, rpc_cut=0.03,
+        rpc_null=0.03, rpc_foreign_log=0.1, rpc_limited=0.05, rpc_down=0.2, rpc_lag=0.1,
+        rpc_timeout=0.02, rpc_slow=0.05,
+    )  # fmt: skip
+
+
+@cache
+def bad_machines() -> dict[str, Any]:
+    return run(
+        32, db_begin=0.005, db_statement=0.002, db_commit=0.01, db_committed=0.01, kill=0.0005,
+        kill_at_commit=0.005, kill_at_send=0.3, kill_while_writing=0.3, send_unknown=0.4,
+        send_refused=0.2, send_lost=0.2, two_daemons=1, frozen=3, clock_jump=3,
+    )  # fmt: skip
+
+
+@cache
+def bad_luck() -> dict[str, Any]:
+    return run(
+        33, fee_spike=0.3, slow_miner=0.4, token_paused=0.3, blacklisted=0.5, sponsor_empty=1,
+        webhook_fails=0.4, webhook_slow=0.05, webhook_down=0.2,
+    )  # fmt: skip
+
+
+def struck(totals: dict[str, Any], *names: str) -> None:
+    """At least one of these did happen."""
+    assert any(totals["faults"].get(name) for name in names), totals["faults"]
+
+
+def test_f01_simulated_reorgs__every_few_minutes__paid_once_and_agreeing() -> None:
+    struck(bad_providers(), "reorg")
+
+
+def test_f05_simulated_providers__logs_missing__found_and_credited_once() -> None:
+    struck(bad_providers(), "rpc_no_logs")
+
+
+def test_f06_simulated_providers__pages_stumps_and_foreign_logs__refused() -> None:
+    struck(bad_providers(), "rpc_html", "rpc_cut", "rpc_null", "rpc_foreign_log")
+
+
+def test_f08_simulated_providers__limits_and_outages__catches_up_whole() -> None:
+    struck(bad_providers(), "rpc_limited", "rpc_down", "rpc_timeout")
+
+
+def test_f12_simulated_database__errors_at_every_moment__whole_or_nothing() -> None:
+    struck(bad_machines(), "db_begin", "db_statement", "db_commit", "db_committed")
+
+
+def test_f13_simulated_deaths__at_statements_commits_and_sends__paid_once() -> None:
+    assert bad_machines()["counts"]["deaths"] >= 1
+
+
+def test_f14_simulated_sends__answers_that_say_nothing__decided_by_hash_and_nonce() -> None:
+    struck(bad_machines(), "send_unknown", "send_refused", "send_lost")
+
+
+def test_f19_simulated_daemons__two_of_them_frozen_in_turn__one_pays() -> None:
+    struck(bad_machines(), "frozen")
+
+
+def test_f26_simulated_clocks__jump_ninety_seconds_either_way__books_as_they_were() -> None:
+    struck(bad_machines(), "clock_jump")
+
+
+def test_f15_simulated_fees__spikes_and_slow_miners__waits_and_pays() -> None:
+    struck(bad_luck(), "fee_spike", "slow_miner")
+
+
+def test_f21_simulated_issuers__paused_blacklisted_and_no_gas_money__all_paid_later() -> None:
+    struck(bad_luck(), "token_paused", "blacklisted", "sponsor_empty")
+
+
+def test_f27_simulated_endpoints__fail_and_time_out__told_in_order() -> None:
+    struck(bad_luck(), "webhook_fails", "webhook_slow", "webhook_down")
