@@ -56,10 +56,6 @@ def test_f01_simulated_reorgs__every_few_minutes__paid_once_and_agreeing() -> No
     struck(bad_providers(), "reorg")
 
 
-def test_f05_simulated_providers__logs_missing__found_and_credited_once() -> None:
-    struck(bad_providers(), "rpc_no_logs")
-
-
 def test_f06_simulated_providers__pages_stumps_and_foreign_logs__refused() -> None:
     struck(bad_providers(), "rpc_html", "rpc_cut", "rpc_null", "rpc_foreign_log")
 
