@@ -157,14 +157,14 @@ async def test_breaker__unusual_outflow__stopped_before_it_leaves__goes_once_rel
     world.clock.advance(8 * 86_400 + 60)
     first = await world.promise(merchant, "USDC", 3_000000, recipient(1))
     await world.settle(world.service(), world.all_are("paid", first))
-    more = await world.promise(merchant, "USDC", 1, recipient(1))
+    more = await world.promise(merchant, "USDC", 4_000000, recipient(1))
     other = await world.promise(merchant, "DAI", 10, recipient(1))
     await world.settle(world.service(), world.all_are("paid", other))
     assert (await world.payout(more))["status"] == "queued"
     assert await pauses(world) == ["payouts:anvil/USDC"]
     async with world.ledger.transaction() as tx:
         (hold,) = await open_holds(tx)
-        assert "unusual outflow: 3.000001 USDC" in hold.reason
+        assert "unusual outflow: 7.00 USDC" in hold.reason
         assert "up to 3.00;" in hold.reason
         await release_hold(tx, hold.id)
     world.clock.advance(1)
