@@ -182,7 +182,7 @@ async def test_lying_balance__one_of_two__refuted_and_nothing_named(
 ) -> None:
     async with FaultProxy(anvil.rpc_url) as second:
         # The second provider of the scan is the first to be asked for balances.
-        omitting = lie(world, session, [second.url, anvil.rpc_url])
+        omitting = lie(world, session, [second.url, anvil.rpc_url], anvil.rpc_url)
         await world.follow()
         await world.invoice()
         omitting.balance = 77
