@@ -18,7 +18,8 @@ from wallets.keystore import ClearPart, read_clear
 class OwnAddresses:
     """Who pays gas, who signs, where the money is."""
 
-    deposit_xpub: str
+    deposit_xpub: str | None
+    """``None`` where the deposit keys are kept offline."""
     sponsor_sweeps: Address
     sponsor_payouts: Address
     treasury_signer: Address
@@ -84,5 +85,6 @@ def _clear_part(settings: Settings, secrets: Secrets) -> ClearPart:
     if settings.wallets.signer == "keystore":
         # The addresses are part of what the passphrase authenticates when it is opened.
         clear = read_clear(settings.wallets.keystore)
-        return ClearPart(deposit_xpub(settings), clear.addresses)
+        offline = settings.wallets.deposits == "presigned"
+        return ClearPart(None if offline else deposit_xpub(settings), clear.addresses)
     return open_keyring(settings, secrets).clear_part()

@@ -109,7 +109,12 @@ class Daemon:
         self._monitors = {
             c.name: ChainMonitor(c, house.chains[c.name], families, house.clock) for c in chains
         }
-        self._gauges = BooksGauges(families, house.ledger, house.clock)
+        self._gauges = BooksGauges(
+            families,
+            house.ledger,
+            house.clock,
+            presigned=house.settings.wallets.deposits == "presigned",
+        )
         self._supervisor = Supervisor(
             clock=house.clock,
             entropy=house.entropy,

@@ -30,7 +30,7 @@ from bursar.metrics.paying import SettlementMetrics
 from bursar.metrics.serving import HttpMetrics
 from bursar.metrics.watching import WatcherMetrics
 from bursar.operations import Operations
-from bursar.startup import check_approver, prepare_journal
+from bursar.startup import address_source, check_approver, prepare_journal
 from bursar.supervision import Work, crash_guard
 from config.errors import BursarError, ConfigError
 from config.log import get_logger
@@ -40,14 +40,14 @@ from gateway.deps import GatewayDeps, Readiness
 from gateway.housekeeping import run_housekeeping
 from gateway.webhooks.dispatcher import WebhookDispatcher
 from gateway.webhooks.vault import Vault, load_data_key
-from ledger.invoices import Tolerance
+from ledger.invoices import Derive, Tolerance
 from ledger.journal import Journal
 from ledger.payment_rows import PaymentPolicy
+from ledger.presigned import PresignedSource
 from settlement.context import Policy
 from settlement.runs import PayoutRuns
 from settlement.service import ChainSettlement
-from wallets.derivation import DepositDeriver
-from wallets.keyring import KeyRing, deposit_xpub, open_keyring
+from wallets.keyring import KeyRing, open_keyring
 from watcher.expiry import run_expiry
 from watcher.service import ChainWatcher
 
@@ -78,7 +78,7 @@ class Roles:
         self._families = families
         # A process start, not a host: after a restart the old lease is somebody else's.
         self._owner = f"{role}-{house.entropy.token_bytes(OWNER_BYTES).hex()}"
-        self._deriver: DepositDeriver | None = None
+        self._source: Derive | PresignedSource | None = None
         self._data_key = b""
         self._journal: Journal | None = None
         self._http = HttpMetrics(families)
@@ -109,7 +109,8 @@ class Roles:
 
     def _prepare_door(self) -> None:
         settings, secrets = self._house.settings, self._house.secrets
-        self._deriver = DepositDeriver(deposit_xpub(settings, secrets))
+        assert self._journal is not None
+        self._source = address_source(settings, secrets, self._journal)
         self._data_key = load_data_key(secrets, settings.database.url, self._house.entropy)
         if secrets.admin_key is None:
             log.warning("no_admin_key", remedy="set BURSAR_ADMIN_KEY to use /v1/admin")
@@ -152,7 +153,7 @@ class Roles:
                 clock=self._house.clock,
                 observer=observer,
                 owner_id=self._owner,
-                policy=Policy(may_be_used=self._house.settings.wallets.signer == "mnemonic"),
+                policy=self._policy(),
                 journal=self._journal,
             )
             self._audits[chain.name] = ChainAudit(
@@ -165,14 +166,20 @@ class Roles:
                 clock=self._house.clock,
             )
 
+    def _policy(self) -> Policy:
+        wallets = self._house.settings.wallets
+        presigned = wallets.deposits == "presigned"
+        return Policy(
+            may_be_used=wallets.signer == "mnemonic" and not presigned, presigned=presigned
+        )
+
     def gateway_app(
         self,
         readiness: Callable[[], Awaitable[Readiness]],
         metrics: Callable[[], Awaitable[bytes]],
     ) -> web.Application:
         """The merchant's door."""
-        assert self._deriver is not None, "only roles with the API have one"
-        assert self._journal is not None
+        assert self._source is not None, "only roles with the API have one"
         settings, secrets = self._house.settings, self._house.secrets
         return create_app(
             GatewayDeps(
@@ -180,7 +187,7 @@ class Roles:
                 settings=self._house.settings,
                 admin_key=_shown(secrets.admin_key),
                 data_key=self._data_key,
-                derive=self._journal.guarding(self._deriver.addresses),
+                derive=self._source,
                 clock=self._house.clock,
                 entropy=self._house.entropy,
                 readiness=readiness,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +20,14 @@ from config.log import get_logger
 from config.settings import Secrets, Settings
 from ledger.cursors import get_cursor
 from ledger.installation import installation_id, raise_index
-from ledger.journal import Journal, open_journal, succeed_journal
+from ledger.invoices import Derive
+from ledger.journal import PRESIGNED_STEP, Journal, open_journal, succeed_journal
 from ledger.migrate import require_current, upgrade
+from ledger.presigned import PresignedSource
 from ledger.schema import merchants
 from ledger.store import sqlite_path
+from wallets.derivation import DepositDeriver
+from wallets.keyring import deposit_xpub
 
 log = get_logger(__name__)
 
@@ -80,6 +85,18 @@ async def prepare_journal(house: House) -> Journal:
         raised = await raise_index(tx, journal.next_index)
     log.info("journal_open", path=str(journal.path), index_raised=raised)
     return journal
+
+
+def address_source(
+    settings: Settings, secrets: Secrets, journal: Journal
+) -> Derive | PresignedSource:
+    """Where deposit addresses come from, each index marked in the journal first.
+
+    :raises ConfigError: no xpub is known here.
+    """
+    if settings.wallets.deposits == "presigned":
+        return PresignedSource(partial(journal.reserve_indexes, step=PRESIGNED_STEP))
+    return journal.guarding(DepositDeriver(deposit_xpub(settings, secrets)).addresses)
 
 
 def journal_path(house: House) -> Path:

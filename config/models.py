@@ -60,10 +60,18 @@ class WalletSettings(Model):
 
     signer: Literal["keystore", "mnemonic", "kms"] = "keystore"
     keystore: Path = Path("keystore.json")
+    deposits: Literal["hd", "presigned"] = "hd"
+    """Where deposit addresses come from: the xpub, or files that an offline machine signed."""
     deposit_xpub: Xpub | None = None
     """m/44'/60'/0'/0; all that the roles gateway and watcher need."""
     owner: AddressField | None = None
     """Cold owner of the treasury contract; on test chains the treasury signer by default."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> WalletSettings:
+        if self.deposits == "presigned" and self.deposit_xpub is not None:
+            raise ValueError('deposit_xpub has no use with deposits = "presigned"; take it out')
+        return self
 
 
 class Tolerance(Model):

@@ -15,6 +15,7 @@ from config.settings import Settings
 from config.units import Address
 from gateway.observer import HttpObserver, SilentObserver
 from ledger.invoices import Derive
+from ledger.presigned import PresignedSource
 from ledger.store import Ledger, Tx
 
 
@@ -70,7 +71,8 @@ class GatewayDeps:
     :param admin_key: ``None``: nobody is an admin.
     :param approver_key: of the second person; ``None``: nothing can be approved here.
     :param data_key: 32 bytes from :func:`gateway.webhooks.vault.load_data_key`.
-    :param derive: deposit addresses from the xpub; ``None``: invoices cannot be opened here.
+    :param derive: deposit addresses from the xpub, or presigned; ``None``: invoices
+        cannot be opened here.
     :param refused: addresses that no payout may go to (treasury, sponsors, helper contracts).
     :param crash_guard: outermost middleware; logs what nobody foresaw and answers with
         :func:`gateway.problems.internal_problem`.
@@ -80,7 +82,7 @@ class GatewayDeps:
     settings: Settings
     admin_key: str | None = field(repr=False)
     data_key: bytes = field(repr=False)
-    derive: Derive | None
+    derive: Derive | PresignedSource | None
     clock: Clock
     entropy: Entropy
     readiness: Callable[[], Awaitable[Readiness]]

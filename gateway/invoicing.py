@@ -62,6 +62,7 @@ def invoice_spec(request: NewInvoice, rules: InvoiceRules, now: datetime) -> Inv
         reference=request.reference,
         metadata=request.metadata,
         redirect_url=request.redirect_url,
+        chosen=request.options is not None,
     )
 
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from ledger.books import house_totals
 from ledger.postings import balance
+from ledger.presigned import presigned_left
 from ledger.schema import (
     address_counter,
     chain_cursors,
@@ -72,6 +73,8 @@ class Figures:
     """(chain, lane) where something waits for lower fees."""
     paused: frozenset[str]
     oldest_delivery: datetime | None
+    presigned_left: Mapping[int, int]
+    """Presigned addresses that can still be handed out, by chain id."""
 
 
 async def read_figures(tx: Tx) -> Figures:
@@ -90,6 +93,7 @@ async def read_figures(tx: Tx) -> Figures:
         fee_waits=frozenset(await fee_waits(tx)),
         paused=frozenset((await tx.conn.execute(sa.select(pauses.c.scope))).scalars()),
         oldest_delivery=await _oldest_delivery(tx),
+        presigned_left=await presigned_left(tx),
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from config.catalogue import Token
+from config.errors import InvalidInputError
 from config.units import Address
 from ledger.bulk import Insert, Read, execute, read_all, update_rows, write_all
 from ledger.invoice_state import (
@@ -21,6 +22,7 @@ from ledger.invoice_state import (
     tolerance_micros,
 )
 from ledger.outbox import NewEvent, emit
+from ledger.presigned import PresignedSource
 from ledger.schema import (
     address_counter,
     chain_cursors,
@@ -68,6 +70,8 @@ class InvoiceSpec:
     reference: str | None = None
     metadata: Mapping[str, Any] | None = None
     redirect_url: str | None = None
+    chosen: bool = False
+    """The options were named by the caller, not filled in: none may be left out silently."""
 
 
 @dataclass(slots=True)
@@ -82,7 +86,7 @@ class Touched:
 
 
 async def create_invoices(
-    tx: Tx, merchant_id: str, specs: Sequence[InvoiceSpec], derive: Derive
+    tx: Tx, merchant_id: str, specs: Sequence[InvoiceSpec], derive: Derive | PresignedSource
 ) -> list[str]:
     """Open invoices, each with a fresh deposit address; returns their ids in order.
 
@@ -90,11 +94,18 @@ async def create_invoices(
     visible in the order of their indexes: a watcher that has loaded up to *n*
     has missed none below. A rolled-back transaction returns its indexes; a
     committed one never does.
+
+    :raises WalletError: there are not so many presigned addresses.
+    :raises InvalidInputError: an option is on a chain that nothing was presigned for.
     """
     if not specs:
         return []
     first = await _take_indexes(tx, len(specs))
-    addresses = derive(first, len(specs))
+    if isinstance(derive, PresignedSource):
+        addresses, chain_ids = await derive.take(tx, first, len(specs))
+        specs = [_sweepable(spec, chain_ids) for spec in specs]
+    else:
+        addresses = list(derive(first, len(specs)))
     assert len(addresses) == len(specs)
     watch_from = await _watch_from(tx)
     ids = [tx.new_id("inv") for _ in specs]
@@ -125,6 +136,18 @@ async def create_invoices(
     views = _views(tx, rows, _Around(offered, {}, {}, {}))
     await emit(tx, [NewEvent(merchant_id, "invoice.created", i, views[i]) for i in ids])
     return ids
+
+
+def _sweepable(spec: InvoiceSpec, chain_ids: Collection[int]) -> InvoiceSpec:
+    """The options from whose chains a deposit can be collected."""
+    options = tuple(token for token in spec.options if token.chain_id in chain_ids)
+    missing = [token for token in spec.options if token not in options]
+    if missing and (spec.chosen or not options):
+        raise InvalidInputError(
+            f"{missing[0].chain} is not available: its addresses are not presigned",
+            where="options",
+        )
+    return replace(spec, options=options)
 
 
 def _option_rows(invoice_id: str, spec: InvoiceSpec) -> list[Row]:

@@ -29,6 +29,8 @@ from ledger.journal_records import IndexMark, Record, decode_record, encode_reco
 
 INDEX_STEP: Final = 1_000
 """Derivation indexes that one record covers: one write to the disk per so many invoices."""
+PRESIGNED_STEP: Final = 20
+"""The same where each address was signed offline and is not to be wasted."""
 _SUM_DIGITS: Final = 16
 _HEAD: Final = b'{"sum":"'
 _MIDDLE: Final = b'","record":'
@@ -77,19 +79,19 @@ class Journal:
             end = os.fstat(file.fileno()).st_size
         return _records(self.path, end)
 
-    def reserve_indexes(self, first: int, count: int) -> None:
+    def reserve_indexes(self, first: int, count: int, *, step: int = INDEX_STEP) -> None:
         """Before indexes ``first … first + count - 1`` are handed out: a mark above them.
 
         Called while the transaction that takes them is open. It waits for the disk once
-        per :data:`INDEX_STEP` invoices. A crash between mark and commit costs indexes
-        that nobody ever saw.
+        per ``step`` invoices. A crash between mark and commit costs indexes that nobody
+        ever saw, and so does a restart: up to ``step`` of them.
 
         :raises JournalError: hand out nothing.
         """
         with self._reserving:
             if first + count <= self._next_index:
                 return
-            mark = first + count + INDEX_STEP
+            mark = first + count + step
             self.append(IndexMark(mark))
             self._next_index = mark
 

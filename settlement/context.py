@@ -45,6 +45,7 @@ class Policy:
     :param gather: how long the oldest deposit waits for company before it is swept.
     :param may_be_used: deposit accounts may have sent transactions: only where the seed is a
         test chain's mnemonic, whose accounts developers also pay from.
+    :param presigned: the deposit keys are offline: sweep with the stored authorizations.
     """
 
     patience: Patience = field(default_factory=Patience)
@@ -53,6 +54,7 @@ class Policy:
     gather: timedelta = timedelta(seconds=60)
     max_reverts: int = 3
     may_be_used: bool = False
+    presigned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from settlement.native import book_native
 from settlement.observer import SettlementObserver
 from settlement.outflow import OutflowGuard
 from settlement.payouts import UnknownExecutionError, release_paused, seal_payouts, take_back
+from settlement.presigned import PresignedCheck
 from settlement.restore.comparing import Comparison
 from settlement.support7702 import supports_7702
 from settlement.sweeps import seal_sweeps
@@ -90,6 +91,7 @@ class ChainSettlement:
         self._comparison: Comparison | None = None
         self._breaker = Breaker()
         self._outflow = OutflowGuard()
+        self._presigned = PresignedCheck()
 
     def status(self) -> SettlementStatus:
         """What readiness and metrics ask."""
@@ -181,8 +183,10 @@ class ChainSettlement:
         signer = ctx.wallets.sponsor("sweeps")
         if self._supports_7702 is None:
             self._supports_7702 = await supports_7702(ctx)
+        if ctx.policy.presigned:
+            await self._presigned.look(ctx, lease, supports_7702=self._supports_7702)
         seal: Callable[[], Awaitable[int]]
-        if self._supports_7702:
+        if self._supports_7702 or ctx.policy.presigned:
             seal = lambda: seal_sweeps(ctx, lease, finality)  # noqa: E731
         else:
             seal = lambda: seal_fallback_sweeps(ctx, lease, finality)  # noqa: E731

@@ -17,11 +17,13 @@ from ledger.holds import hold, open_places
 from ledger.leases import Lease, check
 from ledger.payouts import queued_payouts
 from ledger.postings import AccountKind, AccountRef, available
+from ledger.presigned import NEEDS_SIGNATURE
 from ledger.store import Tx
 from ledger.sweeps import Deposit, pending_sweeps, seal_items, unswept_deposits
 from settlement.context import Context
 from settlement.lanes.finality import Finality
 from settlement.payouts import floor_of
+from settlement.presigned import presigned_authorizations
 from settlement.simulation import blacklisted, is_token_paused, simulate
 from settlement.sweep_plan import AccountState, account_state, choose, fit
 from wallets.signer import Authorization
@@ -81,6 +83,7 @@ async def seal_sweeps(ctx: Context, lease: Lease, finality: Finality) -> int:
         if not deposits or await is_token_paused(ctx, token.address):
             continue
         states = await account_states(ctx, lease, [d.address for d in deposits])
+        deposits = await _signed(ctx, lease, deposits, states)
         ready = await _without_failing(ctx, lease, token, fit(deposits, states), states)
         if ready:
             sealed += await _seal(ctx, lease, token, ready, states, finality.cursor.final.number)
@@ -115,11 +118,35 @@ async def account_states(
     return states
 
 
+async def _signed(
+    ctx: Context, lease: Lease, deposits: list[Deposit], states: dict[Address, AccountState]
+) -> list[Deposit]:
+    """Without those whose keys are offline and that nobody signed for on this chain.
+
+    They are held until an import brings the signature, which ends the hold.
+    """
+    if not ctx.policy.presigned:
+        return deposits
+    fresh = {d.address for d in deposits if states[d.address] is AccountState.FRESH}
+    unsigned = fresh - (await presigned_authorizations(ctx, fresh)).keys()
+    if unsigned:
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            for address in sorted(unsigned):
+                place = f"{ctx.name}/{address.hex()}"
+                await hold(tx, "batch", "address", place, NEEDS_SIGNATURE)
+        ctx.observer.note("deposits_need_offline_signature", chain=ctx.name, count=len(unsigned))
+    return [d for d in deposits if d.address not in unsigned]
+
+
 async def _authorize(
     ctx: Context, deposits: Sequence[Deposit], states: dict[Address, AccountState]
 ) -> list[Authorization]:
     """EIP-7702 authorizations of the accounts that do not delegate yet, bound to this chain."""
     fresh = [d for d in deposits if states[d.address] is AccountState.FRESH]
+    if ctx.policy.presigned:
+        stored = await presigned_authorizations(ctx, [d.address for d in fresh])
+        return [stored[d.address] for d in fresh]
     nonces = [0] * len(fresh)
     if ctx.policy.may_be_used:
         nonces = await ctx.client.nonces([d.address for d in fresh])

@@ -14,7 +14,9 @@ tells nothing of the treasury's; from a test mnemonic all share one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from config.chains import ChainSettings
@@ -22,7 +24,7 @@ from config.clock import Entropy
 from config.credentials import Secrets
 from config.errors import ConfigError, WalletError
 from config.models import Settings
-from config.units import Address, checksum
+from config.units import Address, Hash32, checksum
 from wallets.derivation import HARDENED, DepositDeriver
 from wallets.keystore import (
     COST,
@@ -33,7 +35,9 @@ from wallets.keystore import (
     open_keystore,
     read_clear,
 )
+from wallets.presigned import sign_authorizations
 from wallets.private import PrivateNode
+from wallets.signature import Signature
 from wallets.signer import LocalSigner, Signer
 
 if TYPE_CHECKING:
@@ -49,12 +53,14 @@ TREASURY_PATH: Final = "44'/60'/2'/0"
 class KeyRing:
     """All signers of one installation; only settlement and the command line hold one."""
 
-    def __init__(self, deposit: bytes, sponsor: bytes, treasury: bytes) -> None:
-        """:param deposit: BIP-39 seed (64 bytes), as the other two."""
-        self._deposit = PrivateNode.from_seed(deposit).derive(DEPOSIT_PATH)
+    def __init__(self, deposit: bytes | None, sponsor: bytes, treasury: bytes) -> None:
+        """:param deposit: BIP-39 seed (64 bytes), as the other two; ``None``: kept offline."""
+        self._deposit = (
+            None if deposit is None else PrivateNode.from_seed(deposit).derive(DEPOSIT_PATH)
+        )
         self._sponsor = PrivateNode.from_seed(sponsor).derive(SPONSOR_PATH)
         self._treasury = PrivateNode.from_seed(treasury).derive(TREASURY_PATH)
-        self.deposit_xpub = self._deposit.xpub()
+        self.deposit_xpub = None if self._deposit is None else self._deposit.xpub()
 
     def __repr__(self) -> str:
         return f"KeyRing(treasury signer {checksum(self.treasury_signer().address)})"
@@ -70,11 +76,24 @@ class KeyRing:
     def deposit_signer(self, index: int) -> Signer:
         """Signs for deposit address ``index``.
 
-        :raises WalletError: the index is outside 0 … 2**31 - 1.
+        :raises WalletError: the index is outside 0 … 2**31 - 1, or the keys are offline.
         """
+        return LocalSigner(self._deposit_key(index))
+
+    def presign(self, index: int, digests: Sequence[Hash32]) -> tuple[Address, list[Signature]]:
+        """Deposit address ``index`` and its signatures of EIP-7702 authorizations.
+
+        :param digests: from :func:`wallets.presigned.authorization_digest`.
+        :raises WalletError: as :meth:`deposit_signer`.
+        """
+        return sign_authorizations(self._deposit_key(index), digests)
+
+    def _deposit_key(self, index: int) -> bytes:
+        if self._deposit is None:
+            raise WalletError("the keys of the deposit addresses are not on this machine")
         if not 0 <= index < HARDENED:
             raise WalletError(f"deposit index {index} is outside 0 … 2147483647")
-        return LocalSigner(self._deposit.child_node(index).secret())
+        return self._deposit.child_node(index).secret()
 
     def clear_part(self) -> ClearPart:
         """What a keystore of this ring shows without its passphrase."""
@@ -88,9 +107,10 @@ class KeyRing:
         )
 
 
-def keyring_from_mnemonic(words: str) -> KeyRing:
+def keyring_from_mnemonic(words: str, *, deposits_offline: bool = False) -> KeyRing:
     """All branches from one English BIP-39 phrase, without a BIP-39 passphrase.
 
+    :param deposits_offline: leave the deposit branch out: the addresses in use are not its.
     :raises WalletError: not a valid phrase; its words are not repeated.
     """
     phrase = " ".join(words.split())
@@ -101,16 +121,15 @@ def keyring_from_mnemonic(words: str) -> KeyRing:
             remedy="12 to 24 English words",
         )
     seed = _words().to_seed(phrase)
-    return KeyRing(seed, seed, seed)
+    return KeyRing(None if deposits_offline else seed, seed, seed)
 
 
 def keyring_from_entropies(seeds: SeedEntropies) -> KeyRing:
     """Each branch from its own entropy, through BIP-39."""
+    deposit = None if seeds.deposit is None else _words().to_seed(mnemonic_of(seeds.deposit))
     return KeyRing(
-        *(
-            _words().to_seed(mnemonic_of(part))
-            for part in (seeds.deposit, seeds.sponsor, seeds.treasury)
-        )
+        deposit,
+        *(_words().to_seed(mnemonic_of(part)) for part in (seeds.sponsor, seeds.treasury)),
     )
 
 
@@ -139,21 +158,64 @@ def new_keystore(
     return ring
 
 
+def offline_keyring(settings: Settings, secrets: Secrets) -> KeyRing:
+    """The ring of a machine that signs and is on no network: ``BURSAR_MNEMONIC`` or the keystore.
+
+    A phrase is taken for real chains too: what must not hold it is a daemon.
+
+    :raises WalletError: the seed cannot be opened, or the deposit seed is not in it.
+    """
+    if secrets.mnemonic is not None:
+        return keyring_from_mnemonic(secrets.mnemonic.get_secret_value())
+    seeds, _ = open_keystore(settings.wallets.keystore, _passphrase(secrets))
+    ring = keyring_from_entropies(seeds)
+    if ring.deposit_xpub is None:
+        raise WalletError(
+            "the keystore holds no deposit seed",
+            where=str(settings.wallets.keystore),
+            remedy="run this where the whole keystore is",
+        )
+    return ring
+
+
+def online_keystore(
+    settings: Settings, secrets: Secrets, entropy: Entropy, path: Path, *, cost: int = COST
+) -> KeyRing:
+    """Write a keystore with the same sponsors and treasury signer, and no deposit seed.
+
+    :raises WalletError: the keystore cannot be opened, or ``path`` cannot be written.
+    """
+    passphrase = _passphrase(secrets)
+    seeds, _ = open_keystore(settings.wallets.keystore, passphrase)
+    online = replace(seeds, deposit=None)
+    ring = keyring_from_entropies(online)
+    create_keystore(path, online, ring.clear_part(), passphrase, entropy, cost=cost)
+    return ring
+
+
 def open_keyring(settings: Settings, secrets: Secrets) -> KeyRing:
     """The ring that ``wallets.signer`` names; a keystore takes about half a second.
 
     :raises ConfigError: a secret is missing, the mnemonic is used with a chain that holds
         real money, or ``kms``, which does not exist yet.
-    :raises WalletError: the keystore cannot be opened, or disagrees with ``deposit_xpub``.
+    :raises WalletError: the keystore cannot be opened, or disagrees with ``deposit_xpub``;
+        or it holds the deposit seed, which a daemon with presigned addresses must not.
     """
     wallets = settings.wallets
+    offline = wallets.deposits == "presigned"
     if wallets.signer == "kms":
         raise ConfigError(
             "kms is not available yet", where="wallets.signer", remedy='use "keystore"'
         )
     if wallets.signer == "mnemonic":
-        ring = _from_test_mnemonic(settings.chains, secrets)
+        ring = _from_test_mnemonic(settings.chains, secrets, deposits_offline=offline)
     else:
+        if offline and read_clear(wallets.keystore).deposit_xpub is not None:
+            raise WalletError(
+                "the keystore holds the deposit seed, which must stay offline",
+                where=str(wallets.keystore),
+                remedy='bring the one that "bursar wallets online-keystore" writes',
+            )
         seeds, clear = open_keystore(wallets.keystore, _passphrase(secrets))
         ring = keyring_from_entropies(seeds)
         if ring.clear_part() != clear:
@@ -179,13 +241,20 @@ def deposit_xpub(settings: Settings, secrets: Secrets | None = None) -> str:
     :raises WalletError: it is malformed, or the keystore cannot be read.
     """
     wallets = settings.wallets
+    xpub: str | None = None
     if wallets.deposit_xpub is not None:
         xpub = wallets.deposit_xpub
     elif wallets.signer == "keystore":
         xpub = read_clear(wallets.keystore).deposit_xpub
+        if xpub is None:
+            raise ConfigError(
+                "the keystore holds no deposit keys",
+                where=str(wallets.keystore),
+                remedy='set wallets.deposits = "presigned"',
+            )
     elif wallets.signer == "mnemonic" and secrets is not None and secrets.mnemonic is not None:
         xpub = _from_test_mnemonic(settings.chains, secrets).deposit_xpub
-    else:
+    if xpub is None:
         raise ConfigError(
             "is needed by a role that holds no signer",
             where="wallets.deposit_xpub",
@@ -194,7 +263,9 @@ def deposit_xpub(settings: Settings, secrets: Secrets | None = None) -> str:
     return DepositDeriver(xpub).xpub
 
 
-def _from_test_mnemonic(chains: Iterable[ChainSettings], secrets: Secrets) -> KeyRing:
+def _from_test_mnemonic(
+    chains: Iterable[ChainSettings], secrets: Secrets, *, deposits_offline: bool = False
+) -> KeyRing:
     real = [chain.name for chain in chains if not chain.is_test]
     if real:
         raise ConfigError(
@@ -206,7 +277,8 @@ def _from_test_mnemonic(chains: Iterable[ChainSettings], secrets: Secrets) -> Ke
         raise ConfigError(
             "is not set", where="BURSAR_MNEMONIC", remedy='wallets.signer is "mnemonic"'
         )
-    return keyring_from_mnemonic(secrets.mnemonic.get_secret_value())
+    words = secrets.mnemonic.get_secret_value()
+    return keyring_from_mnemonic(words, deposits_offline=deposits_offline)
 
 
 def _passphrase(secrets: Secrets) -> str:

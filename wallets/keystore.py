@@ -6,6 +6,9 @@ entropies under a scrypt key. The clear part is the cipher's associated data:
 changing a character of it makes opening fail. Who only reads the xpub cannot
 notice such a change, so whoever can write the file can redirect new deposits;
 settlement, which opens it, would refuse to start.
+
+Version 2 is the same without the deposit seed and its xpub: what a daemon holds
+whose deposit addresses were presigned offline.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from config.errors import WalletError
 
 KIND: Final = "bursar-keystore"
 VERSION: Final = 1
+VERSION_ONLINE: Final = 2
 SEEDS: Final = ("deposit", "sponsor", "treasury")
 ENTROPY_BYTES: Final = 32
 COST: Final = 2**17
@@ -43,7 +47,8 @@ class SeedEntropies:
     Each is 24 words to a person who backs it up (:func:`wallets.keyring.mnemonic_of`).
     """
 
-    deposit: bytes = field(repr=False)
+    deposit: bytes | None = field(repr=False)
+    """``None`` where the deposit keys are kept offline."""
     sponsor: bytes = field(repr=False)
     treasury: bytes = field(repr=False)
 
@@ -52,7 +57,8 @@ class SeedEntropies:
 class ClearPart:
     """What can be read without the passphrase."""
 
-    deposit_xpub: str
+    deposit_xpub: str | None
+    """``None`` where the deposit keys are kept offline."""
     addresses: Mapping[str, str]
     """EIP-55 by role: ``sweeps``, ``payouts``, ``treasury``."""
 
@@ -114,10 +120,12 @@ def open_keystore(path: Path, passphrase: str) -> tuple[SeedEntropies, ClearPart
         ) from None
     except (ValueError, MemoryError):
         raise _damaged(path) from None
-    if len(secret) != ENTROPY_BYTES * len(SEEDS):
+    online = document["version"] == VERSION_ONLINE
+    if len(secret) != ENTROPY_BYTES * (len(SEEDS) - online):
         raise _damaged(path)
-    parts = (secret[at : at + ENTROPY_BYTES] for at in range(0, len(secret), ENTROPY_BYTES))
-    return SeedEntropies(*parts), ClearPart(document["deposit_xpub"], dict(document["addresses"]))
+    parts = [secret[at : at + ENTROPY_BYTES] for at in range(0, len(secret), ENTROPY_BYTES)]
+    seeds = SeedEntropies(None, *parts) if online else SeedEntropies(*parts)
+    return seeds, ClearPart(document["deposit_xpub"], dict(document["addresses"]))
 
 
 def _seal(
@@ -125,7 +133,7 @@ def _seal(
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
         "kind": KIND,
-        "version": VERSION,
+        "version": VERSION if seeds.deposit is not None else VERSION_ONLINE,
         "deposit_xpub": clear.deposit_xpub,
         "addresses": dict(clear.addresses),
         "kdf": {
@@ -137,7 +145,7 @@ def _seal(
         },
     }
     nonce = entropy.token_bytes(12)
-    secret = seeds.deposit + seeds.sponsor + seeds.treasury
+    secret = (seeds.deposit or b"") + seeds.sponsor + seeds.treasury
     key = _stretch(passphrase, document["kdf"])
     ciphertext = AESGCM(key).encrypt(nonce, secret, _associated(document))
     document["cipher"] = {
@@ -181,7 +189,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise _damaged(path) from None
     if not isinstance(document, dict) or document.get("kind") != KIND:
         raise WalletError("is not a keystore of Bursar", where=where)
-    if document.get("version") != VERSION:
+    if document.get("version") not in (VERSION, VERSION_ONLINE):
         raise WalletError(
             f"is a keystore of version {document.get('version')}, not {VERSION}",
             where=where,
@@ -196,7 +204,10 @@ def _well_formed(document: dict[str, Any]) -> bool:
     kdf, cipher, addresses = (document.get(key) for key in ("kdf", "cipher", "addresses"))
     if not (isinstance(kdf, dict) and isinstance(cipher, dict) and isinstance(addresses, dict)):
         return False
-    texts = [document.get("deposit_xpub"), kdf.get("salt"), *addresses.values()]
+    xpub = document.get("deposit_xpub")
+    if (xpub is None) != (document["version"] == VERSION_ONLINE):
+        return False
+    texts = [xpub or "", kdf.get("salt"), *addresses.values()]
     texts += [cipher.get("nonce"), cipher.get("ciphertext")]
     numbers = [kdf.get("n"), kdf.get("r"), kdf.get("p")]
     names = (kdf.get("name"), cipher.get("name"))

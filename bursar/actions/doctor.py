@@ -7,6 +7,7 @@ import asyncio
 from bursar.actions.doctor_chain import examine_chain
 from bursar.actions.doctor_safety import examine_safety, limits, owner
 from bursar.actions.finding import Finding
+from bursar.actions.presigned import presigned_findings
 from bursar.addresses import OwnAddresses, own_addresses
 from bursar.compose import House, open_house
 from bursar.output import say, say_json, sign
@@ -25,6 +26,8 @@ async def examine(settings: Settings, secrets: Secrets, *, as_json: bool) -> boo
         if not settings.chains:
             findings = [Finding(False, "config", "no chain is configured (add [[chains]])")]
         findings += await _database(house)
+        if settings.wallets.deposits == "presigned":
+            findings += await presigned_findings(house)
         findings += await _keys(settings, secrets)
         own = _own(settings, secrets)
         findings += [owner(settings, own), *limits(settings)]
@@ -54,7 +57,8 @@ async def _database(house: House) -> list[Finding]:
 async def _keys(settings: Settings, secrets: Secrets) -> list[Finding]:
     found = []
     try:
-        found.append(Finding(True, "deposit xpub", deposit_xpub(settings, secrets)[:16] + "…"))
+        if settings.wallets.deposits == "hd":
+            found.append(Finding(True, "deposit xpub", deposit_xpub(settings, secrets)[:16] + "…"))
     except BursarError as error:
         found.append(Finding(False, "deposit xpub", str(error)))
     try:

@@ -18,16 +18,15 @@ import sqlalchemy as sa
 
 from bursar.compose import House, open_house
 from bursar.output import JsonLines, progress, say
-from bursar.startup import prepare_journal
+from bursar.startup import address_source, prepare_journal
 from config.errors import InvalidInputError, NotFoundError
 from config.settings import Secrets, Settings
 from config.units import Address, checksum
 from gateway.invoicing import InvoiceRules, parse_invoice_request
 from ledger.invoices import Derive, InvoiceSpec, create_invoices
 from ledger.migrate import require_current
-from ledger.schema import merchants
-from wallets.derivation import DepositDeriver
-from wallets.keyring import deposit_xpub
+from ledger.presigned import PresignedSource
+from ledger.schema import invoices, merchants
 
 BATCH: Final = 500
 """Invoices a transaction: the counter's lock is free for the API between them."""
@@ -47,11 +46,10 @@ async def import_file(
 
     :raises InvalidInputError: a line is wrong; names the file, the line and the field.
     """
-    deriver = DepositDeriver(deposit_xpub(settings, secrets))
     async with open_house(settings, secrets, chains=[]) as house:
         await require_current(house.ledger.engine)
         owner = await _merchant(house, merchant)
-        derive = (await prepare_journal(house)).guarding(deriver.addresses)
+        derive = address_source(settings, secrets, await prepare_journal(house))
         # Read twice, held never: a million lines take the memory of one batch.
         count = sum(1 for _ in _parsed(house, file))
         lines = JsonLines() if as_json else None
@@ -73,17 +71,13 @@ def _batches(specs: Iterator[InvoiceSpec]) -> Iterator[list[InvoiceSpec]]:
 
 
 async def _open(
-    house: House, merchant: str, specs: Sequence[InvoiceSpec], addresses: Derive
+    house: House, merchant: str, specs: Sequence[InvoiceSpec], derive: Derive | PresignedSource
 ) -> list[tuple[str, str]]:
-    derived: list[Address] = []
-
-    def derive(first: int, count: int) -> list[Address]:
-        derived.extend(addresses(first, count))
-        return derived
-
     async with house.ledger.transaction() as tx:
         ids = await create_invoices(tx, merchant, specs, derive)
-    return [(i, checksum(address)) for i, address in zip(ids, derived, strict=True)]
+        query = sa.select(invoices.c.id, invoices.c.address).where(invoices.c.id.in_(ids))
+        given = {row.id: Address(row.address) for row in await tx.conn.execute(query)}
+    return [(i, checksum(given[i])) for i in ids]
 
 
 async def _merchant(house: House, wanted: str | None) -> str:

@@ -77,7 +77,7 @@ async def _chain(house: House, own: OwnAddresses, chain: ChainSettings) -> dict[
 
 
 def _tell(document: dict[str, Any]) -> None:
-    say(f"deposit xpub     {document['deposit_xpub']}")
+    say(f"deposit xpub     {document['deposit_xpub'] or 'none: the deposit keys are offline'}")
     for lane, address in document["sponsors"].items():
         say(f"sponsor {lane:8} {address}")
     for name in ("treasury_signer", "owner", "treasury", "collector", "forwarder"):

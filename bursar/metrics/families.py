@@ -85,6 +85,11 @@ class Families:
             "chain_halted", "1 after a finality violation, until an operator clears it.", "chain"
         )
         self.watched_addresses = self._gauge("watched_addresses", "Deposit addresses watched.")
+        self.presigned_left = self._gauge(
+            "presigned_addresses_left",
+            "Presigned deposit addresses not handed out yet; +Inf where an xpub derives them.",
+            "chain",
+        )
         self.reorgs = self._counter("reorgs", "Reorganisations followed.", "chain")
         self.reorg_depth = self._histogram(
             "reorg_depth_blocks", "Blocks that a reorganisation undid.", _DEPTHS, "chain"

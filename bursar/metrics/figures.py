@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from math import inf
 from typing import Final
 
 from prometheus_client import Gauge
@@ -33,7 +34,11 @@ def pause_for(took: float) -> float:
 class BooksGauges:
     """Keeps the last :class:`Figures` and shows them."""
 
-    def __init__(self, families: Families, ledger: Ledger, clock: Clock) -> None:
+    def __init__(
+        self, families: Families, ledger: Ledger, clock: Clock, *, presigned: bool = False
+    ) -> None:
+        """:param presigned: deposit addresses run out; they do not where an xpub derives them."""
+        self._presigned = presigned
         self._families = families
         self._ledger = ledger
         self._clock = clock
@@ -74,6 +79,9 @@ class BooksGauges:
         _set_all(families.holds, figures.holds)
         _set_all(families.paused, dict.fromkeys(figures.paused, 1))
         families.watched_addresses.set(figures.addresses)
+        for settings in self._ledger.catalogue.chains:
+            left = figures.presigned_left.get(settings.chain_id, 0) if self._presigned else inf
+            families.presigned_left.labels(settings.name).set(left)
         for chain, row in figures.chains.items():
             families.watcher_cursor_block.labels(chain).set(row.cursor_block)
             families.chain_halted.labels(chain).set(int(row.halted_reason is not None))

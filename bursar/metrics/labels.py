@@ -96,6 +96,7 @@ def _chain(families: Families, chain: ChainSettings) -> None:
         families.sweep_size,
     ):
         labelled.labels(name)
+    families.presigned_left.labels(name)  # until the books are counted
     for trigger in RESCAN_TRIGGERS:
         families.rescan_blocks.labels(name, trigger)
         families.rescan_found.labels(name, trigger)

@@ -30,6 +30,11 @@ from ledger.schema.operations import (
     webhook_deliveries,
     webhook_endpoints,
 )
+from ledger.schema.presigned import (
+    presigned_addresses,
+    presigned_authorizations,
+    presigned_sets,
+)
 from ledger.schema.settlement import (
     batches,
     lanes,
@@ -67,6 +72,9 @@ __all__ = [
     "payout_destinations",
     "payout_runs",
     "payouts",
+    "presigned_addresses",
+    "presigned_authorizations",
+    "presigned_sets",
     "provider_ranges",
     "rescans",
     "sightings",

@@ -148,7 +148,9 @@ def test_f30_keystore__truncated_anywhere__one_line(path: Path, cut: int) -> Non
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"version": 2}, "version 2"),
+        ({"version": 3}, "version 3"),
+        ({"version": 2}, "damaged"),
+        ({"version": 2, "deposit_xpub": None}, "file was changed"),
         ({"kind": "other"}, "not a keystore"),
         ({"deposit_xpub": keyring_from_mnemonic(WORDS).deposit_xpub}, "file was changed"),
         ({"addresses": {"treasury": "0x" + "11" * 20}}, "file was changed"),

@@ -1,0 +1,173 @@
+"""Deposit keys that never leave an offline machine: the whole story with real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from chain.anvil import Anvil, DevRpc
+from tests.support.database import sqlite_url
+from tests.support.tokens import balance_of
+from tests.support.world import ADMIN_KEY, World, open_world
+
+pytestmark = pytest.mark.timeout(300)
+PASSPHRASE = "a passphrase for tests only"
+
+
+@dataclass
+class Cold(World):
+    """A daemon with the keystore that was written without the deposit seed."""
+
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("BURSAR_")}
+        return {
+            **kept,
+            "BURSAR_CONFIG": str(self.folder / "bursar.toml"),
+            "BURSAR_ADMIN_KEY": ADMIN_KEY,
+            "BURSAR_KEYSTORE_PASSPHRASE": PASSPHRASE,
+            "BURSAR_WALLETS__SIGNER": "keystore",
+            "BURSAR_WALLETS__KEYSTORE": str(self.folder / "online.json"),
+            "BURSAR_WALLETS__DEPOSITS": "presigned",
+        }
+
+
+@dataclass
+class Offline(Cold):
+    """The machine with the seed: a keystore, and no configuration, database or chain."""
+
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("BURSAR_")}
+        return {**kept, "BURSAR_KEYSTORE_PASSPHRASE": PASSPHRASE}
+
+
+@pytest.fixture
+async def machines(
+    tmp_path: Path, anvil: Anvil, dev_rpc: DevRpc
+) -> AsyncIterator[tuple[Offline, Cold]]:
+    for name in ("offline", "online"):
+        (tmp_path / name).mkdir()
+    async with aiohttp.ClientSession() as session:
+        folder = tmp_path / "online"
+        world = await open_world(folder, anvil, dev_rpc, session, sqlite_url(folder / "b.db"))
+        fields = {k: getattr(world, k) for k in ("anvil", "rpc", "session", "payers", "tokens")}
+        cold = Cold(folder, database=world.database, port=world.port, **fields)
+        yield Offline(tmp_path / "offline", database="", **fields), cold
+        if cold.process is not None:
+            cold.kill()
+
+
+async def sealed_off(offline: Offline, cold: Cold, first: int, count: int) -> Path:
+    """Sign on the offline machine and carry the file over."""
+    name = f"signed-{first}.jsonl"
+    await offline.ok(
+        "wallets", "presign", "--first", str(first), "--count", str(count),
+        "--chains", "31337", "-o", name,
+    )  # fmt: skip
+    (cold.folder / name).write_bytes((offline.folder / name).read_bytes())
+    return cold.folder / name
+
+
+async def test_cold_keys__invoices_first_and_repeat_sweep_and_payout__exact(
+    machines: tuple[Offline, Cold],
+) -> None:
+    offline, cold = machines
+    await offline.ok("init")
+    await offline.ok("wallets", "online-keystore", "-o", "online.json")
+    (offline.folder / "bursar.toml").unlink()
+    online = (offline.folder / "online.json").read_text()
+    assert json.loads(online)["deposit_xpub"] is None
+    (cold.folder / "online.json").write_text(online)
+    file = await sealed_off(offline, cold, 0, 30)
+    await cold.prepare()
+    assert "30 of them new" in await cold.ok("wallets", "import-presigned", str(file))
+    assert "0 of them new" in await cold.ok("wallets", "import-presigned", str(file))
+    cold.start()
+    mining = asyncio.create_task(cold.mining())
+    try:
+        await _business(offline, cold)
+    finally:
+        mining.cancel()
+    signatures = [json.loads(line) for line in file.read_text().splitlines()[1:-1]]
+    log = cold.log
+    for part in (s["signatures"]["31337"][key] for s in signatures[:3] for key in "rs"):
+        assert part[2:] not in log
+        assert str(int(part, 16)) not in log
+
+
+async def _business(offline: Offline, cold: Cold) -> None:
+    await cold.ready()
+    alpha = await cold.merchant("Alpha", 1)
+
+    async def opened() -> dict[str, object] | None:
+        """Once settlement has found the forwarder's code on chain."""
+        body = {"amount": "10", "currency": "USD"}
+        status, answer = await alpha.api.raw("POST", "/v1/invoices", body)
+        return answer if status == 201 else None
+
+    first = await cold.until(opened, "an invoice can be opened")
+    for round_ in (1, 2):
+        await cold.pay(first, "USDC", "10")
+        await cold.invoice_status(alpha, first, "paid")
+
+        async def credited(expected: int = round_) -> bool:
+            payments = await alpha.api.all("/v1/payments")
+            return [p["status"] for p in payments] == ["confirmed"] * expected
+
+        await cold.until(credited, "the payment is confirmed")
+        await cold.admin.post("/v1/admin/payouts/run", {})
+        await cold.settled([alpha])
+    paid = await balance_of(cold.rpc, cold.tokens["USDC"].address, alpha.destination)
+    assert paid == 20_000000
+    status, out, err = await cold.bursar("reconcile", "--json")
+    assert status == 0, (out, err)
+
+    while (await alpha.api.raw("POST", "/v1/invoices", {"amount": "1", "currency": "USD"}))[
+        0
+    ] == 201:
+        pass
+    status, answer = await alpha.api.raw("POST", "/v1/invoices", {"amount": "1", "currency": "USD"})
+    assert (status, answer["code"]) == (503, "unavailable")
+    _, told, _ = await cold.bursar("doctor")
+    assert "0 of 30 are left" in told
+    more = await sealed_off(offline, cold, 30, 5)
+    await cold.ok("wallets", "import-presigned", str(more))
+    invoices = await alpha.api.all("/v1/invoices")
+    last = await alpha.api.post("/v1/invoices", {"amount": "1", "currency": "USD"})
+    addresses = [i["address"] for i in (*invoices, last)]
+    assert len(set(addresses)) == len(addresses)
+    assert addresses[-1] == json.loads(more.read_text().splitlines()[1])["address"]
+
+
+async def test_import__changed_line__named_and_nothing_is_imported(
+    machines: tuple[Offline, Cold],
+) -> None:
+    offline, cold = machines
+    await offline.ok("init")
+    await offline.ok("wallets", "online-keystore", "-o", "online.json")
+    (cold.folder / "online.json").write_bytes((offline.folder / "online.json").read_bytes())
+    (offline.folder / "bursar.toml").unlink()
+    file = await sealed_off(offline, cold, 0, 3)
+    await cold.ok("migrate")
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([*lines[:2], lines[2].replace('"y_parity":0', '"y_parity":1', 1)
+                             if '"y_parity":0' in lines[2]
+                             else lines[2].replace('"y_parity":1', '"y_parity":0', 1),
+                             *lines[3:]]))  # fmt: skip
+    status, _, err = await cold.bursar("wallets", "import-presigned", str(file))
+    assert status == 1
+    assert f"{file}:3" in err
+    assert "Traceback" not in err
+    file.write_text("".join(lines))
+    assert "3 of them new" in await cold.ok("wallets", "import-presigned", str(file))
+    # The whole keystore on the daemon would undo what all this is for.
+    (cold.folder / "online.json").write_bytes((offline.folder / "keystore.json").read_bytes())
+    status, _, err = await cold.bursar("run")
+    assert status == 1
+    assert "must stay offline" in err
