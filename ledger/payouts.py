@@ -185,19 +185,23 @@ async def queued_payouts(
 ) -> list[Row]:
     """Payouts that wait for a batch, oldest first: what choosing needs of them, no more.
 
+    :param limit: of each token: one that cannot be paid now must not hide the others.
     :param without: tokens left out.
     """
-    query = (
-        sa.select(*(payouts.c[name] for name in _CHOSEN_BY))
-        .where(
-            payouts.c.chain == chain,
-            payouts.c.status == PayoutStatus.QUEUED.value,
-            payouts.c.token.not_in(sorted(without)),
-        )
-        .order_by(payouts.c.id)
-        .limit(limit)
+    queued = (payouts.c.chain == chain, payouts.c.status == PayoutStatus.QUEUED.value)
+    tokens = set(
+        (await tx.conn.execute(sa.select(payouts.c.token).where(*queued).distinct())).scalars()
     )
-    return [as_row(row) for row in await tx.conn.execute(query)]
+    rows: list[Row] = []
+    for token in sorted(tokens - set(without)):
+        query = (
+            sa.select(*(payouts.c[name] for name in _CHOSEN_BY))
+            .where(*queued, payouts.c.token == token)
+            .order_by(payouts.c.id)
+            .limit(limit)
+        )
+        rows += [as_row(row) for row in await tx.conn.execute(query)]
+    return sorted(rows, key=lambda row: str(row["id"]))
 
 
 async def held_payouts(tx: Tx, chain: str, reason: str, limit: int = 1000) -> list[Row]:

@@ -87,6 +87,7 @@ class ChainSettlement:
         self._last_error: str | None = None
         self._supports_7702: bool | None = None
         self._deployed = False
+        self._told_missing = False
         self._reconcile_at: datetime | None = None
         self._comparison: Comparison | None = None
         self._breaker = Breaker()
@@ -169,12 +170,13 @@ class ChainSettlement:
                 [parts.treasury, parts.collector, parts.forwarder]
             )
             self._deployed = all(codes)
-            if not self._deployed:
+            if not self._deployed and not self._told_missing:
                 self.context.observer.note(
                     "helper_contracts_missing",
                     chain=self.context.name,
                     remedy="bursar contracts deploy",
                 )
+            self._told_missing = not self._deployed
         return self._deployed
 
     async def _sweep_lanes(self, lease: Lease, finality: Finality) -> None:

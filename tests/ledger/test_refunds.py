@@ -16,7 +16,7 @@ from ledger.books import post, totals_of
 from ledger.destinations import NewDestination, create_destination
 from ledger.limits import DAILY_LIMIT, PAYOUT_LIMIT, Limits, limits_of
 from ledger.listing import PageQuery, list_events
-from ledger.payouts import PayoutMove, lock_payouts, move_payouts
+from ledger.payouts import PayoutMove, lock_payouts, move_payouts, queued_payouts
 from ledger.postings import AccountKind, AccountRef, Transfer, available
 from ledger.refunds import (
     COOLING_OFF,
@@ -295,6 +295,20 @@ async def test_refund__on_its_way__cannot_be_taken_back(books: Books) -> None:
         with pytest.raises(ConflictError, match="failed"):
             await cancel_refund(tx, "mer_1", str(made["id"]))
     assert (await event_types(books))[-1] == "refund.failed"
+
+
+async def test_queued_payouts__many_of_one_token__do_not_hide_another(books: Books) -> None:
+    invoice = await paid_invoice(books, (USDC, 4_000000), (USDT, 6_000000))
+    for _ in range(3):
+        await refund(books, invoice, token="USDC", amount="1")
+    last = await refund(books, invoice, token="USDT")
+    async with books.ledger.reading() as tx:
+        rows = await queued_payouts(tx, "anvil", 2)
+        assert sorted(row["token"] for row in rows) == ["USDC", "USDC", "USDT"]
+        assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+        assert [r["id"] for r in await queued_payouts(tx, "anvil", 2, without={"USDC"})] == [
+            last["id"]
+        ]
 
 
 def test_refundable__more_refunded_than_received__nothing_is_left() -> None:
