@@ -53,8 +53,8 @@ WATCHER = (
     one(
         "a second provider is not listened to",
         "watcher/second_opinion.py",
-        "agreed=frozenset(await _borne_out(other, mine))",
-        "agreed=frozenset([*mine, *claims, *await _borne_out(other, [])])",
+        "    agreed, one_word = mine & theirs, mine ^ theirs\n",
+        "    agreed, one_word = mine | theirs, mine - mine\n",
         {"rpc_forged": 0.5},
     ),
     one(
@@ -113,7 +113,7 @@ LEDGER = (
     one(
         "a promise reserves nothing",
         "ledger/payouts.py",
-        "    await post(tx, [_reserve(row) for row in rows])",
+        "    await post(tx, [reserve_of(row) for row in rows])",
         "    await post(tx, [])",
     ),
     one(

@@ -9,6 +9,7 @@ import pytest
 
 from tests.mutants.model import Change, Mutant, StaleMutantError, apply
 from tests.mutants.registry import GROUPS
+from tests.simulation.mutant_list import MUTANTS, Spoilt
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = [mutant for group in GROUPS.values() for mutant in group]
@@ -28,6 +29,13 @@ def test_mutant__applied_to_a_copy__fits_and_its_tests_exist(
     for test in mutant.tests:
         file, _, name = test.partition("::")
         assert f"def {name.partition('[')[0]}" in (ROOT / file).read_text()
+
+
+@pytest.mark.parametrize("spoilt", MUTANTS, ids=lambda spoilt: spoilt.name.replace(" ", "_"))
+def test_simulator_s_mutant__text_stands_once_in_its_file(spoilt: Spoilt) -> None:
+    """The runner stops at one that is stale, and tries none of those behind it."""
+    for change in spoilt.changes:
+        assert (ROOT / change.file).read_text().count(change.old) == 1, change.file
 
 
 def test_apply__text_that_is_not_there__refused_and_nothing_written(tmp_path: Path) -> None:
