@@ -10,7 +10,7 @@ from config.chains import ChainSettings
 from config.errors import ConfigError
 from config.settings import Secrets, Settings
 from config.units import Address, parse_address
-from wallets.keyring import deposit_xpub, open_keyring
+from wallets.keyring import deposit_xpub, kms_clear_part, open_keyring
 from wallets.keystore import ClearPart, read_clear
 
 
@@ -32,10 +32,11 @@ class OwnAddresses:
 
 
 def own_addresses(settings: Settings, secrets: Secrets) -> OwnAddresses:
-    """From the keystore's clear part, or the test mnemonic.
+    """From the keystore's clear part, the test mnemonic, or the addresses of KMS's keys.
 
     :raises ConfigError: no owner is set and a chain may hold real money; or no signer is known.
-    :raises WalletError: the keystore cannot be read.
+    :raises WalletError: the keystore cannot be read, or KMS does not tell an address that the
+        configuration leaves out.
     """
     clear = _clear_part(settings, secrets)
     signer = parse_address(clear.addresses["treasury"])
@@ -82,6 +83,8 @@ def real_chains(chains: Sequence[ChainSettings]) -> list[str]:
 
 
 def _clear_part(settings: Settings, secrets: Secrets) -> ClearPart:
+    if settings.wallets.signer == "kms":
+        return kms_clear_part(settings)
     if settings.wallets.signer == "keystore":
         # The addresses are part of what the passphrase authenticates when it is opened.
         clear = read_clear(settings.wallets.keystore)

@@ -19,6 +19,8 @@ from config.redact import Redactor
 
 _NOISY: Final = ("aiohttp.access", "apscheduler", "web3", "urllib3", "asyncio")
 """Told at warning level and above, unless the level is debug."""
+_TELLTALE: Final = ("botocore", "boto3")
+"""Never told below warning level: they write requests, session tokens included."""
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -62,6 +64,8 @@ def configure_logging(
         logging.getLogger(name).setLevel(
             logging.NOTSET if settings.level == "debug" else logging.WARNING
         )
+    for name in _TELLTALE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -55,11 +55,38 @@ class HttpSettings(Model):
         return self
 
 
+class KmsKeySettings(Model):
+    """One key of AWS KMS, of key spec ECC_SECG_P256K1."""
+
+    key: NonEmpty
+    """Key id, ARN, or ``alias/…``."""
+    address: AddressField | None = None
+    """What it must sign for; asked of KMS where it is not given."""
+
+
+class KmsSettings(Model):
+    """The three keys that sign in AWS KMS; credentials are the AWS libraries' own matter."""
+
+    region: NonEmpty | None = None
+    """Else what the environment or the AWS profile says."""
+    treasury: KmsKeySettings
+    sponsor_sweeps: KmsKeySettings
+    sponsor_payouts: KmsKeySettings
+
+    @model_validator(mode="after")
+    def _three_keys(self) -> KmsSettings:
+        if len({self.treasury.key, self.sponsor_sweeps.key, self.sponsor_payouts.key}) < 3:
+            raise ValueError("treasury, sponsor_sweeps and sponsor_payouts are three keys")
+        return self
+
+
 class WalletSettings(Model):
     """Where keys come from; never the keys themselves."""
 
     signer: Literal["keystore", "mnemonic", "kms"] = "keystore"
     keystore: Path = Path("keystore.json")
+    kms: KmsSettings | None = None
+    """With ``signer = "kms"``, and only then."""
     deposits: Literal["hd", "presigned"] = "hd"
     """Where deposit addresses come from: the xpub, or files that an offline machine signed."""
     deposit_xpub: Xpub | None = None
@@ -71,6 +98,10 @@ class WalletSettings(Model):
     def _one_source(self) -> WalletSettings:
         if self.deposits == "presigned" and self.deposit_xpub is not None:
             raise ValueError('deposit_xpub has no use with deposits = "presigned"; take it out')
+        if self.signer == "kms" and self.kms is None:
+            raise ValueError('signer = "kms" needs [wallets.kms] with its three keys')
+        if self.signer != "kms" and self.kms is not None:
+            raise ValueError('kms has no use without signer = "kms"; take it out')
         return self
 
 

@@ -17,9 +17,9 @@ compile() {
 }
 # Everything, for work on Bursar; then, at the same versions and for the container image, what the
 # daemon needs and what builds its wheel.
-compile --extra dev "${upgrade[@]}" -o requirements.lock pyproject.toml
+compile --extra dev --extra kms "${upgrade[@]}" -o requirements.lock pyproject.toml
 rm -f requirements-run.lock requirements-build.lock
-compile --constraint requirements.lock -o requirements-run.lock pyproject.toml
+compile --extra kms --constraint requirements.lock -o requirements-run.lock pyproject.toml
 compile --constraint requirements.lock -o requirements-build.lock - <<<"hatchling"
 
 if [ "${UPGRADE:-}" = 1 ]; then

@@ -9,12 +9,14 @@ treasury   m/44'/60'/2'/0/0       signs batches; holds nothing
 =========  =====================  =========================================
 
 From a keystore each branch has a seed of its own, so that the gas key's seed
-tells nothing of the treasury's; from a test mnemonic all share one.
+tells nothing of the treasury's; from a test mnemonic all share one. With
+``signer = "kms"`` the sponsors and the treasury signer are keys of AWS KMS,
+on no path; only the deposit branch may come from a keystore.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -53,25 +55,39 @@ TREASURY_PATH: Final = "44'/60'/2'/0"
 class KeyRing:
     """All signers of one installation; only settlement and the command line hold one."""
 
-    def __init__(self, deposit: bytes | None, sponsor: bytes, treasury: bytes) -> None:
-        """:param deposit: BIP-39 seed (64 bytes), as the other two; ``None``: kept offline."""
-        self._deposit = (
-            None if deposit is None else PrivateNode.from_seed(deposit).derive(DEPOSIT_PATH)
-        )
-        self._sponsor = PrivateNode.from_seed(sponsor).derive(SPONSOR_PATH)
-        self._treasury = PrivateNode.from_seed(treasury).derive(TREASURY_PATH)
+    def __init__(
+        self, deposit: PrivateNode | None, sponsors: Mapping[Lane, Signer], treasury: Signer
+    ) -> None:
+        """:param deposit: at :data:`DEPOSIT_PATH`; ``None``: kept offline, or nowhere."""
+        self._deposit = deposit
+        self._sponsors = dict(sponsors)
+        self._treasury = treasury
         self.deposit_xpub = None if self._deposit is None else self._deposit.xpub()
+
+    @classmethod
+    def from_seeds(cls, deposit: bytes | None, sponsor: bytes, treasury: bytes) -> KeyRing:
+        """:param deposit: BIP-39 seed (64 bytes), as the other two; ``None``: kept offline."""
+        sponsors = PrivateNode.from_seed(sponsor).derive(SPONSOR_PATH)
+        signer = PrivateNode.from_seed(treasury).derive(TREASURY_PATH)
+        return cls(
+            _deposit_node(deposit),
+            {
+                lane: LocalSigner(sponsors.child_node(index).secret())
+                for lane, index in _LANES.items()
+            },
+            LocalSigner(signer.child_node(0).secret()),
+        )
 
     def __repr__(self) -> str:
         return f"KeyRing(treasury signer {checksum(self.treasury_signer().address)})"
 
     def treasury_signer(self) -> Signer:
         """Signs batches (EIP-712); its address is the treasury contract's signer."""
-        return LocalSigner(self._treasury.child_node(0).secret())
+        return self._treasury
 
     def sponsor(self, lane: Lane) -> Signer:
         """Sends and pays for the transactions of one lane."""
-        return LocalSigner(self._sponsor.child_node(_LANES[lane]).secret())
+        return self._sponsors[lane]
 
     def deposit_signer(self, index: int) -> Signer:
         """Signs for deposit address ``index``.
@@ -87,6 +103,10 @@ class KeyRing:
         :raises WalletError: as :meth:`deposit_signer`.
         """
         return sign_authorizations(self._deposit_key(index), digests)
+
+    def deposit_node(self) -> PrivateNode | None:
+        """The deposit branch, for a ring whose other keys are elsewhere."""
+        return self._deposit
 
     def _deposit_key(self, index: int) -> bytes:
         if self._deposit is None:
@@ -121,13 +141,13 @@ def keyring_from_mnemonic(words: str, *, deposits_offline: bool = False) -> KeyR
             remedy="12 to 24 English words",
         )
     seed = _words().to_seed(phrase)
-    return KeyRing(None if deposits_offline else seed, seed, seed)
+    return KeyRing.from_seeds(None if deposits_offline else seed, seed, seed)
 
 
 def keyring_from_entropies(seeds: SeedEntropies) -> KeyRing:
     """Each branch from its own entropy, through BIP-39."""
     deposit = None if seeds.deposit is None else _words().to_seed(mnemonic_of(seeds.deposit))
-    return KeyRing(
+    return KeyRing.from_seeds(
         deposit,
         *(_words().to_seed(mnemonic_of(part)) for part in (seeds.sponsor, seeds.treasury)),
     )
@@ -197,18 +217,17 @@ def open_keyring(settings: Settings, secrets: Secrets) -> KeyRing:
     """The ring that ``wallets.signer`` names; a keystore takes about half a second.
 
     :raises ConfigError: a secret is missing, the mnemonic is used with a chain that holds
-        real money, or ``kms``, which does not exist yet.
+        real money, or the AWS library is not installed.
     :raises WalletError: the keystore cannot be opened, or disagrees with ``deposit_xpub``;
-        or it holds the deposit seed, which a daemon with presigned addresses must not.
+        or it holds the deposit seed, which a daemon with presigned addresses must not;
+        or KMS refuses.
     """
     wallets = settings.wallets
     offline = wallets.deposits == "presigned"
-    if wallets.signer == "kms":
-        raise ConfigError(
-            "kms is not available yet", where="wallets.signer", remedy='use "keystore"'
-        )
     if wallets.signer == "mnemonic":
         ring = _from_test_mnemonic(settings.chains, secrets, deposits_offline=offline)
+    elif wallets.signer == "kms":
+        ring = _from_kms(settings, secrets, deposits_offline=offline)
     else:
         if offline and read_clear(wallets.keystore).deposit_xpub is not None:
             raise WalletError(
@@ -216,12 +235,7 @@ def open_keyring(settings: Settings, secrets: Secrets) -> KeyRing:
                 where=str(wallets.keystore),
                 remedy='bring the one that "bursar wallets online-keystore" writes',
             )
-        seeds, clear = open_keystore(wallets.keystore, _passphrase(secrets))
-        ring = keyring_from_entropies(seeds)
-        if ring.clear_part() != clear:
-            raise WalletError(
-                "the keystore's addresses are not those of its seeds", where=str(wallets.keystore)
-            )
+        ring = _from_keystore(settings, secrets)
     if wallets.deposit_xpub is not None and wallets.deposit_xpub != ring.deposit_xpub:
         raise WalletError(
             "is not the signer's: what arrives at its addresses could not be swept",
@@ -229,6 +243,28 @@ def open_keyring(settings: Settings, secrets: Secrets) -> KeyRing:
             remedy="remove it, or open the signer that it belongs to",
         )
     return ring
+
+
+def kms_clear_part(settings: Settings) -> ClearPart:
+    """The addresses of ``wallets.signer = "kms"``, without signing; KMS is asked for those only
+    that the configuration leaves out.
+
+    :raises ConfigError: the AWS library or the deposit xpub is missing.
+    :raises WalletError: KMS refuses, or the keystore cannot be read.
+    """
+    from wallets.kms import kms_addresses  # as below
+
+    assert settings.wallets.kms is not None, "the settings refuse it"
+    found = kms_addresses(settings.wallets.kms)
+    addresses: dict[str, Address] = {
+        "sweeps": found.sponsor_sweeps,
+        "payouts": found.sponsor_payouts,
+        "treasury": found.treasury,
+    }
+    return ClearPart(
+        None if settings.wallets.deposits == "presigned" else deposit_xpub(settings),
+        {role: checksum(address) for role, address in addresses.items()},
+    )
 
 
 def deposit_xpub(settings: Settings, secrets: Secrets | None = None) -> str:
@@ -244,7 +280,7 @@ def deposit_xpub(settings: Settings, secrets: Secrets | None = None) -> str:
     xpub: str | None = None
     if wallets.deposit_xpub is not None:
         xpub = wallets.deposit_xpub
-    elif wallets.signer == "keystore":
+    elif wallets.signer in {"keystore", "kms"}:
         xpub = read_clear(wallets.keystore).deposit_xpub
         if xpub is None:
             raise ConfigError(
@@ -261,6 +297,37 @@ def deposit_xpub(settings: Settings, secrets: Secrets | None = None) -> str:
             remedy='copy it from "bursar wallets show"',
         )
     return DepositDeriver(xpub).xpub
+
+
+def _from_keystore(settings: Settings, secrets: Secrets) -> KeyRing:
+    seeds, clear = open_keystore(settings.wallets.keystore, _passphrase(secrets))
+    ring = keyring_from_entropies(seeds)
+    if ring.clear_part() != clear:
+        raise WalletError(
+            "the keystore's addresses are not those of its seeds",
+            where=str(settings.wallets.keystore),
+        )
+    return ring
+
+
+def _from_kms(settings: Settings, secrets: Secrets, *, deposits_offline: bool) -> KeyRing:
+    """Sponsors and treasury signer from KMS; of the keystore, if any, the deposit seed alone."""
+    from wallets.kms import connect, open_signers  # brings an AWS library that few have
+
+    assert settings.wallets.kms is not None, "the settings refuse it"
+    signers = open_signers(settings.wallets.kms, connect(settings.wallets.kms))
+    deposit = None
+    if not deposits_offline:
+        deposit = _from_keystore(settings, secrets).deposit_node()
+    return KeyRing(
+        deposit,
+        {"sweeps": signers.sponsor_sweeps, "payouts": signers.sponsor_payouts},
+        signers.treasury,
+    )
+
+
+def _deposit_node(seed: bytes | None) -> PrivateNode | None:
+    return None if seed is None else PrivateNode.from_seed(seed).derive(DEPOSIT_PATH)
 
 
 def _from_test_mnemonic(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import sha256
+from typing import Final
 
 from bursar.actions.doctor_chain import examine_chain
 from bursar.actions.doctor_safety import examine_safety, limits, owner
@@ -13,10 +15,12 @@ from bursar.compose import House, open_house
 from bursar.output import say, say_json, sign
 from config.errors import BursarError
 from config.settings import Secrets, Settings
-from config.units import checksum
+from config.units import Hash32, checksum
 from ledger.migrate import require_current
 from ledger.store import ping
 from wallets.keyring import deposit_xpub, open_keyring
+
+_TRIAL: Final = Hash32(sha256(b"bursar doctor: may this key sign?").digest())
 
 
 async def examine(settings: Settings, secrets: Secrets, *, as_json: bool) -> bool:
@@ -63,7 +67,11 @@ async def _keys(settings: Settings, secrets: Secrets) -> list[Finding]:
         found.append(Finding(False, "deposit xpub", str(error)))
     try:
         ring = await asyncio.to_thread(open_keyring, settings, secrets)
-        signer = checksum(ring.treasury_signer().address)
+        signers = (ring.treasury_signer(), ring.sponsor("sweeps"), ring.sponsor("payouts"))
+        for key in signers:
+            # A key service may show a key and not let it sign. No chain knows what this signs.
+            await key.sign_digest(_TRIAL)
+        signer = checksum(signers[0].address)
         found.append(Finding(True, "signer", f"{settings.wallets.signer} opens, signs as {signer}"))
     except BursarError as error:
         found.append(Finding(False, "signer", str(error)))

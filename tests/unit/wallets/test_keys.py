@@ -206,9 +206,13 @@ def test_open__mnemonic_on_a_chain_with_real_money__is_refused() -> None:
         open_keyring(configured(signer="mnemonic"), Secrets())
 
 
-def test_open__kms__says_that_it_is_not_there_yet() -> None:
-    with pytest.raises(ConfigError, match="kms is not available yet"):
-        open_keyring(configured(signer="kms"), Secrets())
+def test_open__kms__needs_its_keys_and_they_need_it() -> None:
+    keys = {name: {"key": name} for name in ("treasury", "sponsor_sweeps", "sponsor_payouts")}
+    with pytest.raises(ConfigError, match=r"needs \[wallets\.kms\]"):
+        configured(signer="kms")
+    with pytest.raises(ConfigError, match='no use without signer = "kms"'):
+        configured(kms=keys)
+    assert configured(signer="kms", kms=keys).wallets.kms is not None
 
 
 def test_deposit_xpub__configured__reads_no_file(
