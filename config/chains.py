@@ -19,6 +19,7 @@ from config.fields import (
     BasisPoints,
     ChainNameField,
     Currency,
+    GasPrice,
     Micros,
     PositiveDuration,
     RpcUrl,
@@ -134,6 +135,8 @@ class ChainSettings(Model):
         dict[Currency, Annotated[Micros, Field(ge=1)]], Field(max_length=32)
     ] = {}
     """What one native coin is worth, micros by currency; without it ``batch_bps`` binds nothing."""
+    sweep_max_gwei: Annotated[GasPrice, Field(ge=1)] | None = None
+    """Wei per gas; while gas costs more, only what a payout needs is swept. ``None``: no bound."""
     supports_7702: YesNoAuto = "auto"
     """``auto``: found out by asking the chain."""
     receipts_proof: StrictBool = False

@@ -23,6 +23,7 @@ from config.units import ZERO_ADDRESS, parse_address
 
 T = TypeVar("T")
 NATIVE_DECIMALS: Final = 18
+GWEI_DECIMALS: Final = 9
 _CHAIN_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _SYMBOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,19}", re.ASCII)
 _CURRENCY: Final = re.compile(r"[A-Z][A-Z0-9]{2,9}", re.ASCII)
@@ -142,6 +143,10 @@ Wei = Annotated[
     int, BeforeValidator(_from_text(lambda text: parse_amount(text, NATIVE_DECIMALS), '"0.5"'))
 ]
 """Whole native coins as text, held in wei."""
+GasPrice = Annotated[
+    int, BeforeValidator(_from_text(lambda text: parse_amount(text, GWEI_DECIMALS), '"0.05"'))
+]
+"""Gwei as text, held in wei per gas."""
 AmountText = Annotated[str, BeforeValidator(_from_text(_amount_text, '"1.00"'))]
 """Checked, but parsed only where the token, and so its decimals, is known."""
 AddressField = Annotated[bytes, BeforeValidator(_from_text(_address, '"0x…"'))]

@@ -138,6 +138,11 @@ class SettlementSettings(Model):
     schedule: ScheduleText = "0 2 * * *"
     minimum_payout: AmountText = "1.00"
     sweep_minimum: AmountText = "0"
+    sweep_max_cost_bps: BasisPoints = 0
+    """A deposit is swept while its gas costs at most this share of it; 0: whatever it costs.
+    Needs the chain's ``native_price``."""
+    sweep_max_age: Duration = timedelta(0)
+    """What is at least ``sweep_minimum`` is swept at any price once it is older; 0: never."""
     fee_bps: BasisPoints = 0
     max_batch: Annotated[StrictInt, Field(ge=1, le=400)] = 400
     daily_limit: dict[str, AmountText] = Field(default_factory=dict)

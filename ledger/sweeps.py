@@ -91,6 +91,19 @@ async def unswept_deposits(tx: Tx, chain: str, token: str, limit: int = 20_000) 
     ]
 
 
+async def swept_before(tx: Tx, chain: str, addresses: Collection[Address]) -> set[Address]:
+    """Those that a sweep has emptied before: the next one costs a third of the first."""
+    found: set[Address] = set()
+    for part in chunked(sorted(addresses)):
+        query = sa.select(sweep_items.c.address).where(
+            sweep_items.c.address.in_(part),
+            sweep_items.c.chain == chain,
+            sweep_items.c.status == "swept",
+        )
+        found.update(Address(row) for row in (await tx.conn.execute(query)).scalars())
+    return found
+
+
 async def seal_items(tx: Tx, chain: str, batch_id: int, deposits: Sequence[Deposit]) -> None:
     """P1 for sweeps: items, their pending postings, the payments tied to them.
 

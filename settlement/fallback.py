@@ -25,11 +25,14 @@ from settlement.context import Context
 from settlement.fees import cap_for
 from settlement.lanes.finality import Finality
 from settlement.simulation import is_token_paused
+from settlement.sweep_policy import SweepGas
 from settlement.sweeps import chosen_deposits
 
 _PREFIX: Final = "deposit:"
 _MOST_AT_ONCE: Final = 20
 """Top-ups under way at a time; each deposit address has a lane of its own."""
+TOP_UP_GAS: Final = SweepGas(first=86_000, repeat=86_000)
+"""21,000 for the coin and up to 65,000 for a token behind a proxy: the same every time."""
 _PRICE_ROOM: Final = 3
 """The base fee may rise this many times between top-up and transfer."""
 
@@ -53,7 +56,7 @@ async def seal_fallback_sweeps(ctx: Context, lease: Lease, finality: Finality) -
     room = _MOST_AT_ONCE - sum(deposit_lane_index(lane) is not None for lane in busy)
     sealed = 0
     for token in ctx.ledger.catalogue.payable_tokens(ctx.name):
-        deposits: Sequence[Deposit] = await chosen_deposits(ctx, token)
+        deposits: Sequence[Deposit] = await chosen_deposits(ctx, token, TOP_UP_GAS)
         if not deposits or await is_token_paused(ctx, token.address):
             continue
         for deposit in deposits:

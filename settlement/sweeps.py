@@ -13,47 +13,61 @@ from config.money import parse_amount
 from config.units import Address, Amount
 from ledger.batches import NewBatch, seal_batch
 from ledger.books import totals_of
-from ledger.holds import hold, open_places
+from ledger.holds import hold
 from ledger.leases import Lease, check
 from ledger.payouts import queued_payouts
 from ledger.postings import AccountKind, AccountRef, available
 from ledger.presigned import NEEDS_SIGNATURE
 from ledger.store import Tx
-from ledger.sweeps import Deposit, pending_sweeps, seal_items, unswept_deposits
+from ledger.sweeps import Deposit, pending_sweeps, seal_items
 from settlement.context import Context
 from settlement.lanes.finality import Finality
+from settlement.outlook import look_at_deposits
 from settlement.payouts import floor_of
 from settlement.presigned import presigned_authorizations
 from settlement.simulation import blacklisted, is_token_paused, simulate
-from settlement.sweep_plan import AccountState, account_state, choose, fit
+from settlement.sweep_plan import (
+    DELEGATION_GAS,
+    GAS_BUDGET,
+    AccountState,
+    account_state,
+    choose,
+    fit,
+)
+from settlement.sweep_policy import SweepGas, Waits, would_wait
 from wallets.signer import Authorization
 
 LANE = "sweeps"
 _MOST_QUEUED = 5_000
 
 
-async def chosen_deposits(ctx: Context, token: Token) -> list[Deposit]:
-    """What to sweep of one token now."""
+async def chosen_deposits(
+    ctx: Context, token: Token, gas: SweepGas = DELEGATION_GAS
+) -> list[Deposit]:
+    """What to sweep of one token now.
+
+    :param gas: of one address, the way in which it is swept.
+    """
+    found = await look_at_deposits(ctx.client, ctx.ledger, ctx.settings, token, gas)
+    free = [s for s in found.seen if s.waits is not Waits.HELD]
+    if not free:
+        return []
     async with ctx.ledger.reading() as tx:
-        deposits = await unswept_deposits(tx, ctx.name, token.symbol)
-        if not deposits:
-            return []
         needed = (await _needed(tx, ctx)).get(token.symbol, 0)
-        held = await open_places(tx, "batch", f"{ctx.name}/")
         now = tx.now
-    return choose(
-        [d for d in deposits if not places_of(ctx.name, d) & held],
+    chosen = choose(
+        [s.deposit for s in free],
         needed=needed,
         minimum=parse_amount(ctx.settings.sweep_minimum, token.decimals),
         gather=ctx.policy.gather,
         now=now,
+        not_worth=[s.deposit.derivation_index for s in free if s.waits is not Waits.SOON],
     )
-
-
-def places_of(chain: str, deposit: Deposit) -> set[str]:
-    """Under which names a hold stops this deposit: its account, or it in this token."""
-    account = f"{chain}/{deposit.address.hex()}"
-    return {account, f"{account}/{deposit.token}"}
+    if not chosen or needed > 0 or found.market is None:
+        return chosen
+    value = token.to_micros(sum(d.amount for d in chosen))
+    units = min(gas.of(chosen, found.known), GAS_BUDGET)
+    return [] if would_wait(value, units, ctx.chain.fee_cap, found.market) else chosen
 
 
 async def _needed(tx: Tx, ctx: Context) -> dict[str, int]:

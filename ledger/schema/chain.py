@@ -128,6 +128,7 @@ payments: Final = sa.Table(
         "ix_payments_unswept",
         "chain",
         "token",
+        "merchant_id",
         sqlite_where=sa.text("status = 'confirmed' AND sweep_item_id IS NULL"),
         postgresql_where=sa.text("status = 'confirmed' AND sweep_item_id IS NULL"),
     ),

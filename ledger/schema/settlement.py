@@ -110,6 +110,7 @@ sweep_items: Final = sa.Table(
     text("reason", nullable=True),
     one_of("status", ("sealed", "swept", "failed")),
     sa.UniqueConstraint("batch_id", "batch_index", name="uq_sweep_items_batch_place"),
+    sa.Index("ix_sweep_items_address", "address"),
 )
 
 lanes: Final = sa.Table(

@@ -115,6 +115,25 @@ def test_environment__limit_of_a_token__keeps_its_case(key: str) -> None:
         parse_settings(document(), wrong)
 
 
+def test_sweep_policy__off_by_default__gwei_as_text_in_wei__refused_where_it_means_nothing() -> (
+    None
+):
+    plain = parse_settings(document(), {}, source="f.toml")
+    assert plain.chains[0].sweep_max_gwei is None
+    assert plain.settlement.sweep_max_cost_bps == 0
+    assert plain.settlement.sweep_max_age == timedelta(0)
+    given = document(
+        chain={"sweep_max_gwei": "0.05"},
+        settlement={"sweep_max_cost_bps": 100, "sweep_max_age": "14d"},
+    )
+    settings = parse_settings(given, {}, source="f.toml")
+    assert settings.chains[0].sweep_max_gwei == 5 * 10**7
+    assert settings.settlement.sweep_max_age == timedelta(days=14)
+    assert "sweep_max_gwei" in refusal(document(chain={"sweep_max_gwei": "0"}))
+    assert "sweep_max_gwei" in refusal(document(chain={"sweep_max_gwei": 5}))
+    assert "sweep_max_cost_bps" in refusal(document(settlement={"sweep_max_cost_bps": 10_001}))
+
+
 def test_environment__native_price__by_currency_in_micros() -> None:
     items = overrides({"BURSAR_CHAINS__0__NATIVE_PRICE__USD": "2500.5"})
     (chain,) = parse_settings(document(), items).chains
