@@ -188,6 +188,8 @@ class Balance(Answer):
     held: Decimal
     paid: Decimal
     receivable: Decimal
+    unswept: Decimal
+    unswept_dust: Decimal
 
 
 class Entry(Answer):

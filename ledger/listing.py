@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from config.catalogue import Token
-from config.money import format_amount
+from config.money import format_amount, parse_amount
 from config.units import ChainName, TokenSymbol
 from ledger.books import all_totals
 from ledger.invoices import cursor_blocks, load_views
@@ -34,6 +34,7 @@ from ledger.schema import (
 )
 from ledger.sql import as_row
 from ledger.store import Tx
+from ledger.sweeps import unswept_of
 from ledger.views import (
     Row,
     view_api_key,
@@ -244,15 +245,24 @@ async def list_entries(
     )
 
 
-async def list_balances(tx: Tx, merchant_id: str) -> list[dict[str, Any]]:
-    """A line per payable token, and per token of which there is an account."""
+async def list_balances(tx: Tx, merchant_id: str, sweep_minimum: str = "0") -> list[dict[str, Any]]:
+    """A line per payable token, and per token of which there is an account.
+
+    :param sweep_minimum: whole units; what lies at an address and is less is dust.
+    """
     totals = await all_totals(tx, merchant_id=merchant_id)
     touched = {(ref.chain, ref.token) for ref in totals}
-    return [
-        _balance(token, merchant_id, totals)
-        for token in tx.catalogue
-        if not token.flagged or (token.chain, token.symbol) in touched
-    ]
+    lines = []
+    for token in tx.catalogue:
+        if not token.flagged or (token.chain, token.symbol) in touched:
+            left = await unswept_of(tx, merchant_id, token.chain, token.symbol)
+            minimum = parse_amount(sweep_minimum, token.decimals)
+            dust = sum(amount for amount in left.values() if amount < minimum)
+            line = _balance(token, merchant_id, totals)
+            line["unswept"] = format_amount(sum(left.values()), token.decimals)
+            line["unswept_dust"] = format_amount(dust, token.decimals)
+            lines.append(line)
+    return lines
 
 
 def _balance(token: Token, merchant_id: str, totals: dict[AccountRef, Totals]) -> dict[str, Any]:

@@ -91,6 +91,22 @@ async def unswept_deposits(tx: Tx, chain: str, token: str, limit: int = 20_000) 
     ]
 
 
+async def unswept_of(tx: Tx, merchant_id: str, chain: str, token: str) -> dict[Address, int]:
+    """What of a merchant's credited money lies at deposit addresses; base units by address."""
+    sums: dict[Address, int] = defaultdict(int)
+    query = sa.select(payments.c.recipient, payments.c.amount).where(
+        payments.c.chain == chain,
+        payments.c.token == token,
+        payments.c.merchant_id == merchant_id,
+        # Spelled as in the index, which holds nothing else.
+        sa.text("status = 'confirmed' AND sweep_item_id IS NULL"),
+        payments.c.held.is_(False),
+    )
+    for row in await tx.conn.execute(query):
+        sums[Address(row.recipient)] += row.amount
+    return dict(sums)
+
+
 async def swept_before(tx: Tx, chain: str, addresses: Collection[Address]) -> set[Address]:
     """Those that a sweep has emptied before: the next one costs a third of the first."""
     found: set[Address] = set()

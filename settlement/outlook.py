@@ -37,6 +37,15 @@ class Outlook:
     market: Market | None = None
 
 
+def summed(outlook: Outlook) -> dict[Waits, tuple[int, int]]:
+    """Deposits and base units by reason; every reason, also those that nothing waits for. Pure."""
+    sums = dict.fromkeys(Waits, (0, 0))
+    for one in outlook.seen:
+        count, units = sums[one.waits]
+        sums[one.waits] = (count + 1, units + one.deposit.amount)
+    return sums
+
+
 def rule_of(chain: ChainSettings, settings: SettlementSettings, token: Token) -> SweepRule:
     """The configured rule, in this token's base units."""
     return SweepRule(

@@ -27,7 +27,7 @@ from ledger.pauses import is_paused
 from ledger.store import Ledger
 from settlement.breaker import Breaker
 from settlement.context import Context, Policy, Wallets
-from settlement.fallback import deposit_lane_index, seal_fallback_sweeps
+from settlement.fallback import TOP_UP_GAS, deposit_lane_index, seal_fallback_sweeps
 from settlement.lanes.finality import Finality, read_finality
 from settlement.lanes.lane import tick_lane
 from settlement.leading import lease_name
@@ -39,6 +39,8 @@ from settlement.payouts import UnknownExecutionError, release_paused, seal_payou
 from settlement.presigned import PresignedCheck
 from settlement.restore.comparing import Comparison
 from settlement.support7702 import supports_7702
+from settlement.sweep_plan import DELEGATION_GAS
+from settlement.sweep_policy import SweepGas
 from settlement.sweeps import seal_sweeps
 
 __all__ = ["ChainSettlement", "SettlementStatus", "lease_name"]
@@ -137,12 +139,17 @@ class ChainSettlement:
                 "not_compared_yet", chain=self.context.name, waits_for=self._comparison.waits_for
             )
 
+    def _sweep_gas(self) -> SweepGas:
+        """Of one address, the way in which this chain is swept."""
+        delegating = self._supports_7702 is not False or self.context.policy.presigned
+        return DELEGATION_GAS if delegating else TOP_UP_GAS
+
     async def _measure(self, lease: Lease, finality: Finality) -> None:
         """Now and then: does the chain hold what the books say, and how far does the gas go."""
         now = self.context.clock.now()
         if self._reconcile_at is None or now >= self._reconcile_at:
             self._reconcile_at = now + MEASURE_EVERY
-            found = await measure(self.context)
+            found = await measure(self.context, self._sweep_gas())
             compared = self._comparison is not None and self._comparison.done
             if found is not None and compared:
                 await self._breaker.look(self.context, lease, finality, found)

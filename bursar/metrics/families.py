@@ -211,6 +211,13 @@ class Families:
         self.tx_fee_native = self._counter(
             "tx_fee_native", "Wei paid for final transactions.", "chain", "purpose"
         )
+        self.unswept = self._gauge(
+            "unswept", "Confirmed money still at deposit addresses, base units, by reason.",
+            "chain", "token", "reason",
+        )  # fmt: skip
+        self.unswept_deposits = self._gauge(
+            "unswept_deposits", "Deposit addresses that it lies at.", "chain", "token", "reason"
+        )
         self.gas_runway = self._gauge(
             "gas_runway_payouts", "Payouts that the sponsor can still pay gas for.", "chain"
         )

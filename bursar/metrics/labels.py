@@ -12,6 +12,7 @@ from ledger.findings import KINDS as FINDING_KINDS
 from ledger.pauses import SCOPES, scope_of
 from ledger.postings import AccountKind
 from ledger.states import InvoiceStatus, PaymentStatus, PayoutStatus
+from settlement.sweep_policy import Waits
 from watcher.observer import CHECKS, LOG_OUTCOMES, RESCAN_TRIGGERS
 
 LANES: Final = ("payouts", "sweeps")
@@ -155,6 +156,9 @@ def _tokens(families: Families, catalogue: Catalogue, chain: ChainSettings) -> N
         families.reconciliation_difference.labels(name, symbol)
         for holder in TOKEN_HOLDERS:
             families.onchain_balance.labels(holder, name, symbol)
+        for reason in Waits:
+            families.unswept.labels(name, symbol, reason.value)
+            families.unswept_deposits.labels(name, symbol, reason.value)
         for outcome in ("paid", "on_hold"):
             families.payouts_finished.labels(name, symbol, outcome)
         for status in PaymentStatus:

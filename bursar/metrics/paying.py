@@ -49,5 +49,9 @@ class SettlementMetrics:
         self._families.reconciliation_difference.labels(chain, token).set(difference)
         self._families.reconciled_at.labels(chain).set(self._clock.now().timestamp())
 
+    def unswept(self, chain: str, token: str, reason: str, count: int, amount: int) -> None:
+        self._families.unswept_deposits.labels(chain, token, reason).set(count)
+        self._families.unswept.labels(chain, token, reason).set(amount)
+
     def note(self, event: str, **fields: object) -> None:
         log.info(event, **fields)

@@ -52,7 +52,9 @@ async def preview(call: Call) -> JsonObject:
 async def list_balances(call: Call) -> JsonObject:
     """Sums per chain and token."""
     async with call.deps.ledger.reading() as tx:
-        return {"data": await listing.list_balances(tx, call.merchant_id), "next_cursor": None}
+        minimum = call.deps.settings.settlement.sweep_minimum
+        found = await listing.list_balances(tx, call.merchant_id, minimum)
+        return {"data": found, "next_cursor": None}
 
 
 async def list_entries(call: Call) -> JsonObject:

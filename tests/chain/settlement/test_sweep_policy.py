@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from chain.helper_contracts import delegation_code
 from config.catalogue import Catalogue
 from config.chains import FeeCap
+from ledger.listing import list_balances
+from settlement.measures import tell_unswept
+from settlement.sweep_plan import DELEGATION_GAS
 from settlement.sweeps import chosen_deposits
-from tests.chain.settlement.world import World, recipient
+from tests.chain.settlement.world import Recorder, World, recipient
 
 GWEI = 10**9
 
@@ -62,6 +66,44 @@ async def test_sweep__gas_rises_and_falls__waits_goes_when_cheap__or_when_a_payo
     assert {d.address for d in await chosen_deposits(ctx, token)} == {deposit, other}
     await base_fee(world, 4)
     await world.settle(service, world.all_are("paid", payout))
+
+
+@dataclass
+class Teller(Recorder):
+    left: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+
+    def unswept(self, chain: str, token: str, reason: str, count: int, amount: int) -> None:
+        self.left[(token, reason)] = (count, amount)
+
+
+async def test_dust__credited_and_named__in_metric_and_balance__until_more_comes(
+    world: World,
+) -> None:
+    world.observer = teller = Teller()
+    world.settings = world.settings.model_copy(update={"sweep_minimum": "2.00"})
+    merchant = await world.merchant()
+    deposit = await world.paid_invoice(merchant, "USDC", 1_500000)
+    await world.paid_invoice(merchant, "DAI", 5 * 10**18)
+    await world.watch(mine=4)
+    ctx = world.service().context
+    await tell_unswept(ctx, DELEGATION_GAS)
+    assert teller.left[("USDC", "below_minimum")] == (1, 1_500000)
+    assert teller.left[("DAI", "below_minimum")] == (0, 0)
+    assert teller.left[("DAI", "soon")] == (1, 5 * 10**18)
+    async with world.ledger.reading() as tx:
+        lines = {b["token"]: b for b in await list_balances(tx, merchant, "2.00")}
+        strangers = await list_balances(tx, "mer_other", "2.00")
+    usdc, dai = lines["USDC"], lines["DAI"]
+    assert (usdc["available"], usdc["unswept"], usdc["unswept_dust"]) == ("1.50", "1.50", "1.50")
+    assert (dai["unswept"], dai["unswept_dust"]) == ("5.00", "0.00")
+    assert {b["unswept"] for b in strangers} == {"0.00"}
+    await world.agrees()
+
+    await world.pay("USDC", deposit, 500000)  # together they reach the minimum
+    await world.watch(mine=4)
+    await tell_unswept(ctx, DELEGATION_GAS)
+    assert teller.left[("USDC", "below_minimum")] == (0, 0)
+    assert teller.left[("USDC", "soon")] == (1, 2_000000)
 
 
 async def test_sweep__old_enough__goes_at_any_price_below_the_fee_cap(world: World) -> None:
