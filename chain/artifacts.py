@@ -37,7 +37,7 @@ class Artifact:
     def runtime_with(self, immutable: bytes = b"") -> bytes:
         """The runtime with every immutable place filled by one value, left-padded to a word.
 
-        Enough for our contracts: the forwarder has one immutable, the others none.
+        Enough for our contracts: forwarder and factory have one immutable, the others none.
         """
         code = bytearray(self.runtime)
         for offset, length in self.immutables:

@@ -57,6 +57,8 @@ class HelperContracts:
     treasury: Address
     collector: Address
     forwarder: Address
+    factory: Address
+    """Of deposit addresses without keys; deployed only where they are in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,30 +111,32 @@ def create2_address(init_code: bytes, salt: Hash32 = SALT) -> Address:
 
 
 def deployment_steps(
-    owner: Address, treasury_signer: Address, sweeper: Address
+    owner: Address, treasury_signer: Address, sweeper: Address, *, factory: bool = False
 ) -> tuple[DeploymentStep, ...]:
     """Treasury, collector, forwarder, in this order: each needs the address of the one before.
 
     :param owner: the cold key that rules treasury and collector.
     :param treasury_signer: first signer of batches.
     :param sweeper: first sender of sweeps, the sponsor of the sweep lane.
+    :param factory: that of deposit addresses without keys too, as the fourth.
     """
     treasury = _step("Treasury", owner, treasury_signer)
     collector = _step("Collector", owner, sweeper, treasury.address)
     forwarder = _step("Forwarder", collector.address)
-    return treasury, collector, forwarder
+    steps = (treasury, collector, forwarder)
+    return (*steps, _step("DepositFactory", forwarder.address)) if factory else steps
 
 
 def plan_addresses(owner: Address, treasury_signer: Address, sweeper: Address) -> HelperContracts:
     """Where the helper contracts are or will be, without asking any chain."""
-    treasury, collector, forwarder = deployment_steps(owner, treasury_signer, sweeper)
-    return HelperContracts(treasury.address, collector.address, forwarder.address)
+    steps = deployment_steps(owner, treasury_signer, sweeper, factory=True)
+    return HelperContracts(*(step.address for step in steps))
 
 
 def _step(contract: str, *arguments: Address) -> DeploymentStep:
     artifact = load_artifact(contract)
     init_code = artifact.bytecode + b"".join(word.rjust(32, b"\0") for word in arguments)
-    # Only the forwarder has an immutable: its one argument, the collector.
+    # Forwarder and factory have an immutable each: their one argument.
     runtime = artifact.runtime_with(arguments[0])
     return DeploymentStep(contract, create2_address(init_code), init_code, runtime)
 
