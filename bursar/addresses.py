@@ -19,7 +19,7 @@ class OwnAddresses:
     """Who pays gas, who signs, where the money is."""
 
     deposit_xpub: str | None
-    """``None`` where the deposit keys are kept offline."""
+    """``None`` where deposit keys are kept offline, or there are none."""
     sponsor_sweeps: Address
     sponsor_payouts: Address
     treasury_signer: Address
@@ -88,6 +88,6 @@ def _clear_part(settings: Settings, secrets: Secrets) -> ClearPart:
     if settings.wallets.signer == "keystore":
         # The addresses are part of what the passphrase authenticates when it is opened.
         clear = read_clear(settings.wallets.keystore)
-        offline = settings.wallets.deposits == "presigned"
-        return ClearPart(None if offline else deposit_xpub(settings), clear.addresses)
+        from_xpub = settings.wallets.deposits == "hd"
+        return ClearPart(deposit_xpub(settings) if from_xpub else None, clear.addresses)
     return open_keyring(settings, secrets).clear_part()

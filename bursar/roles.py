@@ -40,10 +40,10 @@ from gateway.deps import GatewayDeps, Readiness
 from gateway.housekeeping import run_housekeeping
 from gateway.webhooks.dispatcher import WebhookDispatcher
 from gateway.webhooks.vault import Vault, load_data_key
-from ledger.invoices import Derive, Tolerance
+from ledger.invoices import Tolerance
 from ledger.journal import Journal
 from ledger.payment_rows import PaymentPolicy
-from ledger.presigned import PresignedSource
+from ledger.sources import Source
 from settlement.context import Policy
 from settlement.runs import PayoutRuns
 from settlement.service import ChainSettlement
@@ -78,7 +78,7 @@ class Roles:
         self._families = families
         # A process start, not a host: after a restart the old lease is somebody else's.
         self._owner = f"{role}-{house.entropy.token_bytes(OWNER_BYTES).hex()}"
-        self._source: Derive | PresignedSource | None = None
+        self._source: Source | None = None
         self._data_key = b""
         self._journal: Journal | None = None
         self._http = HttpMetrics(families)
@@ -168,9 +168,10 @@ class Roles:
 
     def _policy(self) -> Policy:
         wallets = self._house.settings.wallets
-        presigned = wallets.deposits == "presigned"
         return Policy(
-            may_be_used=wallets.signer == "mnemonic" and not presigned, presigned=presigned
+            may_be_used=wallets.signer == "mnemonic" and wallets.deposits == "hd",
+            presigned=wallets.deposits == "presigned",
+            create2=wallets.deposits == "create2",
         )
 
     def gateway_app(
@@ -290,4 +291,5 @@ def refused_addresses(house: House) -> Collection[Address]:
         own.contracts.treasury,
         own.contracts.collector,
         own.contracts.forwarder,
+        own.contracts.factory,
     }

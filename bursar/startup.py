@@ -10,6 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from bursar.addresses import own_addresses
 from bursar.chain_checks import check_chain
 from bursar.compose import House
 from bursar.supervision import Work
@@ -18,14 +19,17 @@ from config.chains import ChainSettings
 from config.errors import BursarError, ConfigError
 from config.log import get_logger
 from config.settings import Secrets, Settings
+from config.units import Address
 from ledger.cursors import get_cursor
+from ledger.deposit_factories import FactorySource
 from ledger.installation import installation_id, raise_index
-from ledger.invoices import Derive
 from ledger.journal import PRESIGNED_STEP, Journal, open_journal, succeed_journal
 from ledger.migrate import require_current, upgrade
 from ledger.presigned import PresignedSource
 from ledger.schema import merchants
+from ledger.sources import Source
 from ledger.store import sqlite_path
+from wallets.create2 import CloneDeriver
 from wallets.derivation import DepositDeriver
 from wallets.keyring import deposit_xpub
 
@@ -87,16 +91,28 @@ async def prepare_journal(house: House) -> Journal:
     return journal
 
 
-def address_source(
-    settings: Settings, secrets: Secrets, journal: Journal
-) -> Derive | PresignedSource:
+def address_source(settings: Settings, secrets: Secrets, journal: Journal) -> Source:
     """Where deposit addresses come from, each index marked in the journal first.
 
     :raises ConfigError: no xpub is known here.
     """
     if settings.wallets.deposits == "presigned":
         return PresignedSource(partial(journal.reserve_indexes, step=PRESIGNED_STEP))
+    if settings.wallets.deposits == "create2":
+        return FactorySource(_clones, journal.reserve_indexes, _own_factory(settings, secrets))
     return journal.guarding(DepositDeriver(deposit_xpub(settings, secrets)).addresses)
+
+
+def _clones(factory: Address, forwarder: Address, first: int, count: int) -> list[Address]:
+    return CloneDeriver(factory, forwarder).addresses(first, count)
+
+
+def _own_factory(settings: Settings, secrets: Secrets) -> Address | None:
+    """A gateway on a machine without the keystore does not know it, and need not."""
+    try:
+        return own_addresses(settings, secrets).contracts.factory
+    except BursarError:
+        return None
 
 
 def journal_path(house: House) -> Path:

@@ -31,6 +31,7 @@ _KNOWN: Final = {
         # our own contracts
         "AlreadyExecuted(uint64,uint256)",
         "BadSignature()",
+        "IndexTooHigh()",
         "LengthsDiffer()",
         "MalformedEntries()",
         "NoTokenCode(address)",

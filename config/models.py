@@ -87,8 +87,9 @@ class WalletSettings(Model):
     keystore: Path = Path("keystore.json")
     kms: KmsSettings | None = None
     """With ``signer = "kms"``, and only then."""
-    deposits: Literal["hd", "presigned"] = "hd"
-    """Where deposit addresses come from: the xpub, or files that an offline machine signed."""
+    deposits: Literal["hd", "presigned", "create2"] = "hd"
+    """Where deposit addresses come from: the xpub, files that an offline machine signed, or a
+    contract, without any key."""
     deposit_xpub: Xpub | None = None
     """m/44'/60'/0'/0; all that the roles gateway and watcher need."""
     owner: AddressField | None = None
@@ -96,8 +97,10 @@ class WalletSettings(Model):
 
     @model_validator(mode="after")
     def _one_source(self) -> WalletSettings:
-        if self.deposits == "presigned" and self.deposit_xpub is not None:
-            raise ValueError('deposit_xpub has no use with deposits = "presigned"; take it out')
+        if self.deposits != "hd" and self.deposit_xpub is not None:
+            raise ValueError(
+                f'deposit_xpub has no use with deposits = "{self.deposits}"; take it out'
+            )
         if self.signer == "kms" and self.kms is None:
             raise ValueError('signer = "kms" needs [wallets.kms] with its three keys')
         if self.signer != "kms" and self.kms is not None:

@@ -14,8 +14,7 @@ from config.clock import Clock, Entropy
 from config.settings import Settings
 from config.units import Address
 from gateway.observer import HttpObserver, SilentObserver
-from ledger.invoices import Derive
-from ledger.presigned import PresignedSource
+from ledger.sources import Source
 from ledger.store import Ledger, Tx
 
 
@@ -71,7 +70,7 @@ class GatewayDeps:
     :param admin_key: ``None``: nobody is an admin.
     :param approver_key: of the second person; ``None``: nothing can be approved here.
     :param data_key: 32 bytes from :func:`gateway.webhooks.vault.load_data_key`.
-    :param derive: deposit addresses from the xpub, or presigned; ``None``: invoices
+    :param derive: where deposit addresses come from; ``None``: invoices
         cannot be opened here.
     :param refused: addresses that no payout may go to (treasury, sponsors, helper contracts).
     :param crash_guard: outermost middleware; logs what nobody foresaw and answers with
@@ -82,7 +81,7 @@ class GatewayDeps:
     settings: Settings
     admin_key: str | None = field(repr=False)
     data_key: bytes = field(repr=False)
-    derive: Derive | PresignedSource | None
+    derive: Source | None
     clock: Clock
     entropy: Entropy
     readiness: Callable[[], Awaitable[Readiness]]

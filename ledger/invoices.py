@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -22,7 +22,6 @@ from ledger.invoice_state import (
     tolerance_micros,
 )
 from ledger.outbox import NewEvent, emit
-from ledger.presigned import PresignedSource
 from ledger.schema import (
     address_counter,
     chain_cursors,
@@ -32,13 +31,11 @@ from ledger.schema import (
     payments,
     payouts,
 )
+from ledger.sources import BoundSource, Source
 from ledger.sql import chunked, insert_ignore
 from ledger.states import PaymentStatus, check_transition
 from ledger.store import Tx
 from ledger.views import Row, view_invoice
-
-Derive = Callable[[int, int], Sequence[Address]]
-"""(first index, count) → deposit addresses; from the xpub alone."""
 
 _INVOICES: Final = sa.select(invoices)
 _LOCKED: Final = sa.select(invoices).order_by(invoices.c.id).with_for_update()
@@ -86,7 +83,7 @@ class Touched:
 
 
 async def create_invoices(
-    tx: Tx, merchant_id: str, specs: Sequence[InvoiceSpec], derive: Derive | PresignedSource
+    tx: Tx, merchant_id: str, specs: Sequence[InvoiceSpec], derive: Source
 ) -> list[str]:
     """Open invoices, each with a fresh deposit address; returns their ids in order.
 
@@ -95,15 +92,15 @@ async def create_invoices(
     has missed none below. A rolled-back transaction returns its indexes; a
     committed one never does.
 
-    :raises WalletError: there are not so many presigned addresses.
-    :raises InvalidInputError: an option is on a chain that nothing was presigned for.
+    :raises WalletError: the source has not so many addresses, or no chain to offer.
+    :raises InvalidInputError: an option is on a chain that cannot collect from them.
     """
     if not specs:
         return []
     first = await _take_indexes(tx, len(specs))
-    if isinstance(derive, PresignedSource):
+    if isinstance(derive, BoundSource):
         addresses, chain_ids = await derive.take(tx, first, len(specs))
-        specs = [_sweepable(spec, chain_ids) for spec in specs]
+        specs = [_sweepable(spec, chain_ids, derive.why_missing) for spec in specs]
     else:
         addresses = list(derive(first, len(specs)))
     assert len(addresses) == len(specs)
@@ -138,14 +135,13 @@ async def create_invoices(
     return ids
 
 
-def _sweepable(spec: InvoiceSpec, chain_ids: Collection[int]) -> InvoiceSpec:
+def _sweepable(spec: InvoiceSpec, chain_ids: Collection[int], why_missing: str) -> InvoiceSpec:
     """The options from whose chains a deposit can be collected."""
     options = tuple(token for token in spec.options if token.chain_id in chain_ids)
     missing = [token for token in spec.options if token not in options]
     if missing and (spec.chosen or not options):
         raise InvalidInputError(
-            f"{missing[0].chain} is not available: its addresses are not presigned",
-            where="options",
+            f"{missing[0].chain} is not available: {why_missing}", where="options"
         )
     return replace(spec, options=options)
 

@@ -25,6 +25,7 @@ from ledger.schema import (
     presigned_authorizations,
     presigned_sets,
 )
+from ledger.sources import BoundSource
 from ledger.sql import chunked, insert_ignore
 from ledger.store import Tx
 
@@ -60,11 +61,13 @@ class PresignedRow:
     signatures: dict[int, bytes]
 
 
-class PresignedSource:
+class PresignedSource(BoundSource):
     """Hands out imported addresses, for :func:`ledger.invoices.create_invoices`.
 
     :param mark: writes the journal's high-water mark before an index is used.
     """
+
+    why_missing = "its addresses are not presigned"
 
     def __init__(self, mark: Callable[[int, int], None]) -> None:
         self._mark = mark

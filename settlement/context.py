@@ -46,6 +46,7 @@ class Policy:
     :param may_be_used: deposit accounts may have sent transactions: only where the seed is a
         test chain's mnemonic, whose accounts developers also pay from.
     :param presigned: the deposit keys are offline: sweep with the stored authorizations.
+    :param create2: deposit addresses have no keys: the deposit factory creates them.
     """
 
     patience: Patience = field(default_factory=Patience)
@@ -55,6 +56,7 @@ class Policy:
     max_reverts: int = 3
     may_be_used: bool = False
     presigned: bool = False
+    create2: bool = False
 
 
 @dataclass(frozen=True, slots=True)

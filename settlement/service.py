@@ -27,6 +27,7 @@ from ledger.pauses import is_paused
 from ledger.store import Ledger
 from settlement.breaker import Breaker
 from settlement.context import Context, Policy, Wallets
+from settlement.create2 import FactoryCheck, seal_create2_sweeps
 from settlement.fallback import TOP_UP_GAS, deposit_lane_index, seal_fallback_sweeps
 from settlement.lanes.finality import Finality, read_finality
 from settlement.lanes.lane import tick_lane
@@ -95,6 +96,7 @@ class ChainSettlement:
         self._breaker = Breaker()
         self._outflow = OutflowGuard()
         self._presigned = PresignedCheck()
+        self._factory = FactoryCheck()
 
     def status(self) -> SettlementStatus:
         """What readiness and metrics ask."""
@@ -190,15 +192,7 @@ class ChainSettlement:
         ctx = self.context
         may_send = await self._may_send("sweeps", finality)
         signer = ctx.wallets.sponsor("sweeps")
-        if self._supports_7702 is None:
-            self._supports_7702 = await supports_7702(ctx)
-        if ctx.policy.presigned:
-            await self._presigned.look(ctx, lease, supports_7702=self._supports_7702)
-        seal: Callable[[], Awaitable[int]]
-        if self._supports_7702 or ctx.policy.presigned:
-            seal = lambda: seal_sweeps(ctx, lease, finality)  # noqa: E731
-        else:
-            seal = lambda: seal_fallback_sweeps(ctx, lease, finality)  # noqa: E731
+        seal = await self._way_to_sweep(lease, finality)
         await tick_lane(ctx, lease, "sweeps", signer, finality, may_send=may_send, seal=seal)
         async with ctx.ledger.reading() as tx:
             names = {b.lane for b in await open_batches(tx, ctx.name)}
@@ -207,6 +201,22 @@ class ChainSettlement:
             if index is not None:
                 sender = ctx.wallets.deposit_signer(index)
                 await tick_lane(ctx, lease, name, sender, finality, may_send=may_send)
+
+    async def _way_to_sweep(
+        self, lease: Lease, finality: Finality
+    ) -> Callable[[], Awaitable[int]] | None:
+        """How deposit addresses are collected from here; ``None``: they cannot be yet."""
+        ctx = self.context
+        if ctx.policy.create2:
+            found = await self._factory.look(ctx, lease)
+            return (lambda: seal_create2_sweeps(ctx, lease, finality)) if found else None
+        if self._supports_7702 is None:
+            self._supports_7702 = await supports_7702(ctx)
+        if ctx.policy.presigned:
+            await self._presigned.look(ctx, lease, supports_7702=self._supports_7702)
+        if self._supports_7702 or ctx.policy.presigned:
+            return lambda: seal_sweeps(ctx, lease, finality)
+        return lambda: seal_fallback_sweeps(ctx, lease, finality)
 
     async def _payout_lane(self, lease: Lease, finality: Finality) -> None:
         ctx = self.context

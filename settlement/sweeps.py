@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chain.helper_contracts import content_hash, encode_sweep, pack_batch
 from chain.model import Authorization as CallAuthorization
@@ -196,6 +196,13 @@ async def _without_failing(
     entries = [(d.address, d.amount) for d in deposits]
     reasons = await simulate(ctx, ctx.contracts.collector, token.address, entries, authorizations)
     reasons = await _believed(ctx, token, deposits, states, reasons)
+    return await hold_failing(ctx, lease, token, deposits, reasons)
+
+
+async def hold_failing(
+    ctx: Context, lease: Lease, token: Token, deposits: list[Deposit], reasons: Mapping[int, str]
+) -> list[Deposit]:
+    """Hold what would fail, by place, each with its reason; the others."""
     if reasons:
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
@@ -239,7 +246,7 @@ async def _seal(
     states: dict[Address, AccountState],
     block: int,
 ) -> bool:
-    """P1: batch, items, pending postings, payments tied to them, in one commit."""
+    """One sweep, with the authorizations that it needs."""
     packed = pack_batch([(d.address, Amount(d.amount)) for d in deposits])
     batch = NewBatch(
         chain=ctx.name,
@@ -253,12 +260,22 @@ async def _seal(
         sealed_block=block,
         authorizations=[a.as_item() for a in await _authorize(ctx, deposits, states)],
     )
+    return await commit_sweep(ctx, lease, batch, deposits)
+
+
+async def commit_sweep(
+    ctx: Context, lease: Lease, batch: NewBatch, deposits: Sequence[Deposit]
+) -> bool:
+    """P1: batch, items, pending postings, payments tied to them, in one commit.
+
+    ``False``: a payment was reversed between reading and sealing; nothing was committed.
+    """
     try:
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
             batch_id = await seal_batch(tx, batch)
             await seal_items(tx, ctx.name, batch_id, deposits)
     except ConflictError:
-        return False  # a payment was reversed between reading and sealing: chosen again
+        return False  # chosen again with what is left
     ctx.observer.batch_sealed(ctx.name, LANE, len(deposits))
     return True

@@ -163,9 +163,13 @@ def new_keystore(
 ) -> KeyRing:
     """Draw seeds and write ``wallets.keystore``; gives the ring it opens to.
 
+    Where deposit addresses have no keys, it holds no deposit seed.
+
     :raises WalletError: no passphrase, or as :func:`wallets.keystore.create_keystore`.
     """
     seeds = draw_entropies(entropy)
+    if settings.wallets.deposits == "create2":
+        seeds = replace(seeds, deposit=None)
     ring = keyring_from_entropies(seeds)
     create_keystore(
         settings.wallets.keystore,
@@ -219,11 +223,11 @@ def open_keyring(settings: Settings, secrets: Secrets) -> KeyRing:
     :raises ConfigError: a secret is missing, the mnemonic is used with a chain that holds
         real money, or the AWS library is not installed.
     :raises WalletError: the keystore cannot be opened, or disagrees with ``deposit_xpub``;
-        or it holds the deposit seed, which a daemon with presigned addresses must not;
+        or it holds the deposit seed, which only a daemon that derives from it may;
         or KMS refuses.
     """
     wallets = settings.wallets
-    offline = wallets.deposits == "presigned"
+    offline = wallets.deposits != "hd"
     if wallets.signer == "mnemonic":
         ring = _from_test_mnemonic(settings.chains, secrets, deposits_offline=offline)
     elif wallets.signer == "kms":
@@ -231,7 +235,8 @@ def open_keyring(settings: Settings, secrets: Secrets) -> KeyRing:
     else:
         if offline and read_clear(wallets.keystore).deposit_xpub is not None:
             raise WalletError(
-                "the keystore holds the deposit seed, which must stay offline",
+                f'the keystore holds the deposit seed, which "{wallets.deposits}" does not need: '
+                "it must stay offline",
                 where=str(wallets.keystore),
                 remedy='bring the one that "bursar wallets online-keystore" writes',
             )
@@ -262,7 +267,7 @@ def kms_clear_part(settings: Settings) -> ClearPart:
         "treasury": found.treasury,
     }
     return ClearPart(
-        None if settings.wallets.deposits == "presigned" else deposit_xpub(settings),
+        deposit_xpub(settings) if settings.wallets.deposits == "hd" else None,
         {role: checksum(address) for role, address in addresses.items()},
     )
 
@@ -286,7 +291,7 @@ def deposit_xpub(settings: Settings, secrets: Secrets | None = None) -> str:
             raise ConfigError(
                 "the keystore holds no deposit keys",
                 where=str(wallets.keystore),
-                remedy='set wallets.deposits = "presigned"',
+                remedy='set wallets.deposits = "presigned" or "create2"',
             )
     elif wallets.signer == "mnemonic" and secrets is not None and secrets.mnemonic is not None:
         xpub = _from_test_mnemonic(settings.chains, secrets).deposit_xpub

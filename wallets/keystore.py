@@ -8,7 +8,7 @@ notice such a change, so whoever can write the file can redirect new deposits;
 settlement, which opens it, would refuse to start.
 
 Version 2 is the same without the deposit seed and its xpub: what a daemon holds
-whose deposit addresses were presigned offline.
+whose deposit addresses were presigned offline, or have no keys.
 """
 
 from __future__ import annotations

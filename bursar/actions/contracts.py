@@ -47,7 +47,12 @@ async def deploy(settings: Settings, secrets: Secrets, *, chain: str, as_json: b
         await check_chain_id(configured, client)
         ring = open_keyring(settings, secrets)
         signer, sweeper = ring.treasury_signer().address, ring.sponsor("sweeps").address
-        steps = deployment_steps(owner_of(settings, signer), signer, sweeper)
+        steps = deployment_steps(
+            owner_of(settings, signer),
+            signer,
+            sweeper,
+            factory=settings.wallets.deposits == "create2",
+        )
         done = []
         if not await _all_there(client, [(s.address, s.runtime) for s in steps]):
             payer = await _payer(house, ring, chain)
@@ -63,7 +68,7 @@ async def deploy(settings: Settings, secrets: Secrets, *, chain: str, as_json: b
         return
     for step in steps:
         state = "deployed" if step.contract in done else "in place"
-        say(f"{step.contract:10} {checksum(step.address)}  {state}")
+        say(f"{step.contract:14} {checksum(step.address)}  {state}")
 
 
 async def _all_there(client: ChainClient, wanted: list[tuple[Address, bytes]]) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 from hashlib import sha256
 from typing import Final
 
+from bursar.actions.deposit_factory import factory_findings
 from bursar.actions.doctor_chain import examine_chain
 from bursar.actions.doctor_safety import examine_safety, limits, owner
 from bursar.actions.finding import Finding
@@ -34,6 +35,8 @@ async def examine(settings: Settings, secrets: Secrets, *, as_json: bool) -> boo
             findings += await presigned_findings(house)
         findings += await _keys(settings, secrets)
         own = _own(settings, secrets)
+        if settings.wallets.deposits == "create2":
+            findings += await factory_findings(house, own)
         findings += [owner(settings, own), *limits(settings)]
         for examined in (examine_chain, examine_safety):
             groups = await asyncio.gather(*(examined(house, c, own) for c in settings.chains))

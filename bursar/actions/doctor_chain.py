@@ -56,7 +56,7 @@ async def examine_chain(
     if isinstance(own, BursarError):
         found.append(Finding(False, f"{chain.name} contracts", str(own)))
         return found
-    found += await _asked(f"{chain.name} contracts", lambda: _contracts(chain, client, own))
+    found += await _asked(f"{chain.name} contracts", lambda: _contracts(house, chain, client, own))
     found += await _asked(f"{chain.name} gas money", lambda: _gas(chain, client, own))
     return found
 
@@ -168,9 +168,14 @@ async def _token(token: Token, client: ChainClient) -> Finding:
     return Finding(True, subject, text)
 
 
-async def _contracts(chain: ChainSettings, client: ChainClient, own: OwnAddresses) -> list[Finding]:
+async def _contracts(
+    house: House, chain: ChainSettings, client: ChainClient, own: OwnAddresses
+) -> list[Finding]:
     found = []
-    steps = deployment_steps(own.owner, own.treasury_signer, own.sponsor_sweeps)
+    without_keys = house.settings.wallets.deposits == "create2"
+    steps = deployment_steps(
+        own.owner, own.treasury_signer, own.sponsor_sweeps, factory=without_keys
+    )
     codes = await client.codes([step.address for step in steps])
     for step, code in zip(steps, codes, strict=True):
         subject = f"{chain.name} {step.contract.lower()}"

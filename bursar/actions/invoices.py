@@ -23,10 +23,10 @@ from config.errors import InvalidInputError, NotFoundError
 from config.settings import Secrets, Settings
 from config.units import Address, checksum
 from gateway.invoicing import InvoiceRules, parse_invoice_request
-from ledger.invoices import Derive, InvoiceSpec, create_invoices
+from ledger.invoices import InvoiceSpec, create_invoices
 from ledger.migrate import require_current
-from ledger.presigned import PresignedSource
 from ledger.schema import invoices, merchants
+from ledger.sources import Source
 
 BATCH: Final = 500
 """Invoices a transaction: the counter's lock is free for the API between them."""
@@ -71,7 +71,7 @@ def _batches(specs: Iterator[InvoiceSpec]) -> Iterator[list[InvoiceSpec]]:
 
 
 async def _open(
-    house: House, merchant: str, specs: Sequence[InvoiceSpec], derive: Derive | PresignedSource
+    house: House, merchant: str, specs: Sequence[InvoiceSpec], derive: Source
 ) -> list[tuple[str, str]]:
     async with house.ledger.transaction() as tx:
         ids = await create_invoices(tx, merchant, specs, derive)

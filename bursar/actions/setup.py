@@ -83,7 +83,7 @@ def tell(made: Installation) -> None:
     for lane, address in own.sponsors():
         say(f"  sponsor of {lane:8}  {checksum(address)}")
     say()
-    say(f"deposit xpub     {own.deposit_xpub}")
+    say(f"deposit xpub     {own.deposit_xpub or 'none: deposit addresses have no keys'}")
     say(f"treasury signer  {checksum(own.treasury_signer)}  (signs batches; needs no funds)")
     say(f"treasury         {checksum(own.contracts.treasury)}  (contract, once it is deployed)")
     say()

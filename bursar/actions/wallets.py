@@ -19,6 +19,7 @@ NATIVE_DECIMALS = 18
 async def show(settings: Settings, secrets: Secrets, *, as_json: bool) -> None:
     """Print all; :raises RpcError: a chain cannot be asked."""
     own = own_addresses(settings, secrets)
+    without_keys = settings.wallets.deposits == "create2"
     async with open_house(settings, secrets) as house:
         chains = await asyncio.gather(*(_chain(house, own, c) for c in settings.chains))
     document = {
@@ -28,6 +29,7 @@ async def show(settings: Settings, secrets: Secrets, *, as_json: bool) -> None:
         "treasury": checksum(own.contracts.treasury),
         "collector": checksum(own.contracts.collector),
         "forwarder": checksum(own.contracts.forwarder),
+        "deposit_factory": checksum(own.contracts.factory) if without_keys else None,
         "sponsors": {lane: checksum(address) for lane, address in own.sponsors()},
         "chains": chains,
     }
@@ -77,11 +79,20 @@ async def _chain(house: House, own: OwnAddresses, chain: ChainSettings) -> dict[
 
 
 def _tell(document: dict[str, Any]) -> None:
-    say(f"deposit xpub     {document['deposit_xpub'] or 'none: the deposit keys are offline'}")
+    offline = "none: the deposit keys are offline, or there are none"
+    say(f"deposit xpub     {document['deposit_xpub'] or offline}")
     for lane, address in document["sponsors"].items():
         say(f"sponsor {lane:8} {address}")
-    for name in ("treasury_signer", "owner", "treasury", "collector", "forwarder"):
-        say(f"{name.replace('_', ' '):16} {document[name]}")
+    for name in (
+        "treasury_signer",
+        "owner",
+        "treasury",
+        "collector",
+        "forwarder",
+        "deposit_factory",
+    ):
+        if document[name] is not None:
+            say(f"{name.replace('_', ' '):16} {document[name]}")
     for chain in document["chains"]:
         state = "" if chain["treasury_deployed"] else ", contracts not deployed"
         say()

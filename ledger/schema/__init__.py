@@ -11,6 +11,7 @@ from ledger.schema.chain import (
     sightings,
 )
 from ledger.schema.completeness import audit_findings, chain_checks
+from ledger.schema.deposit_factories import deposit_factories
 from ledger.schema.invoices import (
     address_counter,
     deposit_addresses,
@@ -56,6 +57,7 @@ __all__ = [
     "chain_cursors",
     "comparisons",
     "deposit_addresses",
+    "deposit_factories",
     "events",
     "holds",
     "idempotency_keys",

@@ -40,6 +40,7 @@ from ledger.payment_rules import Sighting
 from ledger.payments import record_sightings
 from ledger.payouts import NewPayout, create_payouts
 from ledger.schema import merchants, payout_destinations, payouts
+from ledger.sources import Source
 from ledger.sql import as_row
 from ledger.states import PaymentStatus
 from ledger.store import Ledger, Tx, make_engine
@@ -111,6 +112,8 @@ class World:
     services: int = 0
     merchants: int = 0
     journal: Journal | None = None
+    source: Source | None = None
+    """Where deposit addresses come from; ``None``: the xpub."""
 
     # --- settlement --------------------------------------------------------------------
 
@@ -182,9 +185,11 @@ class World:
             expires_at=self.clock.now() + timedelta(hours=1),
             monitor_until=datetime(2100, 1, 1, tzinfo=UTC),
         )
-        derive = DepositDeriver(self.keys.deposit_xpub).addresses
+        derive: Source = DepositDeriver(self.keys.deposit_xpub).addresses
         if self.journal is not None:
-            derive = self.journal.guarding(derive)  # type: ignore[assignment]
+            derive = self.journal.guarding(derive)
+        if self.source is not None:
+            derive = self.source
         async with self.ledger.transaction() as tx:
             (invoice_id,) = await create_invoices(tx, merchant_id, [spec], derive)
             view = (await load_views(tx, [invoice_id]))[invoice_id]

@@ -206,6 +206,29 @@ def test_open__mnemonic_on_a_chain_with_real_money__is_refused() -> None:
         open_keyring(configured(signer="mnemonic"), Secrets())
 
 
+def test_new_keystore__deposit_addresses_without_keys__holds_no_deposit_seed(path: Path) -> None:
+    settings = configured(keystore=str(path), deposits="create2")
+    ring = new_keystore(settings, PASS, SystemEntropy(), cost=COST)
+    seeds, clear = open_keystore(path, "correct horse battery")
+    assert (seeds.deposit, clear.deposit_xpub, ring.deposit_xpub) == (None, None, None)
+    opened = open_keyring(settings, PASS)
+    assert opened.treasury_signer().address == ring.treasury_signer().address
+    with pytest.raises(WalletError, match="not on this machine"):
+        opened.deposit_signer(0)
+    with pytest.raises(ConfigError, match="holds no deposit keys"):
+        deposit_xpub(configured(keystore=str(path)))
+
+
+@pytest.mark.parametrize("deposits", ["create2", "presigned"])
+def test_open__deposit_seed_that_is_not_needed__is_refused(
+    path: Path, ring: KeyRing, deposits: str
+) -> None:
+    with pytest.raises(WalletError, match="must stay offline"):
+        open_keyring(configured(keystore=str(path), deposits=deposits), PASS)
+    with pytest.raises(ConfigError, match="take it out"):
+        configured(keystore=str(path), deposits=deposits, deposit_xpub=ring.deposit_xpub)
+
+
 def test_open__kms__needs_its_keys_and_they_need_it() -> None:
     keys = {name: {"key": name} for name in ("treasury", "sponsor_sweeps", "sponsor_payouts")}
     with pytest.raises(ConfigError, match=r"needs \[wallets\.kms\]"):

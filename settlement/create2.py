@@ -1,0 +1,153 @@
+"""Sweeping deposit addresses that have no key: created and emptied in one transaction.
+
+The third way beside authorizations (:mod:`settlement.sweeps`) and top-ups
+(:mod:`settlement.fallback`). Collector, amounts, logs and books are those of the
+first; what differs is what stands before the entries: the factory's own, which
+create what is not there yet. Somebody else may have created it first: then
+there is nothing to do, and nothing fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from chain.artifacts import load_artifact
+from chain.deposit_factory import creation_entries, encode_creating_sweep
+from chain.helper_contracts import content_hash, pack_batch
+from config.catalogue import Token
+from config.units import Address, Amount
+from ledger.batches import NewBatch
+from ledger.deposit_factories import note_factory
+from ledger.holds import hold
+from ledger.leases import Lease, check
+from ledger.sweeps import Deposit
+from settlement.clone_plan import CloneState, clone_state, fit_clones
+from settlement.context import Context
+from settlement.lanes.finality import Finality
+from settlement.simulation import is_token_paused, simulate
+from settlement.sweeps import LANE, chosen_deposits, commit_sweep, hold_failing
+from wallets.create2 import CloneDeriver
+
+_REASONS: Final = {
+    CloneState.FOREIGN: "not an address of this deposit factory: only its key can sweep it",
+    CloneState.STRANGE: "deposit address runs foreign code",
+}
+
+
+class FactoryCheck:
+    """Opens a chain to invoices once factory and forwarder on it are the very code that
+    addresses are derived for: money that arrives where they are missing cannot be collected.
+
+    Asked until both are found, then once a process.
+    """
+
+    def __init__(self) -> None:
+        self._found = False
+
+    async def look(self, ctx: Context, lease: Lease) -> bool:
+        """Whether deposits can be collected here.
+
+        :raises RpcError: the chain does not answer; it stays as it was.
+        """
+        if self._found:
+            return True
+        parts = ctx.contracts
+        codes = await ctx.client.codes([parts.factory, parts.forwarder])
+        good = codes == [
+            load_artifact("DepositFactory").runtime_with(parts.forwarder),
+            load_artifact("Forwarder").runtime_with(parts.collector),
+        ]
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            await note_factory(tx, ctx.chain.chain_id, parts.factory, parts.forwarder, good=good)
+        if not good:
+            ctx.observer.note(
+                "deposit_factory_missing", chain=ctx.name, remedy="bursar contracts deploy"
+            )
+        self._found = good
+        return good
+
+
+async def seal_create2_sweeps(ctx: Context, lease: Lease, finality: Finality) -> int:
+    """Seal one sweep per token that has something to sweep; returns how many were made."""
+    if finality.cursor is None:
+        return 0
+    sealed = 0
+    for token in ctx.ledger.catalogue.payable_tokens(ctx.name):
+        deposits = await chosen_deposits(ctx, token)
+        if not deposits or await is_token_paused(ctx, token.address):
+            continue
+        states = await _states(ctx, lease, deposits)
+        ready = await _without_failing(ctx, lease, token, fit_clones(deposits, states), states)
+        if ready:
+            sealed += await _seal(ctx, lease, token, ready, states, finality.cursor.final.number)
+    return sealed
+
+
+async def _states(
+    ctx: Context, lease: Lease, deposits: Sequence[Deposit]
+) -> dict[Address, CloneState]:
+    """Each address right now; what cannot be swept is held and told."""
+    deriver = CloneDeriver(ctx.contracts.factory, ctx.contracts.forwarder)
+    codes = await ctx.client.codes([d.address for d in deposits])
+    states = {
+        d.address: clone_state(code, d, deriver) for d, code in zip(deposits, codes, strict=True)
+    }
+    stuck = {a: _REASONS[state] for a, state in states.items() if state in _REASONS}
+    if stuck:
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            for address, reason in stuck.items():
+                await hold(tx, "batch", "address", f"{ctx.name}/{address.hex()}", reason)
+        ctx.observer.note("strange_deposit_accounts", chain=ctx.name, count=len(stuck))
+    return states
+
+
+def _fresh(deposits: Sequence[Deposit], states: Mapping[Address, CloneState]) -> list[int]:
+    """Indexes of those that have to be created."""
+    return [d.derivation_index for d in deposits if states[d.address] is CloneState.FRESH]
+
+
+async def _without_failing(
+    ctx: Context,
+    lease: Lease,
+    token: Token,
+    deposits: list[Deposit],
+    states: Mapping[Address, CloneState],
+) -> list[Deposit]:
+    """Simulate, creations and all; who would fail is held with the reason and left."""
+    if not deposits:
+        return []
+    creations = creation_entries(ctx.contracts.factory, _fresh(deposits, states))
+    entries = [*creations, *((d.address, Amount(d.amount)) for d in deposits)]
+    found = await simulate(ctx, ctx.contracts.collector, token.address, entries)
+    # A creation that fails shows at its addresses: nothing is there that answers.
+    reasons = {
+        index - len(creations): reason for index, reason in found.items() if index >= len(creations)
+    }
+    return await hold_failing(ctx, lease, token, deposits, reasons)
+
+
+async def _seal(
+    ctx: Context,
+    lease: Lease,
+    token: Token,
+    deposits: list[Deposit],
+    states: Mapping[Address, CloneState],
+    block: int,
+) -> bool:
+    packed = pack_batch([(d.address, Amount(d.amount)) for d in deposits])
+    fresh = _fresh(deposits, states)
+    batch = NewBatch(
+        chain=ctx.name,
+        lane=LANE,
+        purpose="sweep",
+        token=token.symbol,
+        content_hash=content_hash(packed),
+        target=ctx.contracts.collector,
+        calldata=encode_creating_sweep(token.address, ctx.contracts.factory, fresh, packed),
+        size=len(deposits),
+        sealed_block=block,
+    )
+    return await commit_sweep(ctx, lease, batch, deposits)
