@@ -32,11 +32,13 @@ from eth_utils.crypto import keccak
 from benchmarks.context import Context
 from benchmarks.figures import Figure, at_most
 from chain.anvil import Anvil, AnvilOptions, DevRpc
+from chain.deposit_factory import encode_creating_sweep
 from chain.helper_contracts import encode_sweep
 from chain.model import Receipt
 from config.units import Address, checksum, to_hex
 from tests.chain.contracts.world import World, build_world, packed, recipient
 from tests.support.dev_chain import DevChain, address_of
+from wallets.create2 import CloneDeriver
 
 COUNT: Final = 100
 MERCHANTS: Final = 20
@@ -64,7 +66,7 @@ def measure(context: Context) -> list[Figure]:
 async def _of_token(name: str) -> list[Figure]:
     contract, arguments, proxied = _TOKENS[name]
     async with Anvil(AnvilOptions()) as anvil, DevRpc(anvil.rpc_url) as rpc:
-        world = await build_world(DevChain(rpc))
+        world = await build_world(DevChain(rpc), factory=True)
         token = await world.chain.create(world.payer, contract, *arguments)
         if proxied:
             made = await world.chain.must(world.payer, None, proxy_of(token))
@@ -142,6 +144,29 @@ async def _sweeps(world: World, name: str, token: Address) -> list[Figure]:
                 at_most(together, "ratio"),
             ),
         ]  # fmt: skip
+    return figures + await _keyless(world, name, token, old_way)
+
+
+async def _keyless(world: World, name: str, token: Address, old_way: float) -> list[Figure]:
+    """The same with addresses that have no keys: created and swept in one transaction, then
+    swept again. No authorization is in it, so Anvil's receipts need no correction."""
+    helpers = world.helpers
+    deriver = CloneDeriver(helpers.factory, helpers.forwarder)
+    items = [(deriver.address(n), _AMOUNT + n) for n in range(COUNT)]
+    figures = []
+    for what, indexes, most in (("first", range(COUNT), 0.90), ("repeat", range(0), 0.21)):
+        for account, amount in items:
+            await world.mint(token, account, amount)
+        data = encode_creating_sweep(token, helpers.factory, indexes, packed(items))
+        receipt = await world.chain.must(world.sweeper, helpers.collector, data)
+        assert [await world.held(token, account) for account, _ in items] == [0] * COUNT
+        each = receipt.gas_used / COUNT
+        figures.append(
+            Figure(
+                f"{what} sweep of {COUNT} addresses without keys, {name}", each, "gas",
+                "top-up and transfer", old_way, each / old_way, at_most(most, "ratio"),
+            )
+        )  # fmt: skip
     return figures
 
 

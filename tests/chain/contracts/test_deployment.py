@@ -53,6 +53,18 @@ async def test_deploy__twice__same_addresses_and_nothing_sent_the_second_time(
         assert decode_address(await chain.call(contract, encode_call(view))) == expected
 
 
+async def test_deploy__factory_later__only_it_is_sent_and_bound_to_the_forwarder(
+    chain: DevChain,
+) -> None:
+    await deployer(chain).deploy(deployment_steps(OWNER, SIGNER, SWEEPER))
+    steps = deployment_steps(OWNER, SIGNER, SWEEPER, factory=True)
+    assert [s.contract for s in await deployer(chain).deploy(steps)] == ["DepositFactory"]
+    plan = plan_addresses(OWNER, SIGNER, SWEEPER)
+    assert steps[3].address == plan.factory
+    answer = await chain.call(plan.factory, encode_call("forwarder()"))
+    assert decode_address(answer) == plan.forwarder
+
+
 async def test_deploy__other_chain_other_payer_no_proxy__same_addresses() -> None:
     options = AnvilOptions(chain_id=10, create2_proxy=False)
     async with Anvil(options) as anvil, DevRpc(anvil.rpc_url) as rpc:
@@ -123,10 +135,11 @@ def test_plan_addresses__any_argument_changed__other_addresses() -> None:
         plan_addresses(other, SIGNER, SWEEPER),
         plan_addresses(OWNER, other, SWEEPER),
     ):
-        assert not {base.treasury, base.collector, base.forwarder} & {
+        assert not {base.treasury, base.collector, base.forwarder, base.factory} & {
             changed.treasury,
             changed.collector,
             changed.forwarder,
+            changed.factory,
         }
     rotated = plan_addresses(OWNER, SIGNER, other)
     assert (rotated.treasury, rotated.collector == base.collector) == (base.treasury, False)

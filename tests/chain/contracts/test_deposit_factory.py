@@ -7,15 +7,13 @@ from collections.abc import Sequence
 import pytest
 
 from chain.abi import decode_address, encode_call
-from chain.deployment import Deployer, deployment_steps
 from chain.deposit_factory import encode_create, encode_creating_sweep
 from chain.helper_contracts import SweepFailed, Swept
 from chain.reverts import describe_revert, error_name
-from config.clock import SystemClock
 from config.units import ZERO_ADDRESS, Address, checksum
 from tests.chain.contracts.test_collector import outcome
-from tests.chain.contracts.world import CHAIN_ID, World, build_world, packed, recipient
-from tests.support.dev_chain import DevChain, LocalSigner, address_of, dev_account
+from tests.chain.contracts.world import World, build_world, packed, recipient
+from tests.support.dev_chain import DevChain
 from wallets.create2 import CloneDeriver, clone_code
 
 FORWARD = "forward(address,address,uint256)"
@@ -24,13 +22,7 @@ FORWARD = "forward(address,address,uint256)"
 @pytest.fixture
 async def world(chain: DevChain) -> World:
     """The helper contracts and the factory, as an installation without deposit keys has them."""
-    world = await build_world(chain)
-    roles = [address_of(dev_account(index)) for index in (1, 2, 3)]
-    deployer = Deployer(CHAIN_ID, chain, LocalSigner(dev_account(0)), SystemClock())
-    steps = deployment_steps(*roles, factory=True)
-    assert [s.contract for s in await deployer.deploy(steps)] == ["DepositFactory"]
-    assert steps[3].address == world.helpers.factory
-    return world
+    return await build_world(chain, factory=True)
 
 
 def deposits(world: World, *indexes: int) -> list[Address]:

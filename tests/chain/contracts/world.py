@@ -142,8 +142,9 @@ class World:
         )
 
 
-async def build_world(chain: DevChain, chain_id: int = CHAIN_ID) -> World:
+async def build_world(chain: DevChain, chain_id: int = CHAIN_ID, *, factory: bool = False) -> World:
+    """:param factory: that of deposit addresses without keys too."""
     roles = [address_of(dev_account(index)) for index in (1, 2, 3)]
     deployer = Deployer(chain_id, chain, LocalSigner(dev_account(0)), SystemClock())
-    await deployer.deploy(deployment_steps(*roles))
+    await deployer.deploy(deployment_steps(*roles, factory=factory))
     return World(chain=chain, helpers=plan_addresses(*roles))
