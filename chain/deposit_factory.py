@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from chain.abi import encode_call
+from chain.abi import decode_values, encode_call, selector
 from chain.helper_contracts import encode_sweep, encode_sweep_many, pack_batch
 from config.units import ZERO_ADDRESS, Address, Amount
 
 INDEXES_PER_ENTRY: Final = 3
 """What an entry's 12 bytes of amount hold."""
 _BITS: Final = 32
+_CREATE: Final = "create(uint256[])"
 
 
 def creation_entries(factory: Address, indexes: Sequence[int]) -> list[tuple[Address, Amount]]:
@@ -46,4 +47,15 @@ def encode_creating_sweep(
 
 def encode_create(indexes: Sequence[int]) -> bytes:
     """Call of the factory by anyone: create these deposit addresses."""
-    return encode_call("create(uint256[])", list(indexes))
+    return encode_call(_CREATE, list(indexes))
+
+
+def decode_create(data: bytes) -> list[int]:
+    """The indexes of a call of :func:`encode_create`.
+
+    :raises ValueError: the call of something else, or cut off.
+    """
+    if data[:4] != selector(_CREATE):
+        raise ValueError("not a call of create")
+    (indexes,) = decode_values(["uint256[]"], data[4:])
+    return [int(index) for index in indexes]

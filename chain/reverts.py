@@ -36,6 +36,7 @@ _KNOWN: Final = {
         "MalformedEntries()",
         "NoTokenCode(address)",
         "NotCollector()",
+        "NotCreated(uint256)",
         "NotEnoughGas()",
         "NothingAnnounced()",
         "NotOwner()",

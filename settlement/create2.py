@@ -4,7 +4,8 @@ The third way beside authorizations (:mod:`settlement.sweeps`) and top-ups
 (:mod:`settlement.fallback`). Collector, amounts, logs and books are those of the
 first; what differs is what stands before the entries: the factory's own, which
 create what is not there yet. Somebody else may have created it first: then
-there is nothing to do, and nothing fails.
+there is nothing to do, and nothing fails. Where creating costs more than an entry
+may spend, it is a transaction before (:mod:`settlement.creating`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ledger.leases import Lease, check
 from ledger.sweeps import Deposit
 from settlement.clone_plan import CloneState, clone_state, fit_clones
 from settlement.context import Context
+from settlement.creating import create_apart
 from settlement.lanes.finality import Finality
 from settlement.simulation import is_token_paused, simulate
 from settlement.sweeps import LANE, chosen_deposits, commit_sweep, hold_failing
@@ -74,14 +76,21 @@ async def seal_create2_sweeps(ctx: Context, lease: Lease, finality: Finality) ->
     if finality.cursor is None:
         return 0
     sealed = 0
+    block = finality.cursor.final.number
     for token in ctx.ledger.catalogue.payable_tokens(ctx.name):
         deposits = await chosen_deposits(ctx, token)
         if not deposits or await is_token_paused(ctx, token.address):
             continue
         states = await _states(ctx, lease, deposits)
-        ready = await _without_failing(ctx, lease, token, fit_clones(deposits, states), states)
+        fitting = fit_clones(deposits, states)
+        reasons = await _foreseen(ctx, token, fitting, states)
+        if reasons is None:
+            sealed += await create_apart(ctx, lease, _fresh(fitting, states), block)
+            fitting = [d for d in fitting if states[d.address] is CloneState.THERE]
+            reasons = await _foreseen(ctx, token, fitting, states) or {}
+        ready = await hold_failing(ctx, lease, token, fitting, reasons)
         if ready:
-            sealed += await _seal(ctx, lease, token, ready, states, finality.cursor.final.number)
+            sealed += await _seal(ctx, lease, token, ready, states, block)
     return sealed
 
 
@@ -109,24 +118,25 @@ def _fresh(deposits: Sequence[Deposit], states: Mapping[Address, CloneState]) ->
     return [d.derivation_index for d in deposits if states[d.address] is CloneState.FRESH]
 
 
-async def _without_failing(
+async def _foreseen(
     ctx: Context,
-    lease: Lease,
     token: Token,
-    deposits: list[Deposit],
+    deposits: Sequence[Deposit],
     states: Mapping[Address, CloneState],
-) -> list[Deposit]:
-    """Simulate, creations and all; who would fail is held with the reason and left."""
+) -> dict[int, str] | None:
+    """Reasons, by place, of what would fail now, creations and all.
+
+    ``None``: the collector cannot have them created; each entry has 250,000 gas, which a
+    chain where new contracts cost more than today's does not leave it with.
+    """
     if not deposits:
-        return []
+        return {}
     creations = creation_entries(ctx.contracts.factory, _fresh(deposits, states))
     entries = [*creations, *((d.address, Amount(d.amount)) for d in deposits)]
     found = await simulate(ctx, ctx.contracts.collector, token.address, entries)
-    # A creation that fails shows at its addresses: nothing is there that answers.
-    reasons = {
-        index - len(creations): reason for index, reason in found.items() if index >= len(creations)
-    }
-    return await hold_failing(ctx, lease, token, deposits, reasons)
+    if any(index < len(creations) for index in found):
+        return None
+    return {index - len(creations): reason for index, reason in found.items()}
 
 
 async def _seal(

@@ -74,6 +74,9 @@ async def finish_batch(tx: Tx, ctx: Context, batch: Batch, receipt: Receipt) -> 
     match batch.purpose:
         case "payout":
             await _finish_payouts(tx, ctx, batch, receipt)
+        case "sweep" if batch.target == ctx.contracts.factory:
+            # It created addresses and moved nothing; what is there now, the next look says.
+            await close_batch(tx, batch, executed=receipt.status == 1)
         case "sweep" | "transfer":
             await _finish_sweep(tx, ctx, batch, receipt)
         case _:

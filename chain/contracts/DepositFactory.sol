@@ -10,6 +10,7 @@ pragma solidity 0.8.37;
 /// It holds no money, has no owner, no storage, and calls nobody.
 contract DepositFactory {
     error IndexTooHigh();
+    error NotCreated(uint256 index);
 
     /// The forwarder's word for "done", see `forward`.
     bytes32 private constant FORWARDED = keccak256("bursar.forwarder.1.forwarded");
@@ -29,14 +30,15 @@ contract DepositFactory {
         return _addressOf(index, keccak256(_creationCode()));
     }
 
-    /// @notice Creates these deposit addresses; those that are there are passed over. For whoever
-    /// wants to sweep by hand: the collector's own way is `forward`.
+    /// @notice Creates these deposit addresses, all or none; those that are there are passed over.
+    /// The collector's own way is `forward`.
     function create(uint256[] calldata indexes) external {
         bytes memory code = _creationCode();
         bytes32 codeHash = keccak256(code);
         for (uint256 i = 0; i < indexes.length; ++i) {
             require(indexes[i] < LIMIT, IndexTooHigh());
-            _ensure(indexes[i], code, codeHash);
+            // Or a gas limit that is enough for some would look like enough for all.
+            require(_ensure(indexes[i], code, codeHash), NotCreated(indexes[i]));
         }
     }
 

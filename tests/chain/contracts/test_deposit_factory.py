@@ -94,6 +94,18 @@ async def test_create__by_a_stranger_first_and_twice__swept_all_the_same(world: 
     assert (swept.accounts, failed) == (5, [])
 
 
+async def test_create__too_little_gas__all_or_none(world: World) -> None:
+    """Or an estimate would find a limit that is enough for the first ones."""
+    accounts = deposits(world, *range(3))
+    data = encode_create([0, 1, 2])
+    for gas in range(60_000, 220_000, 4_000):
+        receipt = await world.chain.transact(world.stranger, world.helpers.factory, data, gas=gas)
+        assert await exist(world, *accounts) == [receipt.status == 1] * 3
+        if receipt.status == 1:
+            return
+    raise AssertionError("220,000 gas were not enough")
+
+
 async def test_sweep__not_created__a_failure_not_a_no_op(world: World) -> None:
     token = await world.usdc()
     first, second = deposits(world, 0, 1)

@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import pytest
 
+from chain.abi import selector
 from chain.deployment import Deployer, deployment_steps
 from chain.deposit_factory import encode_create
 from config.clock import SystemClock
 from config.errors import WalletError
-from config.units import Address, checksum
+from config.units import Address, checksum, to_hex
 from ledger.deposit_factories import FactorySource, found_factories
 from ledger.holds import open_holds
+from settlement import creating
 from settlement.service import ChainSettlement
 from tests.chain.settlement.world import CHAIN_ID, MNEMONIC, World, recipient
 from tests.support.dev_chain import LocalSigner, dev_account
@@ -230,3 +232,41 @@ async def test_create2__factory_missing_or_another__chain_is_not_offered_until_i
     await world.watch(mine=4)
     await settled(world, service, merchant, AMOUNT)
     assert world.observer.count("deposit_factory_missing") == 2
+
+
+@ONE_DATABASE
+async def test_create2__creating_costs_more_than_an_entry_may__created_before_and_then_swept(
+    world: World, keyless: ChainSettlement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a chain that raised the price of new contracts: the same factory by another name,
+    but what the collector asks of it always fails."""
+    monkeypatch.setattr(creating, "MOST_AT_ONCE", 3)
+    factory, copy = world.contracts.factory, recipient(900)
+    real = await world.client.code(factory)
+    await world.rpc.call("anvil_setCode", checksum(copy), to_hex(real))
+    await world.rpc.call("anvil_setCode", checksum(factory), to_hex(stingy(copy)))
+    merchant = await world.merchant()
+    deposits = [await world.paid_invoice(merchant, "USDC", AMOUNT) for _ in range(5)]
+    await create(world, 2)
+    await world.watch(mine=4)
+    await settled(world, keyless, merchant, 5 * AMOUNT)
+    assert await exist(world, *deposits) == [True] * 5
+    sizes = [n for lane, n in world.observer.sealed if lane == "sweeps"]
+    assert (sizes[0], sum(sizes)) == (1, 5)
+    # Three in the first, one in the second, none twice.
+    assert world.observer.count("deposit_addresses_created_apart") == 2
+    async with world.ledger.reading() as tx:
+        assert await open_holds(tx) == []
+
+
+def stingy(implementation: Address) -> bytes:
+    """Code that refuses ``forward`` and delegates every other call."""
+    forward = selector("forward(address,address,uint256)").hex()
+    return bytes.fromhex(
+        f"5f3560e01c63{forward}14603957"  # selector, EQ, to the refusal
+        f"365f5f375f5f365f73{implementation.hex()}5af4"  # delegate
+        "3d5f5f3e603757"  # to the end, if it succeeded
+        "5f5ffd"
+        "5b00"  # at 0x37: STOP
+        "5b5f5ffd"  # at 0x39: REVERT
+    )
