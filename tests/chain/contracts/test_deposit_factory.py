@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from chain.abi import decode_address, encode_call
-from chain.deposit_factory import encode_create, encode_creating_sweep
+from chain.deposit_factory import creation_entries, encode_create, encode_creating_sweep
 from chain.helper_contracts import SweepFailed, Swept
 from chain.reverts import describe_revert, error_name
 from config.units import ZERO_ADDRESS, Address, checksum
@@ -216,8 +216,6 @@ async def test_sweep__too_little_gas_to_create__nothing_happened(world: World) -
 
 
 async def test_simulate__nothing_created_yet__foresees_who_fails(world: World) -> None:
-    from chain.deposit_factory import creation_entries
-
     token = await world.usdc()
     accounts = deposits(world, 0, 1)
     await world.mint(token, accounts[0], 10)
@@ -228,3 +226,22 @@ async def test_simulate__nothing_created_yet__foresees_who_fails(world: World) -
     await world.chain.rpc.call("anvil_setCode", checksum(world.helpers.factory), "0x")
     failures = await world.simulate(world.helpers.collector, token, entries)
     assert [f.index for f in failures] == [0, 1, 2]
+
+
+async def test_simulate__address_that_cannot_be_created__is_told_of_the_creation_too(
+    world: World,
+) -> None:
+    """Settlement creates apart what the collector cannot have created: it must see the difference
+    between that and an address that merely does not pay."""
+    token = await world.usdc()
+    accounts = deposits(world, 0, 1)
+    for account in accounts:
+        await world.mint(token, account, 10)
+    # CREATE2 refuses where a nonce is in use (EIP-684), and burns the gas that it was given.
+    await world.chain.rpc.call("anvil_setNonce", checksum(accounts[1]), "0x1")
+    entries = [*creation_entries(world.helpers.factory, [0, 1]), *((a, 10) for a in accounts)]
+    failures = await world.simulate(world.helpers.collector, token, entries)
+    assert [f.index for f in failures] == [0, 2]
+    assert failures[0].reason == bytes(32)
+    refused = await world.refusal(world.helpers.factory, encode_create([0, 1]))
+    assert describe_revert(refused) == "NotCreated(1)"
