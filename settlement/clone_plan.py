@@ -10,11 +10,13 @@ from chain.helper_contracts import delegation_code
 from config.units import Address
 from ledger.sweeps import Deposit
 from settlement.sweep_plan import GAS_BUDGET
+from settlement.sweep_policy import SweepGas
 from wallets.create2 import CloneDeriver, clone_code
 
 GAS_FIRST: Final = 67_000
 GAS_REPEAT: Final = 16_000
 """Per address: 50,216 and 12,860 measured with a USDC behind a proxy, and a third more at first."""
+CLONE_GAS: Final = SweepGas(GAS_FIRST, GAS_REPEAT)
 
 
 class CloneState(StrEnum):

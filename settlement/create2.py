@@ -23,7 +23,7 @@ from ledger.deposit_factories import note_factory
 from ledger.holds import hold
 from ledger.leases import Lease, check
 from ledger.sweeps import Deposit
-from settlement.clone_plan import CloneState, clone_state, fit_clones
+from settlement.clone_plan import CLONE_GAS, CloneState, clone_state, fit_clones
 from settlement.context import Context
 from settlement.creating import create_apart
 from settlement.lanes.finality import Finality
@@ -78,7 +78,7 @@ async def seal_create2_sweeps(ctx: Context, lease: Lease, finality: Finality) ->
     sealed = 0
     block = finality.cursor.final.number
     for token in ctx.ledger.catalogue.payable_tokens(ctx.name):
-        deposits = await chosen_deposits(ctx, token)
+        deposits = await chosen_deposits(ctx, token, CLONE_GAS)
         if not deposits or await is_token_paused(ctx, token.address):
             continue
         states = await _states(ctx, lease, deposits)
