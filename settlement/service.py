@@ -26,6 +26,7 @@ from ledger.leases import DEFAULT_TTL, Lease, Standstill, acquire, release, rene
 from ledger.pauses import is_paused
 from ledger.store import Ledger
 from settlement.breaker import Breaker
+from settlement.clone_plan import CLONE_GAS
 from settlement.context import Context, Policy, Wallets
 from settlement.create2 import FactoryCheck, seal_create2_sweeps
 from settlement.fallback import TOP_UP_GAS, deposit_lane_index, seal_fallback_sweeps
@@ -143,6 +144,8 @@ class ChainSettlement:
 
     def _sweep_gas(self) -> SweepGas:
         """Of one address, the way in which this chain is swept."""
+        if self.context.policy.create2:
+            return CLONE_GAS
         delegating = self._supports_7702 is not False or self.context.policy.presigned
         return DELEGATION_GAS if delegating else TOP_UP_GAS
 

@@ -14,6 +14,7 @@ from config.chains import ChainSettings
 from config.money import format_amount
 from config.settings import Secrets, Settings
 from ledger.migrate import require_current
+from settlement.clone_plan import CLONE_GAS
 from settlement.fallback import TOP_UP_GAS
 from settlement.native import native_row
 from settlement.outlook import look_at_deposits, summed
@@ -76,6 +77,8 @@ async def reconcile(
 
 async def _unswept(house: House, chain: ChainSettings) -> list[Unswept]:
     gas = TOP_UP_GAS if chain.supports_7702 is False else DELEGATION_GAS
+    if house.settings.wallets.deposits == "create2":
+        gas = CLONE_GAS
     found = []
     for token in house.catalogue.payable_tokens(chain.name):
         outlook = await look_at_deposits(
