@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from config.units import Address, Hash32
 from ledger.books import post, second_step
-from ledger.bulk import Insert, Update, select_in, update_rows, write_all
+from ledger.bulk import Insert, Update, insert_rows, select_in, update_rows, write_all
 from ledger.outbox import NewEvent, emit
 from ledger.postings import AccountKind, AccountRef, Posting, Transfer
 from ledger.schema import holds, payments, payouts
@@ -125,9 +125,7 @@ async def create_payouts(tx: Tx, new: Sequence[NewPayout]) -> list[str]:
         links += [{"id": payment["id"], "payout_id": payout_id} for payment in settled]
     await write_all(tx, [Insert(payouts, rows), Update(payments, links, ("payout_id",))])
     await post(tx, [reserve_of(row) for row in rows])
-    for row in rows:
-        if row["status"] == PayoutStatus.ON_HOLD:
-            await _hold(tx, row)
+    await _hold(tx, [row for row in rows if row["status"] == PayoutStatus.ON_HOLD])
     await _tell(tx, rows)
     return [row["id"] for row in rows]
 
@@ -314,9 +312,7 @@ async def move_payouts(tx: Tx, moves: Sequence[PayoutMove]) -> None:
         await tx.conn.execute(
             payments.update().where(payments.c.payout_id.in_(part)).values(payout_id=None)
         )
-    for row in rows:
-        if row["status"] == PayoutStatus.ON_HOLD:
-            await _hold(tx, row)
+    await _hold(tx, [row for row in rows if row["status"] == PayoutStatus.ON_HOLD])
     await _close_holds(
         tx, [s.payout["id"] for s in steps if s.payout["status"] == PayoutStatus.ON_HOLD]
     )
@@ -350,18 +346,20 @@ def postings_of(step: PayoutMove) -> list[Posting]:
     return steps
 
 
-async def _hold(tx: Tx, row: Row) -> None:
-    await tx.conn.execute(
-        holds.insert().values(
-            id=tx.new_id("hold"),
-            kind="payout",
-            object_type="payout",
-            object_id=row["id"],
-            merchant_id=row["merchant_id"],
-            reason=row["reason"],
-            since=tx.now,
-        )
-    )
+async def _hold(tx: Tx, rows: Sequence[Row]) -> None:
+    made = [
+        {
+            "id": tx.new_id("hold"),
+            "kind": "payout",
+            "object_type": "payout",
+            "object_id": row["id"],
+            "merchant_id": row["merchant_id"],
+            "reason": row["reason"],
+            "since": tx.now,
+        }
+        for row in rows
+    ]
+    await insert_rows(tx, holds, made)
 
 
 async def _close_holds(tx: Tx, payout_ids: Sequence[str]) -> None:

@@ -13,17 +13,28 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from config.errors import ConflictError
 from config.units import Address
 from ledger.books import post, second_step
+from ledger.bulk import insert_rows, select_in, update_rows
 from ledger.postings import AccountKind, AccountRef, Posting, Transfer
 from ledger.schema import batches, deposit_addresses, payments, sweep_items
 from ledger.sql import chunked
 from ledger.store import Tx
+
+_FREE: Final = (
+    sa.select(payments.c.id)
+    .where(
+        payments.c.status == sa.literal_column("'confirmed'"), payments.c.sweep_item_id.is_(None)
+    )
+    .order_by(payments.c.id)
+    .with_for_update()
+)
+"""Locked in one order: a reversal that comes between waits for the seal, or is seen by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,34 +136,34 @@ async def seal_items(tx: Tx, chain: str, batch_id: int, deposits: Sequence[Depos
 
     :raises ConflictError: a payment changed since it was read; commit nothing.
     """
-    for index, deposit in enumerate(deposits):
-        result = await tx.conn.execute(
-            sweep_items.insert().values(
-                batch_id=batch_id,
-                batch_index=index,
-                address=deposit.address,
-                derivation_index=deposit.derivation_index,
-                chain=chain,
-                token=deposit.token,
-                amount=deposit.amount,
-                status="sealed",
-            )
-        )
-        assert result.inserted_primary_key is not None
-        item_id = int(result.inserted_primary_key[0])
-        for part in chunked(deposit.payment_ids):
-            tied = await tx.conn.execute(
-                payments.update()
-                .where(
-                    payments.c.id.in_(part),
-                    payments.c.status == "confirmed",
-                    payments.c.sweep_item_id.is_(None),
-                )
-                .values(sweep_item_id=item_id)
-            )
-            if tied.rowcount != len(part):
-                raise ConflictError("a payment changed while its sweep was sealed")
-        await post(tx, [_pending(item_id, chain, deposit)])
+    rows = [
+        {
+            "batch_id": batch_id,
+            "batch_index": index,
+            "address": deposit.address,
+            "derivation_index": deposit.derivation_index,
+            "chain": chain,
+            "token": deposit.token,
+            "amount": deposit.amount,
+            "status": "sealed",
+        }
+        for index, deposit in enumerate(deposits)
+    ]
+    await insert_rows(tx, sweep_items, rows)
+    query = sa.select(sweep_items.c.batch_index, sweep_items.c.id).where(
+        sweep_items.c.batch_id == batch_id
+    )
+    made = {row.batch_index: row.id for row in await tx.conn.execute(query)}
+    ties = [
+        {"id": payment_id, "sweep_item_id": made[index]}
+        for index, deposit in enumerate(deposits)
+        for payment_id in deposit.payment_ids
+    ]
+    free = await select_in(tx, _FREE, payments.c.id, sorted(tie["id"] for tie in ties))
+    if len(free) != len(ties):
+        raise ConflictError("a payment changed while its sweep was sealed")
+    await update_rows(tx, payments, ties, ("sweep_item_id",))
+    await post(tx, [_pending(made[i], chain, deposit) for i, deposit in enumerate(deposits)])
 
 
 def _pending(item_id: int, chain: str, deposit: Deposit) -> Transfer:
@@ -198,6 +209,7 @@ async def finish_items(
     """
     postings: list[Posting] = []
     losses: list[Posting] = []
+    rows: list[dict[str, Any]] = []
     for item in items:
         failed = item.batch_index in failures
         key = _key(item.id)
@@ -206,31 +218,34 @@ async def finish_items(
             if failed
             else second_step(key, "post", reason="swept", object_id=key)
         )
-        await tx.conn.execute(
-            sweep_items.update()
-            .where(sweep_items.c.id == item.id)
-            .values(status="failed" if failed else "swept", reason=failures.get(item.batch_index))
+        rows.append(
+            {
+                "id": item.id,
+                "status": "failed" if failed else "swept",
+                "reason": failures.get(item.batch_index),
+            }
         )
         missing = item.amount - received.get(item.batch_index, item.amount)
-        if failed:
-            await tx.conn.execute(
-                payments.update()
-                .where(payments.c.sweep_item_id == item.id)
-                .values(sweep_item_id=None)
-            )
-        elif missing > 0:
-            losses.append(
-                Transfer(
-                    f"{key}:loss",
-                    AccountRef(AccountKind.TOKEN_LOSS, item.chain, item.token),
-                    AccountRef(AccountKind.TREASURY, item.chain, item.token),
-                    missing,
-                    "token kept a fee",
-                    key,
-                )
-            )
+        if missing > 0 and not failed:
+            losses.append(_loss(item, missing))
+    await update_rows(tx, sweep_items, rows, ("status", "reason"))
+    for part in chunked([row["id"] for row in rows if row["status"] == "failed"]):
+        await tx.conn.execute(
+            payments.update().where(payments.c.sweep_item_id.in_(part)).values(sweep_item_id=None)
+        )
     await post(tx, postings)
     await post(tx, losses)
+
+
+def _loss(item: SweepItem, missing: int) -> Transfer:
+    return Transfer(
+        f"{_key(item.id)}:loss",
+        AccountRef(AccountKind.TOKEN_LOSS, item.chain, item.token),
+        AccountRef(AccountKind.TREASURY, item.chain, item.token),
+        missing,
+        "token kept a fee",
+        _key(item.id),
+    )
 
 
 async def pending_sweeps(tx: Tx, chain: str) -> dict[str, int]:

@@ -107,10 +107,11 @@ async def _finish_payouts(tx: Tx, ctx: Context, batch: Batch, receipt: Receipt) 
         # Its signature stays valid for ever: anyone may still submit these very bytes. So
         # the batch keeps its id and content and is sent again; new ids would pay twice.
         return
+    # Executed by a stranger before we sent it:
+    unsent = [row for row in rows if row["status"] == PayoutStatus.BATCHED]
+    await move_payouts(tx, [PayoutMove(row, PayoutStatus.SUBMITTED) for row in unsent])
     moves = []
     for index, row in enumerate(rows):
-        if row["status"] == PayoutStatus.BATCHED:  # executed by a stranger before we sent it
-            await move_payouts(tx, [PayoutMove(row, PayoutStatus.SUBMITTED)])
         sent = {**row, "status": PayoutStatus.SUBMITTED.value}
         reason = outcome.failures.get(index)
         if reason is None:
