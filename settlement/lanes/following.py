@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -12,6 +13,7 @@ from ledger.attempts import Attempt, move_attempt, open_attempts, store_attempt
 from ledger.batches import get_batches, move_batch
 from ledger.lanes import Lane
 from ledger.leases import Lease, check
+from ledger.sql import chunked
 from ledger.states import BatchStatus, TransactionStatus
 from ledger.store import Tx
 from settlement.caps import cap_of_id, goes_on, wait_at_cap
@@ -23,6 +25,9 @@ from settlement.lanes.sending import send, stop_lane
 from settlement.lanes.signing import sign_batch, sign_self_transfer
 from settlement.verdicts import NonceStep, Pending, next_step
 from wallets.signer import Signer
+
+_RECEIPTS = 4
+"""Nonces looked at in one call: the receipt of a full batch holds some 400 logs, a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +52,25 @@ async def follow(f: Following) -> None:
     sent = [a for a in attempts if a.status is not TransactionStatus.SIGNED]
     if not sent:
         return
-    receipts = await f.ctx.client.receipts([a.tx_hash for a in sent])
-    found = {a.id: r for a, r in zip(sent, receipts, strict=True) if r is not None}
+    groups = [list(same_nonce) for _, same_nonce in groupby(sent, key=lambda a: a.nonce)]
     lowest = True
-    for _, same_nonce in groupby(sent, key=lambda a: a.nonce):
-        group = list(same_nonce)
+    for part in chunked(groups, _RECEIPTS):
+        lowest = await _follow_part(f, part, lowest=lowest)
+
+
+async def _follow_part(f: Following, groups: Sequence[list[Attempt]], *, lowest: bool) -> bool:
+    """A few nonces; whether none of them, or of those before, still waits for a block."""
+    asked = [attempt for group in groups for attempt in group]
+    receipts = await f.ctx.client.receipts([a.tx_hash for a in asked])
+    found = {a.id: r for a, r in zip(asked, receipts, strict=True) if r is not None}
+    for group in groups:
         mined = next((a for a in reversed(group) if a.id in found), None)
         if mined is not None:
             await _mined(f, group, mined, found[mined.id])
         else:
             await _unmined(f, group, is_lowest=lowest)
             lowest = False
+    return lowest
 
 
 async def _mined(f: Following, group: list[Attempt], mined: Attempt, receipt: Receipt) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -34,9 +35,10 @@ async def in_treasury(world: World, count: int) -> list[str]:
     return made
 
 
-def small(world: World, *, in_flight: int = 16) -> ChainSettlement:
+def small(world: World, *, in_flight: int = 16, **parts: Any) -> ChainSettlement:
     """One payout a batch."""
     return world.service(
+        **parts,
         settings=SettlementSettings(max_batch=1),
         policy=replace(world.policy, max_in_flight=in_flight),
     )
@@ -57,7 +59,8 @@ async def test_dispatch__several_batches__in_flight_in_order_up_to_the_limit(
 ) -> None:
     made = await in_treasury(world, 5)
     world.clock.advance(11)
-    service = small(world, in_flight=3)
+    spy = SpyingClient(world.client)
+    service = small(world, in_flight=3, client=spy)
     await world.rpc.call("evm_setAutomine", False)
     for _ in range(3):
         await service.tick()
@@ -73,6 +76,7 @@ async def test_dispatch__several_batches__in_flight_in_order_up_to_the_limit(
     async with world.ledger.reading() as tx:
         rows = list(await tx.conn.execute(batches.select().where(batches.c.lane == "payouts")))
     assert [row.onchain_id for row in rows] == list(range(5))
+    assert spy.most_receipts == 4, "a receipt is large: few at a time, however many are in flight"
     for n in range(5):
         assert await world.held("USDC", recipient(1000 + n)) == AMOUNT
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,13 +17,13 @@ from chain.anvil import DevRpc
 from chain.client import ChainClient
 from chain.deployment import Deployer, HelperContracts, deployment_steps, plan_addresses
 from chain.erc20 import encode_balance_of, encode_transfer
-from chain.model import Log
+from chain.model import Log, Receipt
 from chain.send import SendResult
 from config.catalogue import Catalogue
 from config.chains import ChainSettings
 from config.clock import SystemClock
 from config.models import SettlementSettings
-from config.units import Address, Amount, checksum, from_hex
+from config.units import Address, Amount, Hash32, checksum, from_hex
 from ledger.cursors import BlockMark, BlockRow, advance_cursor, get_cursor, rewind, start_cursor
 from ledger.invoices import (
     InvoiceSpec,
@@ -441,10 +441,15 @@ class SpyingClient:
         self.sends = 0
         self.die_before = 0
         self.die_after = 0
+        self.most_receipts = 0
         self.answer: Callable[[bytes], Awaitable[SendResult]] | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
+
+    async def receipts(self, tx_hashes: Sequence[Hash32]) -> list[Receipt | None]:
+        self.most_receipts = max(self.most_receipts, len(tx_hashes))
+        return await self._client.receipts(tx_hashes)
 
     async def send_raw(self, raw: bytes) -> SendResult:
         self.sends += 1
