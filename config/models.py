@@ -122,6 +122,13 @@ class InvoiceSettings(Model):
     monitor_for: Duration = timedelta(hours=24)
     tolerance: Tolerance = Tolerance()
     dust: Micros = 0
+    reuse_addresses_after: Duration = timedelta(0)
+    """So long past ``monitor_until`` an address may serve its merchant again; 0: never."""
+
+    @property
+    def reuse(self) -> timedelta | None:
+        """How long an address rests; ``None``: it serves once."""
+        return self.reuse_addresses_after or None
 
 
 class UnusualOutflow(Model):
@@ -202,3 +209,11 @@ class Settings(Model):
     settlement: SettlementSettings = SettlementSettings()
     security: SecuritySettings = SecuritySettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _own_addresses(self) -> Settings:
+        if self.invoices.reuse is not None and self.wallets.deposits != "hd":
+            raise ValueError('invoices.reuse_addresses_after needs wallets.deposits = "hd"')
+        if timedelta(0) < self.invoices.reuse_addresses_after < timedelta(hours=1):
+            raise ValueError('invoices.reuse_addresses_after must be at least "1h"')
+        return self

@@ -10,6 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from config.units import Address
+from ledger.reuse import earlier_invoices
 from ledger.schema import (
     deposit_addresses,
     ignored_logs,
@@ -100,7 +101,8 @@ async def expected_at(
     """
     least: dict[tuple[Address, Address], int] = defaultdict(int)
     on_its_way: dict[tuple[Address, Address], int] = defaultdict(int)
-    for part in chunked([audited.invoice_id for audited in page]):
+    before = await earlier_invoices(tx, [audited.address for audited in page])
+    for part in chunked([*(audited.invoice_id for audited in page), *before]):
         rows = list(await tx.conn.execute(_booked(chain, part)))
         mined = await _mined(tx, {row.batch_id for row in rows if row.batch_id is not None})
         for row in rows:

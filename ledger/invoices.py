@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ from ledger.invoice_state import (
     tolerance_micros,
 )
 from ledger.outbox import NewEvent, emit
+from ledger.reuse import Free, assign_again, take_free
 from ledger.schema import (
     address_counter,
     chain_cursors,
@@ -83,26 +84,38 @@ class Touched:
 
 
 async def create_invoices(
-    tx: Tx, merchant_id: str, specs: Sequence[InvoiceSpec], derive: Source
+    tx: Tx,
+    merchant_id: str,
+    specs: Sequence[InvoiceSpec],
+    derive: Source,
+    *,
+    reuse: timedelta | None = None,
 ) -> list[str]:
-    """Open invoices, each with a fresh deposit address; returns their ids in order.
+    """Open invoices, each with a deposit address of its own; returns their ids in order.
 
     The counter's row lock is held until commit, so that addresses become
     visible in the order of their indexes: a watcher that has loaded up to *n*
     has missed none below. A rolled-back transaction returns its indexes; a
     committed one never does.
 
+    :param reuse: give addresses again that rest for so long, where the source binds them to no
+        chains; ``None``: every one is new.
     :raises WalletError: the source has not so many addresses, or no chain to offer.
     :raises InvalidInputError: an option is on a chain that cannot collect from them.
     """
     if not specs:
         return []
-    first = await _take_indexes(tx, len(specs))
+    again: list[Free] = []
+    if reuse is not None and not isinstance(derive, BoundSource):
+        await _take_indexes(tx, 0)  # the lock, so that nobody else takes the same ones
+        again = await take_free(tx, merchant_id, len(specs), reuse)
+    fresh = len(specs) - len(again)
+    first = await _take_indexes(tx, fresh)
     if isinstance(derive, BoundSource):
-        addresses, chain_ids = await derive.take(tx, first, len(specs))
+        addresses, chain_ids = await derive.take(tx, first, fresh)
         specs = [_sweepable(spec, chain_ids, derive.why_missing) for spec in specs]
     else:
-        addresses = list(derive(first, len(specs)))
+        addresses = [*(one.address for one in again), *(derive(first, fresh) if fresh else ())]
     assert len(addresses) == len(specs)
     watch_from = await _watch_from(tx)
     ids = [tx.new_id("inv") for _ in specs]
@@ -111,6 +124,7 @@ async def create_invoices(
         for i, spec, a in zip(ids, specs, addresses, strict=True)
     ]
     offered = {i: _option_rows(i, spec) for i, spec in zip(ids, specs, strict=True)}
+    ends = [spec.monitor_until for spec in specs]
     given = [
         {
             "derivation_index": first + offset,
@@ -118,8 +132,13 @@ async def create_invoices(
             "invoice_id": invoice_id,
             "watch_from": watch_from,
             "created_at": tx.now,
+            "merchant_id": None if reuse is None else merchant_id,
+            "free_from": None if reuse is None else until,
+            "assigned_at": None,
         }
-        for offset, (invoice_id, deposit) in enumerate(zip(ids, addresses, strict=True))
+        for offset, (invoice_id, deposit, until) in enumerate(
+            zip(ids[len(again) :], addresses[len(again) :], ends[len(again) :], strict=True)
+        )
     ]
     options = [option for i in ids for option in offered[i]]
     await write_all(
@@ -130,6 +149,8 @@ async def create_invoices(
             Insert(invoice_options, options),
         ],
     )
+    taken = list(zip(again, ids, strict=False))
+    await assign_again(tx, taken, ends[: len(again)])
     views = _views(tx, rows, _Around(offered, {}, {}, {}))
     await emit(tx, [NewEvent(merchant_id, "invoice.created", i, views[i]) for i in ids])
     return ids

@@ -16,13 +16,14 @@ nothing. Postings of one payment, each under a key of its own::
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from config.units import ZERO_ADDRESS
+from config.units import ZERO_ADDRESS, Address
 from ledger.books import post
 from ledger.bulk import Insert, Read, Update, read_all, write_all
 from ledger.driver import prefer_indexes
@@ -30,6 +31,7 @@ from ledger.held import hold_payments
 from ledger.invoices import Touched
 from ledger.payment_rows import PaymentPolicy, credit_of, tell_payments
 from ledger.payment_rules import Classified, InvoiceTerms, Sighting, Tally, classify
+from ledger.reuse import Earlier, earlier_owners, owner_then
 from ledger.schema import (
     deposit_addresses,
     ignored_logs,
@@ -56,6 +58,7 @@ _OWNERS: Final = sa.select(
     invoices.c.merchant_id,
     invoices.c.currency,
     invoices.c.monitor_until,
+    deposit_addresses.c.assigned_at,
 ).join(invoices, invoices.c.id == deposit_addresses.c.invoice_id)
 _OFFERED: Final = sa.select(
     invoice_options.c.invoice_id, invoice_options.c.chain, invoice_options.c.token
@@ -73,6 +76,8 @@ class _Owner:
     invoice_id: str
     merchant_id: str
     terms: InvoiceTerms
+    since: datetime | None = None
+    """Set where the address had another invoice before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +108,12 @@ async def record_sightings(
     if found:
         await prefer_indexes(tx)
     owners, known = await _standing(tx, found, policy)
+    before = await earlier_owners(tx, [a for a, o in owners.items() if o.since is not None])
     fresh: list[tuple[Sighting, _Owner, Classified, int]] = []
     resumed: list[tuple[Row, Sighting]] = []
     duplicates = strangers = 0
     for sighting in found:
-        owner = owners.get(sighting.recipient)
+        owner = _owner_of(sighting, owners, before)
         if owner is None:
             strangers += 1
             continue
@@ -136,6 +142,23 @@ async def record_sightings(
     )
 
 
+def _owner_of(
+    sighting: Sighting,
+    owners: Mapping[Address, _Owner],
+    before: Mapping[Address, Sequence[Earlier]],
+) -> _Owner | None:
+    """Whose the recipient was when the block was made."""
+    owner = owners.get(sighting.recipient)
+    if owner is None or owner.since is None:
+        return owner
+    then = owner_then(before.get(sighting.recipient, ()), sighting.block_time)
+    if then is None:
+        return owner
+    row = then.invoice
+    terms = InvoiceTerms(row.currency, then.options, row.monitor_until, owner.terms.dust)
+    return _Owner(row.id, row.merchant_id, terms)
+
+
 def _continues(row: Row, sighting: Sighting) -> bool:
     return (row["token_address"], row["sender"], row["recipient"], row["amount"]) == (
         sighting.token_address,
@@ -160,7 +183,7 @@ _Known = dict[tuple[str, bytes, int], list[Row]]
 
 async def _standing(
     tx: Tx, found: Sequence[Sighting], policy: PaymentPolicy
-) -> tuple[dict[bytes, _Owner], _Known]:
+) -> tuple[dict[Address, _Owner], _Known]:
     """Whose the recipients are, and which payments these transactions hold already."""
     recipients = sorted({s.recipient for s in found})
     hashes: dict[str, set[bytes]] = defaultdict(set)
@@ -186,17 +209,18 @@ async def _standing(
 
 def _owners(
     rows: Sequence[Row], options: Sequence[Row], policy: PaymentPolicy
-) -> dict[bytes, _Owner]:
+) -> dict[Address, _Owner]:
     offered: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for option in options:
         offered[option["invoice_id"]].add((option["chain"], option["token"]))
     return {
-        row["address"]: _Owner(
+        Address(row["address"]): _Owner(
             row["id"],
             row["merchant_id"],
             InvoiceTerms(
                 row["currency"], frozenset(offered[row["id"]]), row["monitor_until"], policy.dust
             ),
+            row["assigned_at"],
         )
         for row in rows
     }

@@ -74,7 +74,8 @@ async def _open(
     house: House, merchant: str, specs: Sequence[InvoiceSpec], derive: Source
 ) -> list[tuple[str, str]]:
     async with house.ledger.transaction() as tx:
-        ids = await create_invoices(tx, merchant, specs, derive)
+        reuse = house.settings.invoices.reuse
+        ids = await create_invoices(tx, merchant, specs, derive, reuse=reuse)
         query = sa.select(invoices.c.id, invoices.c.address).where(invoices.c.id.in_(ids))
         given = {row.id: Address(row.address) for row in await tx.conn.execute(query)}
     return [(i, checksum(given[i])) for i in ids]

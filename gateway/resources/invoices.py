@@ -27,7 +27,8 @@ async def create(call: Call, tx: Tx) -> JsonObject:
         )
     rules = InvoiceRules(deps.catalogue, deps.settings.invoices)
     spec = invoice_spec(call.given(NewInvoice), rules, tx.now)
-    ids = await create_invoices(tx, call.merchant_id, [spec], deps.derive)
+    reuse = deps.settings.invoices.reuse
+    ids = await create_invoices(tx, call.merchant_id, [spec], deps.derive, reuse=reuse)
     return (await load_views(tx, ids))[ids[0]]
 
 

@@ -15,6 +15,7 @@ from ledger.schema.deposit_factories import deposit_factories
 from ledger.schema.invoices import (
     address_counter,
     deposit_addresses,
+    earlier_assignments,
     invoice_options,
     invoices,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "comparisons",
     "deposit_addresses",
     "deposit_factories",
+    "earlier_assignments",
     "events",
     "holds",
     "idempotency_keys",

@@ -35,6 +35,28 @@ deposit_addresses: Final = sa.Table(
         comment="per chain the first block that can hold a payment: the cursor then, plus one",
     ),
     moment("created_at"),
+    text("merchant_id", nullable=True, comment="set where the address may serve again"),
+    moment("free_from", nullable=True, comment="end of its invoice's time; NULL: it serves once"),
+    moment(
+        "assigned_at",
+        nullable=True,
+        comment="since when it has this invoice; NULL: from the beginning",
+    ),
+    sa.Index(
+        "ix_deposit_addresses_free",
+        "merchant_id",
+        "free_from",
+        sqlite_where=sa.text("free_from IS NOT NULL"),
+        postgresql_where=sa.text("free_from IS NOT NULL"),
+    ),
+)
+
+earlier_assignments: Final = sa.Table(
+    "earlier_assignments",
+    metadata,
+    sa.Column("invoice_id", sa.Text(), sa.ForeignKey("invoices.id"), primary_key=True),
+    address("address", index=True),
+    moment("ended_at", comment="blocks before it pay this invoice"),
 )
 
 invoices: Final = sa.Table(

@@ -134,6 +134,17 @@ def test_sweep_policy__off_by_default__gwei_as_text_in_wei__refused_where_it_mea
     assert "sweep_max_cost_bps" in refusal(document(settlement={"sweep_max_cost_bps": 10_001}))
 
 
+def test_reuse_of_addresses__off_by_default__an_hour_at_least__own_keys_only() -> None:
+    assert parse_settings(document(), {}, source="f.toml").invoices.reuse is None
+    given = document(invoices={"reuse_addresses_after": "30d"})
+    assert parse_settings(given, {}, source="f.toml").invoices.reuse == timedelta(days=30)
+    assert '"1h"' in refusal(document(invoices={"reuse_addresses_after": "59m"}))
+    presigned = document(
+        invoices={"reuse_addresses_after": "30d"}, wallets={"deposits": "presigned"}
+    )
+    assert 'deposits = "hd"' in refusal(presigned)
+
+
 def test_environment__native_price__by_currency_in_micros() -> None:
     items = overrides({"BURSAR_CHAINS__0__NATIVE_PRICE__USD": "2500.5"})
     (chain,) = parse_settings(document(), items).chains
