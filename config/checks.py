@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from config.chains import TEST_CHAIN_IDS, ChainSettings
@@ -54,6 +55,7 @@ def check_settings(settings: Settings, source: str) -> list[ConfigError]:
                 remedy='add [[chains]] with chain = "base" and rpc_urls',
             )
         )
+    errors += _reuse_errors(settings, f"{source}: invoices.reuse_addresses_after")
     errors += _duplicates(settings.chains, lambda chain: chain.name, "chain", f"{source}: chains")
     errors += _duplicates(
         settings.chains, lambda chain: chain.chain_id, "chain_id", f"{source}: chains"
@@ -80,6 +82,18 @@ def _chain_errors(chain: ChainSettings, where: str) -> list[ConfigError]:
                 remedy="remove is_test",
             )
         )
+    return errors
+
+
+def _reuse_errors(settings: Settings, where: str) -> list[ConfigError]:
+    rest = settings.invoices.reuse
+    if rest is None:
+        return []
+    errors = []
+    if rest < timedelta(hours=1):
+        errors.append(ConfigError('must be at least "1h", or "0s" for never', where=where))
+    if settings.wallets.deposits != "hd":
+        errors.append(ConfigError('needs wallets.deposits = "hd"', where=where))
     return errors
 
 

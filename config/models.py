@@ -209,11 +209,3 @@ class Settings(Model):
     settlement: SettlementSettings = SettlementSettings()
     security: SecuritySettings = SecuritySettings()
     log: LogSettings = LogSettings()
-
-    @model_validator(mode="after")
-    def _own_addresses(self) -> Settings:
-        if self.invoices.reuse is not None and self.wallets.deposits != "hd":
-            raise ValueError('invoices.reuse_addresses_after needs wallets.deposits = "hd"')
-        if timedelta(0) < self.invoices.reuse_addresses_after < timedelta(hours=1):
-            raise ValueError('invoices.reuse_addresses_after must be at least "1h"')
-        return self
