@@ -126,19 +126,8 @@ async def create_invoices(
     offered = {i: _option_rows(i, spec) for i, spec in zip(ids, specs, strict=True)}
     ends = [spec.monitor_until for spec in specs]
     given = [
-        {
-            "derivation_index": first + offset,
-            "address": deposit,
-            "invoice_id": invoice_id,
-            "watch_from": watch_from,
-            "created_at": tx.now,
-            "merchant_id": None if reuse is None else merchant_id,
-            "free_from": None if reuse is None else until,
-            "assigned_at": None,
-        }
-        for offset, (invoice_id, deposit, until) in enumerate(
-            zip(ids[len(again) :], addresses[len(again) :], ends[len(again) :], strict=True)
-        )
+        _address_row(tx, first + n, *one, watch_from, None if reuse is None else merchant_id)
+        for n, one in enumerate(list(zip(ids, addresses, ends, strict=True))[len(again) :])
     ]
     options = [option for i in ids for option in offered[i]]
     await write_all(
@@ -154,6 +143,27 @@ async def create_invoices(
     views = _views(tx, rows, _Around(offered, {}, {}, {}))
     await emit(tx, [NewEvent(merchant_id, "invoice.created", i, views[i]) for i in ids])
     return ids
+
+
+def _address_row(
+    tx: Tx,
+    index: int,
+    invoice_id: str,
+    deposit: Address,
+    until: datetime,
+    watch_from: Mapping[str, int],
+    reusable_by: str | None,
+) -> dict[str, Any]:
+    return {
+        "derivation_index": index,
+        "address": deposit,
+        "invoice_id": invoice_id,
+        "watch_from": watch_from,
+        "created_at": tx.now,
+        "merchant_id": reusable_by,
+        "free_from": None if reusable_by is None else until,
+        "assigned_at": None,
+    }
 
 
 def _sweepable(spec: InvoiceSpec, chain_ids: Collection[int], why_missing: str) -> InvoiceSpec:
