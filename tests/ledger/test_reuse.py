@@ -151,6 +151,15 @@ async def test_reuse__too_early__or_chain_not_read_that_far__a_new_address(books
     assert (await opened(books))[0][1] == address
 
 
+async def test_reuse__third_invoice__only_after_the_second_ones_own_rest(books: Books) -> None:
+    _, address = await used(books)
+    assert (await opened(books))[0][1] == address
+    await later(books, MONITORED.total_seconds() + 60, 6)
+    assert (await opened(books))[0][1] != address
+    await later(books, REST.total_seconds(), 7)
+    assert (await opened(books))[0][1] == address
+
+
 async def test_reuse__two_processes_at_once__each_address_once(books: Books) -> None:
     free = [address for _, address in await opened(books, 3)]
     await later(books, (MONITORED + REST).total_seconds() + 1)
