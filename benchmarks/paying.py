@@ -1,25 +1,29 @@
-"""Ten thousand merchants due at once: the daemon as a process, Anvil with 1 s blocks, SQLite."""
+"""Ten thousand merchants due at once: the daemon as a process, Anvil with 1 s blocks."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-import sqlite3
 import time
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.books import sqlite_url
 from benchmarks.context import Context
 from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.paying_books import merchant_id, seed
 from chain.anvil import Anvil, AnvilOptions, DevRpc
-from ledger.times import utc_text
+from ledger.schema import merchants, payouts, transactions
+from ledger.store import make_engine
+from tests.support.postgres import DURABLE, PostgresCluster
 from tests.support.world import World, open_world
 
 _PATIENCE: Final = 170.0
@@ -43,24 +47,14 @@ class Course:
 
 
 def measure(context: Context) -> list[Figure]:
-    """All due in one second; a tenth of it before, to see what grows with the number."""
+    """On SQLite a tenth of them due, then all, to see what grows; on PostgreSQL all."""
     count = context.sizes.payouts
-    few, many = (asyncio.run(_course(context, count, due)) for due in (count // 10, count))
-    broadcast = many.reached(many.submitted, count)
-    paid = many.reached(many.paid, count) - many.submitted[0][0]
-    details = {
-        "first_broadcast_seconds": many.submitted[0][0],
-        "all_paid_seconds": many.reached(many.paid, count),
-        "block_seconds": _BLOCK_SECONDS,
-    }
-    return [
-        Figure(
-            f"{count:,} due merchants: due to all broadcast", broadcast, "s",
-            f"{count // 10:,} of them due", few.reached(few.submitted, count // 10), None,
-            at_most(60), details,
-        ),
-        Figure(f"{count:,} due merchants: transactions", many.transactions, "", "", None, None,
-               at_most(30)),
+    few, many = (
+        asyncio.run(_course(context, count, due, sqlite_url(_folder(context, f"{due}") / "b.db")))
+        for due in (count // 10, count)
+    )
+    figures = _figures("SQLite FULL", count, many)
+    figures.append(
         Figure(
             f"{count:,} due merchants: memory of the daemon above idle",
             many.peak_mib - many.idle_mib, "MiB", f"{count // 10:,} of them due",
@@ -68,91 +62,147 @@ def measure(context: Context) -> list[Figure]:
             {"idle_mib": many.idle_mib, "for_each_further_thousand": 1000 * (
                 (many.peak_mib - many.idle_mib) - (few.peak_mib - few.idle_mib)
             ) / (count - count // 10)},
-        ),
-        Figure("payouts paid, first broadcast to last final", count / paid, "payouts/s", "",
-               None, None, at_least(400), details),
+        )
+    )  # fmt: skip
+    with PostgresCluster(settings=DURABLE) as cluster:
+        url = cluster.url(cluster.create_database())
+        figures += _figures("PostgreSQL", count, asyncio.run(_course(context, count, count, url)))
+    return figures
+
+
+def _figures(database: str, count: int, course: Course) -> list[Figure]:
+    broadcast = course.reached(course.submitted, count)
+    first = course.submitted[0][0]
+    paid = course.reached(course.paid, count)
+    details = {
+        "first_broadcast_seconds": first,
+        "all_paid_seconds": paid,
+        "block_seconds": _BLOCK_SECONDS,
+        "idle_mib": course.idle_mib,
+        "peak_mib": course.peak_mib,
+    }
+    what = f"{count:,} due merchants, {database}"
+    return [
+        Figure(f"{what}: due to all broadcast", broadcast, "s", "", None, None,
+               at_most(60), details),
+        Figure(f"{what}: transactions", course.transactions, "", "", None, None, at_most(30)),
+        Figure(f"{what}: paid, first broadcast to last final", count / (paid - first),
+               "payouts/s", "", None, None, at_least(400), details),
     ]  # fmt: skip
 
 
-async def _course(context: Context, count: int, due: int) -> Course:
-    """``due`` of ``count`` merchants fall due; the books are as large for few as for many."""
-    folder = context.folder / f"paying-{due}"
+def _folder(context: Context, name: str) -> Path:
+    folder = context.folder / f"paying-{name}"
     folder.mkdir()
-    database = folder / "bursar.db"
+    return folder
+
+
+async def _course(context: Context, count: int, due: int, url: str) -> Course:
+    """``due`` of ``count`` merchants fall due; the books are as large for few as for many."""
+
+    async def all_due(engine: AsyncEngine) -> None:
+        async with engine.begin() as conn:
+            await conn.execute(
+                merchants.update()
+                .where(merchants.c.id < merchant_id(due))
+                .values(next_settlement_at=datetime.now(UTC))
+            )
+
+    folder = _folder(context, f"daemon-{due}-{url.partition('+')[0]}")
+    async with daemon(context, folder, url, count) as (world, engine):
+        context.tell(f"{due:,} fall due")
+        return await watched(world, engine, due, all_due)
+
+
+@asynccontextmanager
+async def daemon(
+    context: Context, folder: Path, url: str, count: int, *, swept: bool = True
+) -> AsyncIterator[tuple[World, AsyncEngine]]:
+    """A daemon over books of so many merchants, and a chain that makes a block a second."""
     context.tell(f"books of {count:,} merchants")
-    options = AnvilOptions()
     async with (
-        Anvil(options) as anvil,
+        Anvil(AnvilOptions()) as anvil,
         DevRpc(anvil.rpc_url) as rpc,
         aiohttp.ClientSession() as session,
     ):
-        world = await open_world(folder, anvil, rpc, session, sqlite_url(database))
+        world = await open_world(folder, anvil, rpc, session, url)
         await world.prepare()
-        await seed(world, count)
+        await seed(world, count, swept=swept)
         await rpc.call("evm_setIntervalMining", _BLOCK_SECONDS)
         world.start()
-        keeping = asyncio.create_task(_keep_what_was_accepted(rpc, database))
+        engine = make_engine(url)
+        keeping = asyncio.create_task(_keep_what_was_accepted(rpc, engine))
         try:
             await world.ready(150)
-            context.tell(f"{due:,} fall due")
-            course = await _watched(world, database, due)
+            yield world, engine
             if keeping.done():
                 keeping.result()
-            return course
         finally:
             keeping.cancel()
             world.kill()
+            await engine.dispose()
 
 
-async def _keep_what_was_accepted(rpc: DevRpc, database: Path) -> None:
+async def _keep_what_was_accepted(rpc: DevRpc, engine: AsyncEngine) -> None:
     """What a real node does by itself: a transaction that it has accepted stays in its mempool.
 
     Anvil forgets one now and then that arrives while it makes the block with the nonce before
     it. The daemon finds that out and sends it again, after patience that fits real chains.
     """
+    query = (
+        sa.select(transactions.c.sender, transactions.c.nonce, transactions.c.tx_hash,
+                  transactions.c.raw)
+        .where(transactions.c.status == "broadcast")
+        .order_by(transactions.c.nonce)
+        .limit(1)
+    )  # fmt: skip
     while True:
         await asyncio.sleep(_LOOK * 10)
-        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
-            waiting = db.execute(
-                "SELECT sender, nonce, tx_hash, raw FROM transactions"
-                " WHERE status = 'broadcast' ORDER BY nonce"
-            ).fetchall()
-        if not waiting:
+        async with engine.connect() as conn:
+            waiting = (await conn.execute(query)).first()
+        if waiting is None:
             continue
-        sender, nonce, tx_hash, raw = waiting[0]
+        sender, nonce, tx_hash, raw = waiting
         used = int(await rpc.call("eth_getTransactionCount", "0x" + sender.hex(), "latest"), 16)
         known = await rpc.call("eth_getTransactionByHash", "0x" + tx_hash.hex())
         if used == nonce and known is None:
             await rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
 
 
-async def _watched(world: World, database: Path, count: int) -> Course:
+async def watched(
+    world: World,
+    engine: AsyncEngine,
+    count: int,
+    begin: Callable[[AsyncEngine], Awaitable[None]],
+    table: sa.Table = payouts,
+    steps: tuple[tuple[str, ...], str] = (("submitted", "paid"), "paid"),
+    patience: float = _PATIENCE,
+) -> Course:
+    """From ``begin`` until ``count`` rows of ``table`` have reached the last of ``steps``."""
     assert world.process is not None
     course = Course(idle_mib=_status(world.process.pid, "VmRSS"))
-    with closing(sqlite3.connect(database, timeout=30)) as db:
-        now = utc_text(datetime.now(UTC))
-        with db:
-            db.execute(
-                "UPDATE merchants SET next_settlement_at = ? WHERE id < ?",
-                (now, merchant_id(count)),
-            )
+    query = sa.select(table.c.status, sa.func.count()).group_by(table.c.status)
+    purpose = "payout" if table is payouts else "sweep"
+    sent_states, over = steps
+    await begin(engine)
     began = time.perf_counter()
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
-        while (passed := time.perf_counter() - began) < _PATIENCE:
-            found = dict(db.execute("SELECT status, count(*) FROM payouts GROUP BY status"))
-            sent = found.get("submitted", 0) + found.get("paid", 0)
-            if sent and (not course.submitted or course.submitted[-1][1] < sent):
-                course.submitted.append((passed, sent))
-            if found.get("paid", 0):
-                course.paid.append((passed, found["paid"]))
-            if found.get("paid", 0) == count:
-                break
-            await asyncio.sleep(_LOOK)
-        else:
-            raise RuntimeError(f"not all paid: {found}\n{world.log[-3000:]}")
-        (course.transactions,) = db.execute(
-            "SELECT count(*) FROM transactions WHERE purpose = 'payout'"
-        ).fetchone()
+    found: dict[Any, int] = {}
+    while (passed := time.perf_counter() - began) < patience:
+        async with engine.connect() as conn:
+            found = dict((await conn.execute(query)).tuples().all())
+        sent = sum(found.get(status, 0) for status in sent_states)
+        if sent and (not course.submitted or course.submitted[-1][1] < sent):
+            course.submitted.append((passed, sent))
+        if found.get(over, 0):
+            course.paid.append((passed, found[over]))
+        if found.get(over, 0) == count:
+            break
+        await asyncio.sleep(_LOOK)
+    else:
+        raise RuntimeError(f"not all done: {found}\n{world.log[-3000:]}")
+    async with engine.connect() as conn:
+        counting = sa.select(sa.func.count()).where(transactions.c.purpose == purpose)
+        course.transactions = await conn.scalar(counting) or 0
     course.peak_mib = _status(world.process.pid, "VmHWM")
     return course
 

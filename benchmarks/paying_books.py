@@ -6,6 +6,7 @@ of the deposits are one posting, and the tokens are minted straight to the treas
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,11 +20,12 @@ from config.catalogue import Catalogue
 from config.clock import SystemClock, SystemEntropy
 from config.credentials import Secrets
 from config.settings import parse_settings
-from config.units import Address, Amount, BlockNumber, Hash32, checksum
+from config.units import Address, Amount, BlockNumber, Hash32, checksum, to_hex
 from ledger.books import post
 from ledger.bulk import insert_rows
 from ledger.cursors import BlockRow, start_cursor
 from ledger.invoices import InvoiceSpec, Tolerance, Touched, create_invoices, refresh_invoices
+from ledger.pauses import pause, scope_of
 from ledger.payment_moves import PaymentMove, move_payments, open_payments
 from ledger.payment_rows import PaymentPolicy
 from ledger.payment_rules import Sighting
@@ -38,7 +40,7 @@ from ledger.schema import (
 )
 from ledger.states import PaymentStatus
 from ledger.store import Ledger, make_engine
-from tests.support.tokens import call_data, send
+from tests.support.tokens import call_data
 from tests.support.world import MNEMONIC, World
 from wallets.derivation import DepositDeriver
 
@@ -47,6 +49,7 @@ UNITS: Final = 10_000_000
 CHAIN: Final = "anvil"
 _FAR: Final = datetime(2100, 1, 1, tzinfo=UTC)
 _PART: Final = 500
+_MINTS: Final = 200
 _POLICY: Final = PaymentPolicy()
 
 
@@ -60,14 +63,20 @@ def destination(number: int) -> Address:
     return Address(bytes([0xEE]) * 16 + number.to_bytes(4))
 
 
-async def seed(world: World, count: int) -> None:
-    """``count`` merchants, each with a confirmed and swept payment of :data:`UNITS`."""
+async def seed(world: World, count: int, *, swept: bool = True) -> None:
+    """``count`` merchants, each with a confirmed payment of :data:`UNITS`.
+
+    :param swept: the money is in the treasury; otherwise at each deposit address.
+    """
     text = (world.folder / "bursar.toml").read_text()
     settings = parse_settings(tomllib.loads(text))
     own = own_addresses(settings, Secrets(mnemonic=MNEMONIC))
     usdc = world.tokens["USDC"].address
-    mint = call_data("mint(address,uint256)", checksum(own.contracts.treasury), count * UNITS)
-    await send(world.rpc, world.payers[0], usdc, mint)
+    deriver = DepositDeriver(own.deposit_xpub)
+    if swept:
+        await _mint(world, usdc, [own.contracts.treasury], count * UNITS)
+    else:
+        await _mint(world, usdc, deriver.addresses(0, count), UNITS)
     block = await world.rpc.call("eth_getBlockByNumber", "latest", False)
     ledger = Ledger(
         make_engine(world.database),
@@ -85,14 +94,38 @@ async def seed(world: World, count: int) -> None:
     try:
         async with ledger.transaction() as tx:
             await start_cursor(tx, CHAIN, settings.chains[0].chain_id, row)
-        deriver = DepositDeriver(own.deposit_xpub)
         for first in range(0, count, _PART):
             numbers = range(first, min(first + _PART, count))
             await _merchants(ledger, numbers)
             await _paid(ledger, numbers, deriver, usdc, row)
-        await _swept(ledger, count)
+        if swept:
+            await _swept(ledger, count)
+        else:
+            async with ledger.transaction() as tx:
+                await pause(tx, scope_of("sweeps", CHAIN), "benchmark")
     finally:
         await ledger.dispose()
+
+
+async def _mint(world: World, token: Address, holders: Sequence[Address], units: int) -> None:
+    """A few hundred a block."""
+    rpc, payer = world.rpc, world.payers[0]
+    first_nonce = int(await rpc.call("eth_getTransactionCount", payer, "latest"), 16)
+
+    async def mint(number: int) -> str:
+        data = call_data("mint(address,uint256)", checksum(holders[number]), units)
+        tx = {"from": payer, "to": to_hex(token), "data": to_hex(data), "gas": hex(100_000)}
+        sent = await rpc.call("eth_sendTransaction", {**tx, "nonce": hex(first_nonce + number)})
+        return str(sent)
+
+    await rpc.call("evm_setAutomine", False)
+    for first in range(0, len(holders), _MINTS):
+        numbers = range(first, min(first + _MINTS, len(holders)))
+        hashes = await asyncio.gather(*(mint(number) for number in numbers))
+        await rpc.call("evm_mine")
+        receipt = await rpc.call("eth_getTransactionReceipt", hashes[-1])
+        assert receipt is not None, "they fit into one block"
+    await rpc.call("evm_setAutomine", True)
 
 
 async def _merchants(ledger: Ledger, numbers: range) -> None:

@@ -15,6 +15,7 @@ from benchmarks import (
     pure,
     recording,
     start,
+    sweeping,
     traffic,
 )
 from benchmarks.context import Measure
@@ -30,5 +31,6 @@ MEASURES: Final[dict[str, Measure]] = {
     "detection": detection.measure,
     "import": importing.measure,
     "paying": paying.measure,
+    "sweeping": sweeping.measure,
     "gas": gas.measure,
 }
