@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from config.units import Address
-from ledger.schema import deposit_addresses
+from ledger.schema import deposit_addresses, invoice_options, invoices
 from ledger.store import Tx
 
 
@@ -69,3 +70,17 @@ async def count_addresses(tx: Tx) -> int:
     """How many there are."""
     query = sa.select(sa.func.count()).select_from(deposit_addresses)
     return int(await tx.conn.scalar(query) or 0)
+
+
+async def first_offered_at(tx: Tx, chain: str) -> datetime | None:
+    """When the oldest invoice was made that can be paid on a chain; ``None``: there is none.
+
+    Reads every invoice: for the first start of a chain only.
+    """
+    query = (
+        sa.select(sa.func.min(invoices.c.created_at))
+        .join(invoice_options, invoice_options.c.invoice_id == invoices.c.id)
+        .where(invoice_options.c.chain == chain)
+    )
+    found: datetime | None = (await tx.conn.execute(query)).scalar()
+    return found

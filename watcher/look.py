@@ -12,11 +12,13 @@ from chain.rpc.errors import NodeBehind, RpcError
 from config.chains import ChainSettings
 from config.clock import Clock
 from config.errors import ConfigError
+from ledger.addresses import first_offered_at
 from ledger.cursors import Cursor, get_cursor, start_cursor, stored_blocks
 from ledger.leases import Lease, check
 from ledger.store import Ledger
 from watcher.effects import to_block_row
 from watcher.finality import final_number, used_tags
+from watcher.first_block import block_to_begin_at, header_of
 from watcher.report import Report
 
 _STALE_BLOCKS: Final = 5
@@ -103,22 +105,16 @@ class Lookout:
         self._checked = True
 
     async def _first_block(self) -> BlockHeader:
-        """The block before the first one to scan, taken as final.
-
-        *latest* begins at the final block, not at the head: the head may still be exchanged,
-        and a block that is taken as final must not.
-        """
+        """The block before the first one to scan, taken as final."""
         client = self._client.pinned()
         wanted = self._chain.start_block
-        if wanted == "latest":
-            head, tags = await self._head(client), await self._tags(client, None)
-            number = max(final_number(self._chain.hard_finality, head.number, tags), 0)
-        else:
-            number = max(int(wanted) - 1, 0)
-        header = await client.block(number)
-        if header is None:
-            raise NodeBehind(f"the chain has no block {number} yet", where=self._chain.name)
-        return header
+        if wanted != "latest":
+            return await header_of(client, max(int(wanted) - 1, 0))
+        head, tags = await self._head(client), await self._tags(client, None)
+        final = max(final_number(self._chain.hard_finality, head.number, tags), 0)
+        async with self._ledger.reading() as tx:
+            first_invoice = await first_offered_at(tx, self._chain.name)
+        return await block_to_begin_at(client, final, first_invoice)
 
     def avoid(self, provider: str) -> None:
         """This provider failed a pass, or what it said was refuted: let others lead the next ones.

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from bursar.actions.doctor_scan import examine_scan
 from config.errors import InvalidInputError
+from ledger.cursors import get_cursor
 from ledger.leases import acquire
 from ledger.rescans import get_rescan, request_rescan
 from ledger.schema import chain_cursors, deposit_addresses
@@ -89,6 +90,22 @@ async def test_start_block__latest__begins_at_the_final_block(world: World) -> N
     await world.reorg(2)
     await world.mine()
     assert (await world.follow())[-1].outcome is not Outcome.HALTED
+
+
+async def test_start_block__invoice_paid_before_the_first_tick__not_missed(world: World) -> None:
+    """The provider was out of reach when an installation started, or invoices were imported."""
+    await world.mine(20)
+    hours = 2 * 3600
+    await world.rpc.call("evm_increaseTime", hours)
+    world.clock.jump(hours)
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    await world.mine(50)
+    await world.follow()
+    assert await world.status(invoice) == "paid"
+    async with world.ledger.reading() as tx:
+        cursor = await get_cursor(tx, "anvil")
+    assert cursor is not None and cursor.start_block > 20  # not the whole history either
 
 
 async def test_start_block__number__history_is_read(world: World) -> None:
