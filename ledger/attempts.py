@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from config.units import Address, Hash32
+from ledger.bulk import execute
 from ledger.schema import transactions
 from ledger.states import TransactionStatus, check_transition
 from ledger.store import Tx
@@ -73,15 +74,24 @@ async def store_attempt(tx: Tx, new: NewAttempt) -> int:
     return int(result.inserted_primary_key[0])
 
 
+_OPEN: Final = (
+    sa.select(transactions)
+    .where(
+        transactions.c.chain == sa.bindparam("of_chain"),
+        transactions.c.status.in_([sa.literal_column(f"'{status}'") for status in OPEN]),
+    )
+    .order_by(transactions.c.lane, transactions.c.nonce, transactions.c.attempt)
+)
+_OPEN_OF_LANE: Final = _OPEN.where(transactions.c.lane == sa.bindparam("of_lane"))
+
+
 async def open_attempts(tx: Tx, chain: str, lane: str | None = None) -> list[Attempt]:
     """Attempts that are not final, in order of nonce, then of attempt."""
-    query = sa.select(transactions).where(
-        transactions.c.chain == chain, transactions.c.status.in_(OPEN)
-    )
-    if lane is not None:
-        query = query.where(transactions.c.lane == lane)
-    query = query.order_by(transactions.c.lane, transactions.c.nonce, transactions.c.attempt)
-    return [_attempt(row) for row in await tx.conn.execute(query)]
+    if lane is None:
+        rows = await execute(tx, _OPEN, of_chain=chain)
+    else:
+        rows = await execute(tx, _OPEN_OF_LANE, of_chain=chain, of_lane=lane)
+    return [_attempt(row) for row in rows]
 
 
 async def attempts_on(tx: Tx, chain: str, sender: Address, nonce: int) -> list[Attempt]:
@@ -95,7 +105,7 @@ async def attempts_on(tx: Tx, chain: str, sender: Address, nonce: int) -> list[A
         )
         .order_by(transactions.c.attempt)
     )
-    return [_attempt(row) for row in await tx.conn.execute(query)]
+    return [_attempt(row) for row in (await tx.conn.execute(query)).mappings()]
 
 
 async def attempts_of_batches(tx: Tx, batch_ids: Sequence[int]) -> list[Attempt]:
@@ -105,7 +115,7 @@ async def attempts_of_batches(tx: Tx, batch_ids: Sequence[int]) -> list[Attempt]
         .where(transactions.c.batch_id.in_(batch_ids))
         .order_by(transactions.c.id)
     )
-    return [_attempt(row) for row in await tx.conn.execute(query)]
+    return [_attempt(row) for row in (await tx.conn.execute(query)).mappings()]
 
 
 async def move_attempt(tx: Tx, attempt: Attempt, status: TransactionStatus, **more: Any) -> None:
@@ -134,7 +144,7 @@ async def note_broadcast(tx: Tx, attempt: Attempt, reason: str | None) -> None:
     )
 
 
-def _attempt(row: sa.Row[Any]) -> Attempt:
-    values = {name: getattr(row, name) for name in Attempt.__dataclass_fields__}
-    values["status"] = TransactionStatus(row.status)
+def _attempt(row: Mapping[str, Any]) -> Attempt:
+    values = {name: row[name] for name in Attempt.__dataclass_fields__}
+    values["status"] = TransactionStatus(row["status"])
     return Attempt(**values)

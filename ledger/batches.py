@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from config.units import Address, Hash32
+from ledger.bulk import execute
 from ledger.schema import batches, payouts, sweep_items
 from ledger.states import BatchStatus, check_transition
 from ledger.store import Tx
@@ -93,18 +94,30 @@ async def known_onchain_ids(tx: Tx, chain: str, epochs: Collection[int]) -> set[
     return {(row.epoch, row.onchain_id) for row in await tx.conn.execute(query)}
 
 
+_OPEN: Final = (
+    sa.select(batches)
+    .where(
+        batches.c.chain == sa.bindparam("of_chain"),
+        batches.c.status.in_([sa.literal_column(f"'{status}'") for status in OPEN]),
+    )
+    .order_by(batches.c.id)
+)
+_OPEN_OF_LANE: Final = _OPEN.where(batches.c.lane == sa.bindparam("of_lane"))
+
+
 async def open_batches(tx: Tx, chain: str, lane: str | None = None) -> list[Batch]:
     """Batches that are neither final nor void, in the order of their sealing."""
-    query = sa.select(batches).where(batches.c.chain == chain, batches.c.status.in_(OPEN))
-    if lane is not None:
-        query = query.where(batches.c.lane == lane)
-    return [_batch(row) for row in await tx.conn.execute(query.order_by(batches.c.id))]
+    if lane is None:
+        rows = await execute(tx, _OPEN, of_chain=chain)
+    else:
+        rows = await execute(tx, _OPEN_OF_LANE, of_chain=chain, of_lane=lane)
+    return [_batch(row) for row in rows]
 
 
 async def get_batches(tx: Tx, ids: Sequence[int]) -> dict[int, Batch]:
     """Batches by id."""
     query = sa.select(batches).where(batches.c.id.in_(ids))
-    return {row.id: _batch(row) for row in await tx.conn.execute(query)}
+    return {row["id"]: _batch(row) for row in (await tx.conn.execute(query)).mappings()}
 
 
 async def batch_amount(tx: Tx, batch: Batch) -> int:
@@ -131,11 +144,11 @@ async def move_batch(tx: Tx, batch: Batch, status: BatchStatus, reason: str | No
     )
 
 
-def _batch(row: sa.Row[Any]) -> Batch:
-    values = {name: getattr(row, name) for name in Batch.__dataclass_fields__}
-    values["status"] = BatchStatus(row.status)
+def _batch(row: Mapping[str, Any]) -> Batch:
+    values = {name: row[name] for name in Batch.__dataclass_fields__}
+    values["status"] = BatchStatus(row["status"])
     values["authorizations"] = [
         {key: text if key == "address" else int(text) for key, text in item.items()}
-        for item in row.authorizations or ()
+        for item in row["authorizations"] or ()
     ]
     return Batch(**values)

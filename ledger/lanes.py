@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from config.errors import ConflictError
 from config.units import Address
+from ledger.bulk import execute
 from ledger.schema import lanes
 from ledger.sql import insert_ignore
 from ledger.store import Tx
@@ -27,29 +29,32 @@ class Lane:
     """An operator has looked: the chain's nonce is taken over once."""
 
 
+_LANE: Final = sa.select(lanes).where(
+    lanes.c.chain == sa.bindparam("of_chain"), lanes.c.lane == sa.bindparam("of_lane")
+)
+_LOCKED: Final = _LANE.with_for_update()
+
+
 async def get_lane(tx: Tx, chain: str, lane: str, *, lock: bool = False) -> Lane | None:
     """The lane as stored; ``None`` before its first use."""
-    query = sa.select(lanes).where(lanes.c.chain == chain, lanes.c.lane == lane)
-    row = (await tx.conn.execute(query.with_for_update() if lock else query)).one_or_none()
-    if row is None:
-        return None
-    return _lane(row)
+    rows = await execute(tx, _LOCKED if lock else _LANE, of_chain=chain, of_lane=lane)
+    return _lane(rows[0]) if rows else None
 
 
 async def all_lanes(tx: Tx, chain: str) -> list[Lane]:
     """Every lane of a chain."""
     query = sa.select(lanes).where(lanes.c.chain == chain).order_by(lanes.c.lane)
-    return [_lane(row) for row in await tx.conn.execute(query)]
+    return [_lane(row) for row in (await tx.conn.execute(query)).mappings()]
 
 
-def _lane(row: sa.Row[Any]) -> Lane:
+def _lane(row: Mapping[str, Any]) -> Lane:
     return Lane(
-        row.chain,
-        row.lane,
-        Address(row.sender),
-        row.next_nonce,
-        row.halted_reason,
-        row.accept_nonce,
+        row["chain"],
+        row["lane"],
+        Address(row["sender"]),
+        row["next_nonce"],
+        row["halted_reason"],
+        row["accept_nonce"],
     )
 
 

@@ -43,29 +43,43 @@ class Dispatch:
     finality: Finality
 
 
-async def resume(d: Dispatch) -> None:
-    """What was signed and perhaps not sent goes out first, with the same bytes."""
+async def stored_attempts(d: Dispatch) -> list[Attempt]:
+    """The lane's attempts whose outcome is not final, lowest nonce first."""
     async with d.ctx.ledger.reading() as tx:
-        attempts = await open_attempts(tx, d.ctx.name, d.lane.lane)
-    for attempt in attempts:
-        if attempt.status is TransactionStatus.SIGNED:
-            await send(d.ctx, d.lease, attempt)
+        return await open_attempts(tx, d.ctx.name, d.lane.lane)
 
 
-async def dispatch(d: Dispatch) -> None:
-    """Send as many waiting batches as may be in flight, in the order of their sealing."""
+async def resume(d: Dispatch, attempts: Sequence[Attempt]) -> bool:
+    """What was signed and perhaps not sent goes out first, with the same bytes.
+
+    :returns: whether there was anything.
+    """
+    signed = [a for a in attempts if a.status is TransactionStatus.SIGNED]
+    for attempt in signed:
+        await send(d.ctx, d.lease, attempt)
+    return bool(signed)
+
+
+async def dispatch(d: Dispatch) -> bool:
+    """Send as many waiting batches as may be in flight, in the order of their sealing.
+
+    :returns: whether anything may be in flight that was not before.
+    """
     async with d.ctx.ledger.reading() as tx:
-        attempts = await open_attempts(tx, d.ctx.name, d.lane.lane)
         found = await open_batches(tx, d.ctx.name, d.lane.lane)
+        if not found:
+            return False
+        attempts = await open_attempts(tx, d.ctx.name, d.lane.lane)
         before = await get_batches(tx, [b.after_batch_id for b in found if b.after_batch_id])
     waiting = _waiting(attempts, found, before)
     if not waiting:
-        return
+        return False
     if not attempts and not await _idle_agrees(d):
-        return
+        return True
     for batch in waiting[: room(d.ctx.policy, attempts)]:
         if not await _send_batch(d, batch):
-            return  # in order: what waits behind it waits too
+            break  # in order: what waits behind it waits too
+    return True
 
 
 def room(policy: Policy, attempts: Sequence[Attempt]) -> int:
@@ -129,7 +143,7 @@ async def _fill_gap(d: Dispatch, nonce: int) -> None:
     async with d.ctx.ledger.transaction() as tx:
         await check(tx, d.lease)
         await store_attempt(tx, new)
-    await resume(d)
+    await resume(d, await stored_attempts(d))
 
 
 async def _send_batch(d: Dispatch, batch: Batch) -> bool:
@@ -172,7 +186,7 @@ async def _send_batch(d: Dispatch, batch: Batch) -> bool:
             await goes_on(tx, d.ctx.name, d.lane.lane)
     except ConflictError:
         return False
-    await resume(d)
+    await resume(d, await stored_attempts(d))
     return True
 
 

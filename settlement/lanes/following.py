@@ -45,10 +45,11 @@ class Following:
     may_send: bool
 
 
-async def follow(f: Following) -> None:
-    """Bring every nonce in flight one step further, lowest first."""
-    async with f.ctx.ledger.reading() as tx:
-        attempts = await open_attempts(tx, f.ctx.name, f.lane.lane)
+async def follow(f: Following, attempts: Sequence[Attempt]) -> None:
+    """Bring every nonce in flight one step further, lowest first.
+
+    :param attempts: the lane's open ones, by nonce, then by attempt.
+    """
     sent = [a for a in attempts if a.status is not TransactionStatus.SIGNED]
     if not sent:
         return

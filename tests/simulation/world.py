@@ -15,7 +15,9 @@ from typing import Any
 from chain.helper_contracts import decode_batch_executed, decode_pay_batch
 from chain.model import TRANSFER_TOPIC
 from config.units import Address
+from gateway.webhooks.dispatcher import IDLE_SECONDS
 from tests.simulation import town
+from tests.simulation.checks.changes import log_changes
 from tests.simulation.chain.blocks import Block, SimChain
 from tests.simulation.chain.evm import RawLog
 from tests.simulation.chain.node import Node
@@ -28,6 +30,8 @@ from tests.simulation.machine.dice import Dice
 from tests.simulation.machine.loop import VirtualLoop
 
 TRACE_LENGTH = 4_000
+RETRY, LOOKS_ROUND = 0.9, 3.0
+"""Seconds below which a pause is one between two tries, and from which it is idle looking."""
 BACKGROUND = 30.0
 
 
@@ -114,7 +118,7 @@ class World:
         self.violations: list[str] = []
         self.over = asyncio.Event()
         """Set by the first violation: what comes after it proves nothing."""
-        self.fine_slack = self.dice.pick("slack", [6.0, 9.0, 9.0, 9.0])
+        self.fine_slack = self.dice.pick("slack", [6.0, 9.0, 15.0, 24.0])
         self.idle_slack = 1800.0
         self.busy_until = 300.0
         self.on_commit: Any = lambda: None
@@ -176,11 +180,14 @@ class World:
     def slack(self, seconds: float) -> float:
         """Timers are coarse while nothing is under way: so idle time costs nothing.
 
-        What looks round every few seconds for the metrics' sake is coarse at any time.
+        What looks round every few seconds for the metrics' sake is coarse at any time; a
+        pause before the next try is as long as it is.
         """
+        if seconds < RETRY and seconds != IDLE_SECONDS:
+            return 0.0
         if self.now() >= self.busy_until:
             return self.idle_slack
-        return max(self.fine_slack, BACKGROUND) if seconds >= 5 else self.fine_slack
+        return max(self.fine_slack, BACKGROUND) if seconds >= LOOKS_ROUND else self.fine_slack
 
     def stir(self, seconds: float = 60.0) -> None:
         """Something happens: timers become fine again, for a while at least."""
@@ -361,6 +368,7 @@ def template_database() -> Path:
         path = Path(tempfile.mkdtemp(prefix="bursar-sim-")) / "template.db"
         asyncio.run(upgrade(f"sqlite+aiosqlite:///{path}"))
         with sqlite3.connect(path) as connection:
+            log_changes(connection)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             connection.execute("PRAGMA journal_mode=WAL")
         _TEMPLATE.append(path)
