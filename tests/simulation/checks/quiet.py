@@ -11,7 +11,8 @@ from tests.simulation.life.operators import fill_up, release_holds, resume_all
 from tests.simulation.life.people import ask
 from tests.simulation.world import World
 
-LOOK_EVERY = 300.0
+LOOK_EVERY, AWAKE = 300.0, 90.0
+"""Seconds between two looks, and for how many of them timers are fine."""
 OPEN = {
     "payments": ("detected", "confirming"),
     "payouts": ("pending_approval", "queued", "batched", "submitted", "on_hold"),
@@ -30,7 +31,7 @@ async def quiet_period(world: World) -> None:
     await resume_all(world)
     waits = "nothing was looked at"
     while world.now() < end:
-        world.stir(LOOK_EVERY)
+        world.stir(AWAKE)
         await asyncio.sleep(LOOK_EVERY)
         for chain in world.chains.values():
             chain.advance(world.now())
