@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     given = {} if not options.calm else dict.fromkeys(FAULTS, 0.0)
     given |= dict(options.fault)
-    scale = Scale(days=options.days, invoices=options.invoices, quiet_hours=options.quiet)
+    scale = Scale(options.days, Scale.merchants, options.invoices, options.quiet, options.slack)
     if options.trace:
         report = run_seed(_seeds(options)[0], given, scale, loud=True)
         _tell(report, options, verbose=True)
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quiet", type=float, default=Scale.quiet_hours, help="hours for all to be settled"
     )
+    parser.add_argument("--slack", type=float, help="seconds to which timers are rounded")
     parser.add_argument("--jobs", type=int, default=1, help="seeds at once")
     parser.add_argument("--trace", action="store_true", help="print everything; one seed")
     parser.add_argument("--stop", action="store_true", help="at the first violation")
@@ -183,9 +184,10 @@ def _received(seed: int, data: bytes) -> Report:
 def _replay(report: Report, options: argparse.Namespace) -> str:
     faults = "".join(f" --fault {name}={value:g}" for name, value in options.fault)
     calm = " --calm" if options.calm else ""
+    slack = "" if options.slack is None else f" --slack {options.slack:g}"
     return (
         f"python -m tests.simulation --seed {report.seed} --trace --days {options.days:g}"
-        f" --invoices {options.invoices} --quiet {options.quiet:g}{calm}{faults}"
+        f" --invoices {options.invoices} --quiet {options.quiet:g}{slack}{calm}{faults}"
     )
 
 

@@ -37,6 +37,7 @@ FAULTS: Mapping[str, float] = {
     "send_lost": 0.05,  # f18: taken, then gone from every mempool
     # a chain
     "reorg": 0.3,  # f01: by ten minutes
+    "reorg_deposit": 0.1,  # f01: takes back a block in which somebody paid, above finality
     "reorg_back": 0.3,  # f01: of those, how many return to the first branch
     "reorg_drop": 0.1,  # a transaction leaves with its block, and is never seen again
     "reorg_deep": 0.0,  # f02: below finality (asks for an operator: named cases only)

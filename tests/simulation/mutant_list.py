@@ -18,13 +18,18 @@ class Spoilt:
     changes: tuple[Change, ...]
     faults: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def slack(self) -> int:
+        """Seconds to which timers are rounded: short where it is about single blocks."""
+        return 3 if "reorg_deposit" in self.faults else 12
+
 
 def one(name: str, file: str, old: str, new: str, faults: Mapping[str, float] = NOTHING) -> Spoilt:
     """A mutant of one change."""
     return Spoilt(name, (Change(file, old, new),), faults)
 
 
-REORGS = {"reorg": 3.0, "reorg_drop": 0.3}
+REORGS = {"reorg_deposit": 1.0, "reorg_drop": 0.3}
 SEND = {"send_unknown": 0.3, "send_refused": 0.2}
 KILLS = {"kill_at_commit": 0.01, "kill_at_send": 0.2, "kill_while_writing": 0.1}
 
@@ -127,7 +132,7 @@ LEDGER = (
         "ledger/sweeps.py",
         "        failed = item.batch_index in failures\n",
         "        failed = False\n",
-        {"token_paused": 0.5, "reorg": 3.0, "reorg_drop": 0.5},
+        {"token_paused": 0.5, "reorg": 3.0, "reorg_deposit": 0.5, "reorg_drop": 0.5},
     ),
     one(
         "a delivery is done whatever was answered",
@@ -216,7 +221,7 @@ PAYING = (
         "ledger/leases.py",
         "    if expires_at is None or expires_at <= tx.now:\n",
         "    if lease.name is None:\n",
-        {"two_daemons": 1.0, "frozen": 3.0},
+        {"two_daemons": 1.0, "frozen": 5.0},
     ),
 )
 

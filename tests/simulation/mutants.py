@@ -23,7 +23,7 @@ from tests.mutants.model import Mutant, apply
 from tests.simulation.mutant_list import MUTANTS, Spoilt
 
 SEEDS = 200
-AT_ONCE = 4
+AT_ONCE = 3
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ def _try(spoilt: Spoilt, copy: Path, options: argparse.Namespace) -> Verdict:
 def _run(spoilt: Spoilt, copy: Path, first: int, last: int, jobs: int) -> dict[str, list[str]]:
     command = [
         sys.executable, "-m", "tests.simulation", "--seeds", f"{first}..{last}", "--json",
-        "--jobs", str(jobs), "--stop", "--days", "0.06", "--invoices", "3", "--quiet", "1.5", "--calm",
+        "--jobs", str(jobs), "--stop", "--days", "0.05", "--invoices", "5", "--quiet", "1.5",
+        "--calm", "--slack", str(spoilt.slack),
     ]  # fmt: skip
     for name, value in spoilt.faults.items():
         command += ["--fault", f"{name}={value}"]

@@ -85,6 +85,7 @@ async def _live_or_end(world: World) -> None:
 async def _live(world: World) -> None:
     checks = StepChecks(world)
     world.on_commit = checks
+    world.on_block = weather.deposit_reorgs(world)
     slots = ["d0", "d1"] if world.faults.strikes("two_daemons", "seed") else ["d0"]
     chores = [asyncio.create_task(weather.keep_running(world, slot)) for slot in slots]
     await settle_readiness(world)

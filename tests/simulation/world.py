@@ -17,12 +17,12 @@ from chain.model import TRANSFER_TOPIC
 from config.units import Address
 from gateway.webhooks.dispatcher import IDLE_SECONDS
 from tests.simulation import town
-from tests.simulation.checks.changes import log_changes
 from tests.simulation.chain.blocks import Block, SimChain
 from tests.simulation.chain.evm import RawLog
 from tests.simulation.chain.node import Node
 from tests.simulation.chain.provider import Provider, SimTransport
 from tests.simulation.chain.transactions import Tx, decode_raw
+from tests.simulation.checks.changes import log_changes
 from tests.simulation.daemon import Edges, Running, start
 from tests.simulation.edges import Mailbox, SimMoments, executor
 from tests.simulation.faults import Faults
@@ -68,6 +68,8 @@ class Scale:
     merchants: int = 2
     invoices: int = 6
     quiet_hours: float = 6.0
+    slack: float | None = None
+    """Seconds to which the daemon's timers are rounded while something moves; none: drawn."""
 
 
 class World:
@@ -118,10 +120,12 @@ class World:
         self.violations: list[str] = []
         self.over = asyncio.Event()
         """Set by the first violation: what comes after it proves nothing."""
-        self.fine_slack = self.dice.pick("slack", [6.0, 9.0, 15.0, 24.0])
+        self.fine_slack = scale.slack or self.dice.pick("slack", [6.0, 9.0, 15.0, 24.0])
         self.idle_slack = 1800.0
         self.busy_until = 300.0
         self.on_commit: Any = lambda: None
+        self.on_block: Any = lambda chain, block: None
+        """Told of each new block that has transactions."""
         self.trace: deque[str] = deque(maxlen=TRACE_LENGTH)
         self.loud = False
         self._fingerprint = blake2b(digest_size=8)
@@ -254,6 +258,7 @@ class World:
         if not block.txs:
             return
         self.say(f"{chain} block {block.number} {block.hash.hex()[:8]} {len(block.txs)} txs")
+        self.on_block(chain, block)
         for _, place, log in block.logs():
             event = decode_batch_executed(log, Address(self.treasury))
             if event is None:

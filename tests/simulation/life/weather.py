@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Callable
 from datetime import timedelta
 
 from tests.simulation import town
@@ -15,12 +16,13 @@ from tests.simulation.world import World
 
 MINUTE = 60.0
 PER_TEN_MINUTES = 0.1
-"""Faults by ten minutes are looked at once a minute."""
+"""Faults by ten minutes are looked at once a minute; a level of 10 is once a minute."""
 
 
 def strikes(world: World, name: str, about: str) -> bool:
     """Once in ten minutes at this level, looked at each minute."""
-    if not world.dice.chance(f"minute|{name}|{about}", PER_TEN_MINUTES):
+    often = PER_TEN_MINUTES * max(1.0, world.faults.level[name])
+    if not world.dice.chance(f"minute|{name}|{about}", often):
         return False
     return world.faults.strikes(name, about)
 
@@ -54,6 +56,32 @@ async def chain_weather(world: World, plan: town.Plan) -> None:
             abandoned = old
             reorg(world, chain, world.dice.between(f"depth|{plan.name}", 1, deepest))
     chain.stopped = False
+
+
+def deposit_reorgs(world: World) -> Callable[[str, Block], None]:
+    """What a double spender does: the block in which he paid is replaced while it still can be."""
+
+    def look(name: str, block: Block) -> None:
+        if any(tx.nonce is None for tx in block.txs) and world.faults.strikes(
+            "reorg_deposit", name
+        ):
+            # In a context of its own: whoever made the block grow may be a process that dies.
+            asyncio.get_running_loop().create_task(
+                _take_back(world, name, block), context=contextvars.Context()
+            )
+
+    return look
+
+
+async def _take_back(world: World, name: str, block: Block) -> None:
+    plan = next(plan for plan in world.plans if plan.name == name)
+    later = world.dice.between(f"taken back|{name}", 1, plan.depth - 2) if plan.depth > 2 else 1
+    await asyncio.sleep(later * plan.block_time + 0.5)
+    chain = world.chains[name]
+    chain.advance(world.now())
+    depth = chain.head.number - block.number + 1
+    if not world.faults.calm and chain.is_canonical(block) and depth < plan.depth:
+        reorg(world, chain, depth)
 
 
 def _may_return(chain: SimChain, plan: town.Plan, tip: Block) -> bool:
