@@ -63,16 +63,24 @@ def main() -> int:
 def _try(spoilt: Spoilt, copy: Path, options: argparse.Namespace) -> Verdict:
     former = apply(Mutant(spoilt.name, spoilt.changes, ()), copy)
     try:
-        for start in range(options.first, options.first + options.seeds, AT_ONCE):
-            last = min(start + AT_ONCE, options.first + options.seeds) - 1
+        for tried, (start, last) in enumerate(_portions(spoilt, options), start=1):
             failed = _run(spoilt, copy, start, last, options.jobs)
             if failed:
                 seed = min(failed, key=int)
-                return Verdict(spoilt.name, int(seed), failed[seed][0], last - options.first + 1)
+                return Verdict(spoilt.name, int(seed), failed[seed][0], tried * (last - start + 1))
     finally:
         for path, text in former.items():
             path.write_text(text)
     return Verdict(spoilt.name, None, "", options.seeds)
+
+
+def _portions(spoilt: Spoilt, options: argparse.Namespace) -> list[tuple[int, int]]:
+    """First and last of the seeds that are tried at once."""
+    if spoilt.seeds:
+        return [(seed, seed) for seed in spoilt.seeds[: options.seeds]]
+    end = options.first + options.seeds
+    starts = range(options.first, end, AT_ONCE)
+    return [(start, min(start + AT_ONCE, end) - 1) for start in starts]
 
 
 def _run(spoilt: Spoilt, copy: Path, first: int, last: int, jobs: int) -> dict[str, list[str]]:

@@ -98,6 +98,8 @@ TOKENS: dict[str, Callable[[], Token]] = {
     "DAI": lambda: Token("Dai Stablecoin", "DAI", 18),
     "FAKE": lambda: UsdcLike("USD Coin", "USDC", 6),
 }
+TIER_MICROS = 300 * 10**6
+"""Above it a chain with tiers waits for its finality tag."""
 REGISTERED = ("USDC", "USDT", "DAI")
 DECIMALS = {"USDC": 6, "USDT": 6, "DAI": 18, "FAKE": 6}
 

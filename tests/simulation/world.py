@@ -146,9 +146,10 @@ class World:
         if dice.fixed("chains") % 3:
             return [first]
         tiers: tuple[Any, ...] = ()
+        above = str(town.TIER_MICROS // 10**6)
         finality: Any = "finalized"
         if dice.fixed("tiers") % 2:
-            finality, tiers = {"confirmations": 2}, ({"above": "300", "finality": "finalized"},)
+            finality, tiers = {"confirmations": 2}, ({"above": above, "finality": "finalized"},)
         second = town.Plan(
             "beta", 777002, 12, finality, dice.between("providers|b", 2, 3), 8, tiers
         )

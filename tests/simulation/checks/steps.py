@@ -14,7 +14,7 @@ Row = Any
 BUSY = 150.0
 """Seconds for which timers stay fine after something has moved."""
 PAYMENT = (
-    "SELECT id, chain, tx_hash, ordinal, token_address, recipient, amount, block_hash,"
+    "SELECT id, merchant_id, chain, token, tx_hash, ordinal, token_address, recipient, amount, block_hash,"
     " block_number, is_final, status FROM payments WHERE id = ?"
 )
 MONEY = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
@@ -88,6 +88,31 @@ class StepChecks:
                     del self._young[payment]
             else:
                 world.violated("I2", f"payment {payment} is confirmed and not on the chain")
+        self._exposed()
+
+    def _exposed(self) -> None:
+        """I2: what is credited early, of one merchant on one chain, stays below the tier."""
+        world = self._world
+        early: dict[tuple[str, str], int] = {}
+        for row in self._young.values():
+            plan = next(p for p in world.plans if p.name == row["chain"])
+            if not plan.tiers or row["is_final"]:
+                continue
+            key = (row["chain"], row["merchant_id"])
+            scale = 10 ** (town.DECIMALS[row["token"]] - 6)
+            early[key] = early.get(key, 0) + int(row["amount"]) // scale
+        for (chain, merchant), micros in early.items():
+            if micros > town.TIER_MICROS and not self._finalized(chain):
+                text = f"{merchant} is credited {micros} micros on {chain} before they are final"
+                world.violated("I2", text)
+
+    def _finalized(self, chain: str) -> bool:
+        """Whether everything young of it lies at or below the final block of the books."""
+        (final,) = self._world.books.execute(
+            "SELECT final_block FROM chain_cursors WHERE chain = ?", (chain,)
+        ).fetchone()
+        blocks = [r["block_number"] for r in self._young.values() if r["chain"] == chain]
+        return all(block <= final for block in blocks)
 
     def _misses_something(self, chain: SimChain, cursor: int) -> bool:
         """Far behind the head, with something to see up there; nothing alone is not worth it."""
