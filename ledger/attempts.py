@@ -105,7 +105,7 @@ async def attempts_on(tx: Tx, chain: str, sender: Address, nonce: int) -> list[A
         )
         .order_by(transactions.c.attempt)
     )
-    return [_attempt(row) for row in (await tx.conn.execute(query)).mappings()]
+    return [_attempt(row._asdict()) for row in await tx.conn.execute(query)]
 
 
 async def attempts_of_batches(tx: Tx, batch_ids: Sequence[int]) -> list[Attempt]:
@@ -115,7 +115,7 @@ async def attempts_of_batches(tx: Tx, batch_ids: Sequence[int]) -> list[Attempt]
         .where(transactions.c.batch_id.in_(batch_ids))
         .order_by(transactions.c.id)
     )
-    return [_attempt(row) for row in (await tx.conn.execute(query)).mappings()]
+    return [_attempt(row._asdict()) for row in await tx.conn.execute(query)]
 
 
 async def move_attempt(tx: Tx, attempt: Attempt, status: TransactionStatus, **more: Any) -> None:

@@ -117,7 +117,7 @@ async def open_batches(tx: Tx, chain: str, lane: str | None = None) -> list[Batc
 async def get_batches(tx: Tx, ids: Sequence[int]) -> dict[int, Batch]:
     """Batches by id."""
     query = sa.select(batches).where(batches.c.id.in_(ids))
-    return {row["id"]: _batch(row) for row in (await tx.conn.execute(query)).mappings()}
+    return {row.id: _batch(row._asdict()) for row in await tx.conn.execute(query)}
 
 
 async def batch_amount(tx: Tx, batch: Batch) -> int:

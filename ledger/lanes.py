@@ -44,7 +44,7 @@ async def get_lane(tx: Tx, chain: str, lane: str, *, lock: bool = False) -> Lane
 async def all_lanes(tx: Tx, chain: str) -> list[Lane]:
     """Every lane of a chain."""
     query = sa.select(lanes).where(lanes.c.chain == chain).order_by(lanes.c.lane)
-    return [_lane(row) for row in (await tx.conn.execute(query)).mappings()]
+    return [_lane(row._asdict()) for row in await tx.conn.execute(query)]
 
 
 def _lane(row: Mapping[str, Any]) -> Lane:
