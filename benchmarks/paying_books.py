@@ -139,7 +139,7 @@ async def _merchants(ledger: Ledger, numbers: range) -> None:
             }
             for n in numbers
         ]
-        await insert_rows(tx, merchants, people)
+        insert_rows(tx, merchants, people)
         places = [
             {
                 "id": tx.new_id("pd"),
@@ -153,7 +153,7 @@ async def _merchants(ledger: Ledger, numbers: range) -> None:
             }
             for n in numbers
         ]
-        await insert_rows(tx, payout_destinations, places)
+        insert_rows(tx, payout_destinations, places)
 
 
 async def _paid(

@@ -45,15 +45,25 @@ def parse_address(text: str) -> Address:
     return Address(bytes.fromhex(digits))
 
 
+_CASE_BIT: Final = b"\x20"
+_LETTERS: Final = bytes.maketrans(b"0123456789abcdef", bytes(10) + 6 * _CASE_BIT)
+_EIGHT_OR_MORE: Final = bytes.maketrans(b"0123456789abcdef", bytes(8) + 8 * _CASE_BIT)
+
+
 @lru_cache(maxsize=8192)
 def checksum(address: bytes) -> str:
     """20 bytes to EIP-55 text: a letter is a capital where the digest has a digit of 8 or more."""
     if len(address) != 20:
         raise ValueError(f"an address has 20 bytes, not {len(address)}")
-    digits = address.hex()
-    digest = keccak_256(digits.encode()).hexdigest()
-    pairs = zip(digits, digest, strict=False)  # the digest is longer
-    return "0x" + "".join([c.upper() if d > "7" else c for c, d in pairs])
+    digits = address.hex().encode()
+    digest = keccak_256(digits).hexdigest()[:40].encode()
+    # Capitals and small letters differ in one bit: forty digits as one number, in one go.
+    capitals = _number(digits.translate(_LETTERS)) & _number(digest.translate(_EIGHT_OR_MORE))
+    return "0x" + (_number(digits) ^ capitals).to_bytes(40, "big").decode()
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "big")
 
 
 def to_hex(data: bytes) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
+from msgspec import Struct
 
 from ledger.bulk import Insert, Update, execute, select_in, write_all
 from ledger.postings import (
@@ -37,8 +38,7 @@ _NAMES: Final = ("kind", "chain", "token", "merchant_id")
 _KEYS: Final = sa.select(transfers.c.key)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """A transfer about to be written."""
 
     key: str
@@ -51,8 +51,7 @@ class _Row:
     object_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
+class _Pending(Struct, frozen=True):
     id: int
     debit: AccountRef
     credit: AccountRef
@@ -81,9 +80,15 @@ async def post(tx: Tx, postings: Sequence[Posting], *, fresh: bool = False) -> i
     rows = await _resolved(tx, new)
     refs = {ref for row in rows for ref in (row.debit, row.credit)}
     ids, totals = await _locked_accounts(tx, refs)
+    debits: Counter[tuple[AccountRef, TransferKind]] = Counter()
+    credits_: Counter[tuple[AccountRef, TransferKind]] = Counter()
     for row in rows:
-        totals[row.debit] = debited(totals[row.debit], row.kind, row.amount)
-        totals[row.credit] = credited(totals[row.credit], row.kind, row.amount)
+        debits[row.debit, row.kind] += row.amount
+        credits_[row.credit, row.kind] += row.amount
+    for (ref, kind), amount in debits.items():
+        totals[ref] = debited(totals[ref], kind, amount)
+    for (ref, kind), amount in credits_.items():
+        totals[ref] = credited(totals[ref], kind, amount)
     for ref in refs:
         check_guard(ref, totals[ref])
     await _write(tx, rows, ids, totals)
@@ -223,7 +228,7 @@ async def _write(
         ],
     )
     changed = [{"id": ids[ref], **{n: getattr(totals[ref], n) for n in _ZERO}} for ref in ids]
-    await write_all(tx, [entered, Update(accounts, changed, tuple(_ZERO))])
+    write_all(tx, [entered, Update(accounts, changed, tuple(_ZERO))])
 
 
 async def totals_of(tx: Tx, refs: Iterable[AccountRef]) -> dict[AccountRef, Totals]:

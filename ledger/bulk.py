@@ -17,7 +17,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from ledger.codec import Convert, array_type, decoder, encoded, encoder
-from ledger.driver import Rows, Step, fetch_all, run_all
+from ledger.driver import Rows, Step
 from ledger.sql import chunked
 from ledger.store import Tx
 
@@ -45,7 +45,7 @@ async def read_all(tx: Tx, reads: Sequence[Read]) -> list[list[dict[str, Any]]]:
     wanted = [(n, *step) for n, read in enumerate(reads) for step in _steps(tx.dialect, read)]
     found: list[list[dict[str, Any]]] = [[] for _ in reads]
     if wanted:
-        answers = await fetch_all(tx, [(plan.sql, values) for _, plan, values in wanted])
+        answers = await tx.driver.fetch_all([(plan.sql, values) for _, plan, values in wanted])
         for (n, plan, _), rows in zip(wanted, answers, strict=True):
             found[n] += _made(plan, rows)
     return found
@@ -147,11 +147,13 @@ class Insert:
     """Rows that all have the keys of the first, in this order.
 
     :param ignore: leave rows that a unique constraint already knows as they are.
+    :param over: unique columns; a row that has these values already gets the others.
     """
 
     table: sa.Table
     rows: Sequence[Values]
     ignore: bool = False
+    over: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,32 +166,26 @@ class Update:
     key: str = "id"
 
 
-async def write_all(tx: Tx, writes: Sequence[Insert | Update]) -> None:
-    """One after another; without rows, nothing."""
-    steps = [_step(tx.dialect, write) for write in writes if write.rows]
-    if steps:
-        await run_all(tx, steps)
+def write_all(tx: Tx, writes: Sequence[Insert | Update]) -> None:
+    """One after another, before whatever this transaction does next; without rows, nothing."""
+    tx.driver.write([_step(tx.dialect, write) for write in writes if write.rows])
 
 
-async def insert_rows(
-    tx: Tx, table: sa.Table, rows: Sequence[Values], *, ignore: bool = False
-) -> None:
+def insert_rows(tx: Tx, table: sa.Table, rows: Sequence[Values], *, ignore: bool = False) -> None:
     """One :class:`Insert`."""
-    await write_all(tx, [Insert(table, rows, ignore)])
+    write_all(tx, [Insert(table, rows, ignore)])
 
 
-async def update_rows(
-    tx: Tx, table: sa.Table, rows: Sequence[Values], columns: Sequence[str]
-) -> None:
+def update_rows(tx: Tx, table: sa.Table, rows: Sequence[Values], columns: Sequence[str]) -> None:
     """One :class:`Update` by id."""
-    await write_all(tx, [Update(table, rows, columns)])
+    write_all(tx, [Update(table, rows, columns)])
 
 
 def _step(dialect: str, write: Insert | Update) -> Step:
     """Values per row for SQLite, per column for PostgreSQL."""
     if isinstance(write, Insert):
         names = tuple(write.rows[0])
-        sql = _insert(write.table, names, dialect, write.ignore)
+        sql = _insert(write.table, names, dialect) + _conflict(write, names)
     else:
         names = (*write.columns, write.key)
         sql = _update(write.table, tuple(write.columns), write.key, dialect)
@@ -198,15 +194,21 @@ def _step(dialect: str, write: Insert | Update) -> Step:
     return sql, list(zip(*columns, strict=True)) if dialect == "sqlite" else columns
 
 
+def _conflict(write: Insert, names: Sequence[str]) -> str:
+    if not write.over:
+        return " ON CONFLICT DO NOTHING" if write.ignore else ""
+    changes = [f"{_quoted(n)} = excluded.{_quoted(n)}" for n in names if n not in write.over]
+    return f" ON CONFLICT ({', '.join(write.over)}) DO UPDATE SET {', '.join(changes)}"
+
+
 @lru_cache(maxsize=64)
-def _insert(table: sa.Table, names: tuple[str, ...], dialect: str, ignore: bool) -> str:
+def _insert(table: sa.Table, names: tuple[str, ...], dialect: str) -> str:
     into = f"INSERT INTO {table.name} ({', '.join(map(_quoted, names))})"
-    conflict = " ON CONFLICT DO NOTHING" if ignore else ""
     if dialect == "sqlite":
-        return f"{into} VALUES ({', '.join('?' * len(names))}){conflict}"
+        return f"{into} VALUES ({', '.join('?' * len(names))})"
     types = [array_type(table.c[name].type) for name in names]
     values = ", ".join(f"v.c{i}{cast}" for i, (_, cast) in enumerate(types))
-    return f"{into} SELECT {values} FROM {_unnest([array for array, _ in types])}{conflict}"  # noqa: S608
+    return f"{into} SELECT {values} FROM {_unnest([array for array, _ in types])}"  # noqa: S608
 
 
 @lru_cache(maxsize=64)

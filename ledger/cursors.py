@@ -16,12 +16,12 @@ import sqlalchemy as sa
 
 from config.errors import ConflictError
 from config.units import BlockNumber, Hash32
-from ledger.bulk import execute
+from ledger.bulk import Insert, execute, write_all
 from ledger.invoices import Touched
 from ledger.payment_moves import PaymentMove, move_payments, payments_above
 from ledger.payment_rows import PaymentPolicy
 from ledger.schema import blocks, chain_cursors
-from ledger.sql import chunked, upsert
+from ledger.sql import chunked
 from ledger.states import PaymentStatus
 from ledger.store import Tx
 
@@ -116,7 +116,7 @@ async def start_cursor(tx: Tx, chain: str, chain_id: int, block: BlockRow) -> No
             updated_at=tx.now,
         )
     )
-    await store_blocks(tx, chain, [block])
+    store_blocks(tx, chain, [block])
 
 
 async def advance_cursor(
@@ -135,7 +135,7 @@ async def advance_cursor(
     :param final: highest block now held as final; never lower than before.
     :raises ConflictError: somebody else moved the cursor, or the chain is halted.
     """
-    await store_blocks(tx, chain, new_blocks)
+    store_blocks(tx, chain, new_blocks)
     moved = await execute(
         tx,
         _ADVANCE,
@@ -154,7 +154,7 @@ async def advance_cursor(
         raise ConflictError(f"the cursor of {chain} is no longer at block {expected.number}")
 
 
-async def store_blocks(tx: Tx, chain: str, rows: Sequence[BlockRow]) -> None:
+def store_blocks(tx: Tx, chain: str, rows: Sequence[BlockRow]) -> None:
     """Write linked blocks as canonical; in the transaction of their effects."""
     values: list[dict[str, Any]] = [
         {
@@ -168,7 +168,7 @@ async def store_blocks(tx: Tx, chain: str, rows: Sequence[BlockRow]) -> None:
         for row in rows
     ]
     # A block that was orphaned and comes back is the same row, canonical again.
-    await upsert(tx, blocks, values, key=("chain", "number", "hash"))
+    write_all(tx, [Insert(blocks, values, over=("chain", "number", "hash"))])
 
 
 async def stored_blocks(tx: Tx, chain: str, lowest: int, highest: int) -> list[BlockRow]:

@@ -79,7 +79,7 @@ async def release_payment(tx: Tx, payment_id: str, policy: PaymentPolicy, touche
         await post(tx, [second_step(key, "void", reason="release", object_id=payment_id)])
         freed["credits"] += 1
         await post(tx, [credit_of(freed)])
-    await update_payments(tx, [freed], ("held", "value", "fee", "credits"))
+    update_payments(tx, [freed], ("held", "value", "fee", "credits"))
     touched.add([row["invoice_id"]])
 
 

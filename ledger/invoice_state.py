@@ -14,17 +14,18 @@ no order of payments, reorgs and deadlines can leave it wrong.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from msgspec import Struct
+
 from ledger.states import InvoiceStatus, PaymentStatus
 
-SEEN: Final = frozenset({PaymentStatus.DETECTED, PaymentStatus.CONFIRMING, PaymentStatus.CONFIRMED})
+SEEN: Final = (PaymentStatus.DETECTED, PaymentStatus.CONFIRMING, PaymentStatus.CONFIRMED)
+"""In a tuple, where a member is found by identity: a set would call ``Enum.__hash__``."""
 
 
-@dataclass(frozen=True, slots=True)
-class InvoiceFacts:
+class InvoiceFacts(Struct, frozen=True):
     """``amount`` and ``tolerance`` in micros of the invoice's currency."""
 
     amount: int
@@ -36,8 +37,7 @@ class InvoiceFacts:
     """The network's own coin lies at the address: it leaves no log, so there is no payment."""
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentFacts:
+class PaymentFacts(Struct, frozen=True):
     """One payment; ``value`` in micros of the invoice's currency."""
 
     value: int
@@ -47,8 +47,7 @@ class PaymentFacts:
     block_time: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class InvoiceVerdict:
+class InvoiceVerdict(Struct, frozen=True):
     """Status and the labels that explain it, in the order of the contract."""
 
     status: InvoiceStatus
@@ -106,16 +105,16 @@ def _exceptions(
 ) -> tuple[str, ...]:
     if not payments and not invoice.native_coin:
         return ()
-    on_chain = [p for p in payments if p.status in SEEN or p.status is PaymentStatus.IGNORED]
-    reasons = {p.reason for p in on_chain}
-    labels = {
-        "underpaid": past and 0 < seen < required,
-        "overpaid": seen > invoice.amount + invoice.tolerance,
-        "late": any(p.block_time > invoice.expires_at for p in counted),
-        "wrong_token": bool(reasons & {"wrong_token", "unsupported_token"}),
-        "wrong_chain": "wrong_chain" in reasons,
-        "native_coin": invoice.native_coin,
-        "reversed": any(p.status is PaymentStatus.REVERSED for p in payments),
-        "held": any(p.held and p.status in SEEN for p in payments),
-    }
-    return tuple(name for name, applies in labels.items() if applies)
+    latest = max([p.block_time for p in counted], default=invoice.expires_at)
+    reasons = {p.reason for p in payments if p.status in (*SEEN, PaymentStatus.IGNORED)}
+    labels = (
+        ("underpaid", past and 0 < seen < required),
+        ("overpaid", seen > invoice.amount + invoice.tolerance),
+        ("late", latest > invoice.expires_at),
+        ("wrong_token", "wrong_token" in reasons or "unsupported_token" in reasons),
+        ("wrong_chain", "wrong_chain" in reasons),
+        ("native_coin", invoice.native_coin),
+        ("reversed", PaymentStatus.REVERSED in [p.status for p in payments]),
+        ("held", True in [p.held and p.status in SEEN for p in payments]),
+    )
+    return tuple([name for name, applies in labels if applies])

@@ -40,7 +40,7 @@ from ledger.views import Row, view_invoice
 
 _INVOICES: Final = sa.select(invoices)
 _LOCKED: Final = sa.select(invoices).order_by(invoices.c.id).with_for_update()
-_CURSORS: Final = sa.select(chain_cursors.c.chain, chain_cursors.c.cursor_block)
+CURSORS: Final = sa.select(chain_cursors.c.chain, chain_cursors.c.cursor_block)
 _OPTIONS: Final = sa.select(invoice_options)
 # Ids of one commit share their time, so that they do not say which of them came first.
 _PAYMENTS: Final = sa.select(payments).order_by(
@@ -118,7 +118,7 @@ async def create_invoices(
         addresses = [*(one.address for one in again), *(derive(first, fresh) if fresh else ())]
     assert len(addresses) == len(specs)
     watch_from = await _watch_from(tx)
-    ids = [tx.new_id("inv") for _ in specs]
+    ids = tx.new_ids("inv", len(specs))
     rows = [
         _invoice_row(tx, merchant_id, i, spec, a)
         for i, spec, a in zip(ids, specs, addresses, strict=True)
@@ -130,7 +130,7 @@ async def create_invoices(
         for n, one in enumerate(list(zip(ids, addresses, ends, strict=True))[len(again) :])
     ]
     options = [option for i in ids for option in offered[i]]
-    await write_all(
+    write_all(
         tx,
         [
             Insert(invoices, rows),
@@ -273,7 +273,7 @@ async def _refresh(tx: Tx, ids: Sequence[str], tolerance: Tolerance) -> None:
             # After the invoices' locks, so that no payment committed until then is left out.
             Read(_PAYMENTS, payments.c.invoice_id, ids),
             Read(_OPTIONS, invoice_options.c.invoice_id, ids),
-            Read(_CURSORS),
+            Read(CURSORS),
         ],
     )
     paid = _by_invoice(paying)
@@ -287,7 +287,7 @@ async def _refresh(tx: Tx, ids: Sequence[str], tolerance: Tolerance) -> None:
             check_transition("invoices", row["status"], verdict.status)
             changed.append((row, verdict))
         after.append({**row, "status": status, "exceptions": exceptions, "updated_at": tx.now})
-    await update_rows(tx, invoices, after, ("status", "exceptions", "updated_at"))
+    update_rows(tx, invoices, after, ("status", "exceptions", "updated_at"))
     if not changed:
         return
     ids = [row["id"] for row, _ in changed]
@@ -295,7 +295,7 @@ async def _refresh(tx: Tx, ids: Sequence[str], tolerance: Tolerance) -> None:
         _by_invoice(offered),
         paid,
         await _payout_statuses(tx, [p for i in ids for p in paid[i]]),
-        _blocks(cursors),
+        blocks_by_chain(cursors),
     )
     views = _views(tx, [row for row in after if row["id"] in set(ids)], around)
     await emit(tx, [e for row, v in changed for e in _events(row, v, views[row["id"]])])
@@ -346,11 +346,11 @@ async def load_views(tx: Tx, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
             Read(_INVOICES, invoices.c.id, ids),
             Read(_PAYMENTS, payments.c.invoice_id, ids),
             Read(_OPTIONS, invoice_options.c.invoice_id, ids),
-            Read(_CURSORS),
+            Read(CURSORS),
         ],
     )
     statuses = await _payout_statuses(tx, paying)
-    around = _Around(_by_invoice(offered), _by_invoice(paying), statuses, _blocks(cursors))
+    around = _Around(_by_invoice(offered), _by_invoice(paying), statuses, blocks_by_chain(cursors))
     return _views(tx, rows, around)
 
 
@@ -389,8 +389,9 @@ async def _payout_statuses(tx: Tx, rows: Sequence[Row]) -> dict[str, str]:
 
 async def cursor_blocks(tx: Tx) -> dict[str, int]:
     """Newest processed block by chain."""
-    return _blocks(await execute(tx, _CURSORS))
+    return blocks_by_chain(await execute(tx, CURSORS))
 
 
-def _blocks(cursors: Sequence[Row]) -> dict[str, int]:
+def blocks_by_chain(cursors: Sequence[Row]) -> dict[str, int]:
+    """Rows of :data:`CURSORS`."""
     return {row["chain"]: row["cursor_block"] for row in cursors}

@@ -7,12 +7,11 @@ overtaken by one that committed later with a lower number.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
+from msgspec import Struct
 
 from ledger.bulk import insert_rows, select_in
 from ledger.schema import events, webhook_deliveries, webhook_endpoints
@@ -56,8 +55,7 @@ _ENDPOINTS: Final = sa.select(
 _NUMBERS: Final = sa.select(events.c.id, events.c.seq)
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(Struct, frozen=True):
     """``data`` is the object as its GET gives it at this moment."""
 
     merchant_id: str
@@ -74,16 +72,16 @@ async def emit(tx: Tx, new: Sequence[NewEvent]) -> None:
     endpoints = await _endpoints(tx, sorted({event.merchant_id for event in new}))
     rows = [
         {
-            "id": tx.new_id("evt"),
+            "id": event_id,
             "merchant_id": event.merchant_id,
             "type": event.type,
             "object_id": event.object_id,
             "data": event.data,
             "created_at": tx.now,
         }
-        for event in new
+        for event_id, event in zip(tx.new_ids("evt", len(new)), new, strict=True)
     ]
-    await insert_rows(tx, events, rows)
+    insert_rows(tx, events, rows)
     if not endpoints:
         return
     wanted = [row for row in rows if row["merchant_id"] in endpoints]
@@ -102,7 +100,7 @@ async def emit(tx: Tx, new: Sequence[NewEvent]) -> None:
         for endpoint_id, types in endpoints[str(row["merchant_id"])]
         if wants(types, str(row["type"]))
     ]
-    await insert_rows(tx, webhook_deliveries, deliveries)
+    insert_rows(tx, webhook_deliveries, deliveries)
 
 
 def wants(types: frozenset[str] | None, event_type: str) -> bool:
@@ -114,12 +112,16 @@ def wants(types: frozenset[str] | None, event_type: str) -> bool:
 async def _endpoints(
     tx: Tx, merchant_ids: Sequence[str]
 ) -> dict[str, list[tuple[str, frozenset[str] | None]]]:
-    found: dict[str, list[tuple[str, frozenset[str] | None]]] = defaultdict(list)
+    """Enabled endpoints by merchant, asked for once in a transaction."""
+    asked: dict[str, list[tuple[str, frozenset[str] | None]]]
+    asked = tx.asked.setdefault(webhook_endpoints, {})
+    new = [merchant_id for merchant_id in merchant_ids if merchant_id not in asked]
+    asked.update((merchant_id, []) for merchant_id in new)
     merchant = webhook_endpoints.c.merchant_id
-    for row in await select_in(tx, _ENDPOINTS, merchant, merchant_ids, {"enabled": "enabled"}):
+    for row in await select_in(tx, _ENDPOINTS, merchant, new, {"enabled": "enabled"}):
         types = None if row["events"] is None else frozenset(row["events"])
-        found[row["merchant_id"]].append((row["id"], types))
-    return dict(found)
+        asked[row["merchant_id"]].append((row["id"], types))
+    return {merchant_id: asked[merchant_id] for merchant_id in merchant_ids if asked[merchant_id]}
 
 
 async def _numbers(tx: Tx, ids: Sequence[str]) -> dict[str, int]:

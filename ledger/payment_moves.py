@@ -84,7 +84,7 @@ async def move_payments(
         check_transition("payments", step.payment["status"], step.status)
     bps = await _fee_rates(tx, {s.payment["merchant_id"] for s in steps}, policy.fee_bps)
     rows = [_moved(tx, s, bps[s.payment["merchant_id"]]) for s in steps]
-    await update_payments(tx, rows, ("status", "fee", "confirmed_at"))
+    update_payments(tx, rows, ("status", "fee", "confirmed_at"))
     confirmed = [r for r in rows if r["status"] == PaymentStatus.CONFIRMED]
     orphaned = [r for r in rows if r["status"] == PaymentStatus.ORPHANED]
     await post(

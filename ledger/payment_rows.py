@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -33,14 +33,20 @@ class PaymentPolicy:
     fee_bps: int = 0
 
 
-async def update_payments(tx: Tx, rows: Sequence[Row], columns: Sequence[str]) -> None:
+def update_payments(tx: Tx, rows: Sequence[Row], columns: Sequence[str]) -> None:
     """Write these columns of these rows, by payment id."""
-    await update_rows(tx, payments, rows, columns)
+    update_rows(tx, payments, rows, columns)
 
 
-async def tell_payments(tx: Tx, rows: Sequence[Row]) -> None:
-    """Append the event that belongs to each row's status."""
-    cursors = await cursor_blocks(tx)
+async def tell_payments(
+    tx: Tx, rows: Sequence[Row], cursors: Mapping[str, int] | None = None
+) -> None:
+    """Append the event that belongs to each row's status.
+
+    :param cursors: newest processed block by chain, where it has been read already.
+    """
+    if cursors is None:
+        cursors = await cursor_blocks(tx)
     await emit(
         tx,
         [

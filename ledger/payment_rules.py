@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
+
 from config.catalogue import Token
 from config.units import MAX_AMOUNT, Address, Amount, BlockNumber, Hash32
 
@@ -37,8 +39,7 @@ class Sighting:
     malformed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class InvoiceTerms:
+class InvoiceTerms(Struct, frozen=True):
     """What decides about a payment to an invoice."""
 
     currency: str
@@ -48,8 +49,7 @@ class InvoiceTerms:
     """Micros; below it a payment is recorded, not booked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Classified:
+class Classified(Struct, frozen=True):
     """``ignored`` with a reason, or booked: ``held`` with a reason, or credited."""
 
     ignored: bool
@@ -60,8 +60,7 @@ class Classified:
     """Micros of the invoice's currency that count towards it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(Struct, frozen=True):
     """What was ignored at one address of one token for one reason.
 
     :param newest: (block, log index) of the newest one.

@@ -26,9 +26,8 @@ import sqlalchemy as sa
 from config.units import ZERO_ADDRESS, Address
 from ledger.books import post
 from ledger.bulk import Insert, Read, Update, read_all, write_all
-from ledger.driver import prefer_indexes
 from ledger.held import hold_payments
-from ledger.invoices import Touched
+from ledger.invoices import CURSORS, Touched, blocks_by_chain
 from ledger.payment_rows import PaymentPolicy, credit_of, tell_payments
 from ledger.payment_rules import Classified, InvoiceTerms, Sighting, Tally, classify
 from ledger.reuse import Earlier, earlier_owners, owner_then
@@ -106,18 +105,19 @@ async def record_sightings(
     the same; otherwise it is another payment (``variant``).
     """
     if found:
-        await prefer_indexes(tx)
-    owners, known = await _standing(tx, found, policy)
-    before = await earlier_owners(tx, [a for a, o in owners.items() if o.since is not None])
+        await tx.driver.prefer_indexes()
+    standing = await _standing(tx, found, policy)
+    reused = [a for a, o in standing.owners.items() if o.since is not None]
+    before = await earlier_owners(tx, reused)
     fresh: list[tuple[Sighting, _Owner, Classified, int]] = []
     resumed: list[tuple[Row, Sighting]] = []
     duplicates = strangers = 0
     for sighting in found:
-        owner = _owner_of(sighting, owners, before)
+        owner = _owner_of(sighting, standing.owners, before)
         if owner is None:
             strangers += 1
             continue
-        same_place = known[(sighting.chain, sighting.tx_hash, sighting.ordinal)]
+        same_place = standing.known[(sighting.chain, sighting.tx_hash, sighting.ordinal)]
         same = next((row for row in same_place if _continues(row, sighting)), None)
         if same is None:
             token = tx.catalogue.token_by_address(sighting.chain, sighting.token_address)
@@ -131,6 +131,8 @@ async def record_sightings(
     kept, capped = await _within_cap(tx, fresh)
     inserted = await _insert(tx, kept, touched)
     again = await _resume(tx, resumed, touched)
+    await tell_payments(tx, inserted, standing.cursors)
+    await tell_payments(tx, again, standing.cursors)
     return Recorded(
         credited=sum(not v.ignored and not v.held for _, _, v, _ in kept),
         held=sum(v.held for _, _, v, _ in kept),
@@ -178,22 +180,26 @@ def _as_row(sighting: Sighting) -> Row:
     }
 
 
-_Known = dict[tuple[str, bytes, int], list[Row]]
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Whose the recipients are, which payments these transactions hold already, cursors."""
+
+    owners: dict[Address, _Owner]
+    known: dict[tuple[str, bytes, int], list[Row]]
+    cursors: Mapping[str, int]
 
 
-async def _standing(
-    tx: Tx, found: Sequence[Sighting], policy: PaymentPolicy
-) -> tuple[dict[Address, _Owner], _Known]:
-    """Whose the recipients are, and which payments these transactions hold already."""
+async def _standing(tx: Tx, found: Sequence[Sighting], policy: PaymentPolicy) -> _Standing:
     recipients = sorted({s.recipient for s in found})
     hashes: dict[str, set[bytes]] = defaultdict(set)
     for sighting in found:
         hashes[sighting.chain].add(sighting.tx_hash)
-    rows, options, *stored = await read_all(
+    rows, options, cursors, *stored = await read_all(
         tx,
         [
             Read(_OWNERS, deposit_addresses.c.address, recipients),
             Read(_OFFERED, deposit_addresses.c.address, recipients),
+            Read(CURSORS),
             # With its chain, so that the index on what identifies a payment finds it.
             *(
                 Read(_KNOWN, payments.c.tx_hash, sorted(wanted), {"chain": chain})
@@ -201,10 +207,10 @@ async def _standing(
             ),
         ],
     )
-    known: _Known = defaultdict(list)
+    known: dict[tuple[str, bytes, int], list[Row]] = defaultdict(list)
     for row in (row for part in stored for row in part):
         known[(row["chain"], row["tx_hash"], row["ordinal"])].append(row)
-    return _owners(rows, options, policy), known
+    return _Standing(_owners(rows, options, policy), known, blocks_by_chain(cursors))
 
 
 def _owners(
@@ -288,22 +294,22 @@ async def _insert(
 ) -> list[Row]:
     if not fresh:
         return []
-    rows: list[Row] = [_payment_row(tx, s, o, v, variant) for s, o, v, variant in fresh]
+    ids = tx.new_ids("pay", len(fresh))
+    rows: list[Row] = [_payment_row(tx, i, *one) for i, one in zip(ids, fresh, strict=True)]
     seen = [(row["id"], s) for row, (s, _, _, _) in zip(rows, fresh, strict=True)]
-    await write_all(tx, [Insert(payments, rows), _sight(tx, seen)])
+    write_all(tx, [Insert(payments, rows), _sight(tx, seen)])
     booked = [credit_of(row) for row in rows if row["status"] != PaymentStatus.IGNORED]
     await post(tx, booked, fresh=True)  # their keys hold ids drawn just now
     await hold_payments(tx, [row for row in rows if row["held"]])
     touched.add({row["invoice_id"] for row in rows})
-    await tell_payments(tx, rows)
     return rows
 
 
 def _payment_row(
-    tx: Tx, s: Sighting, owner: _Owner, verdict: Classified, variant: int
+    tx: Tx, payment_id: str, s: Sighting, owner: _Owner, verdict: Classified, variant: int
 ) -> dict[str, Any]:
     return {
-        "id": tx.new_id("pay"),
+        "id": payment_id,
         "invoice_id": owner.invoice_id,
         "merchant_id": owner.merchant_id,
         "chain": s.chain,
@@ -372,8 +378,7 @@ async def _resume(tx: Tx, resumed: Sequence[tuple[Row, Sighting]], touched: Touc
         "block_time", "log_index",
     )  # fmt: skip
     seen = [(row["id"], s) for row, s in resumed]
-    await write_all(tx, [Update(payments, rows, changed), _sight(tx, seen)])
+    write_all(tx, [Update(payments, rows, changed), _sight(tx, seen)])
     await post(tx, [credit_of(row) for row in rows])
     touched.add({row["invoice_id"] for row in rows})
-    await tell_payments(tx, rows)
     return rows

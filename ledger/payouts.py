@@ -123,7 +123,7 @@ async def create_payouts(tx: Tx, new: Sequence[NewPayout]) -> list[str]:
             }
         )
         links += [{"id": payment["id"], "payout_id": payout_id} for payment in settled]
-    await write_all(tx, [Insert(payouts, rows), Update(payments, links, ("payout_id",))])
+    write_all(tx, [Insert(payouts, rows), Update(payments, links, ("payout_id",))])
     await post(tx, [reserve_of(row) for row in rows])
     await _hold(tx, [row for row in rows if row["status"] == PayoutStatus.ON_HOLD])
     await _tell(tx, rows)
@@ -289,7 +289,7 @@ async def put_into_batch(tx: Tx, rows: Sequence[Row], batch_id: int) -> None:
     for row in rows:
         check_transition("payouts", row["status"], PayoutStatus.BATCHED)
     columns = ("status", "reason", "batch_id", "batch_index", "attempt")
-    await update_rows(tx, payouts, placed, columns)
+    update_rows(tx, payouts, placed, columns)
     await post(tx, [draw_of(row) for row in placed])
 
 
@@ -305,7 +305,7 @@ async def move_payouts(tx: Tx, moves: Sequence[PayoutMove]) -> None:
         check_transition("payouts", step.payout["status"], step.status)
     rows = [_moved(step, tx.now) for step in steps]
     columns = ("status", "reason", "batch_id", "batch_index", "tx_hash", "paid_at")
-    await update_rows(tx, payouts, rows, columns)
+    update_rows(tx, payouts, rows, columns)
     await post(tx, [p for step in steps for p in postings_of(step)])
     over = [row["id"] for row in rows if row["status"] in _OVER]
     for part in chunked(over):
@@ -359,7 +359,7 @@ async def _hold(tx: Tx, rows: Sequence[Row]) -> None:
         }
         for row in rows
     ]
-    await insert_rows(tx, holds, made)
+    insert_rows(tx, holds, made)
 
 
 async def _close_holds(tx: Tx, payout_ids: Sequence[str]) -> None:

@@ -21,9 +21,10 @@ Accounts of a (chain, token)::
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from config.errors import ConflictError
 
@@ -65,8 +66,7 @@ class InsufficientFundsError(ConflictError):
     """A guarded account does not hold what a transfer would take from it."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRef:
+class AccountRef(Struct, frozen=True):
     """Identity of an account; ``merchant_id`` is empty for the house's own."""
 
     kind: AccountKind
@@ -79,8 +79,7 @@ class AccountRef:
         return f"{self.kind}{owner} ({self.token} on {self.chain})"
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """The four sums of an account, base units."""
 
     debits_pending: int = 0
@@ -92,8 +91,7 @@ class Totals:
 TransferKind = Literal["posted", "pending", "post", "void"]
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(Struct, frozen=True):
     """A one-step transfer, or the first step of two.
 
     :param key: makes repeating it a no-op; unique for ever.
@@ -109,8 +107,7 @@ class Transfer:
     kind: Literal["posted", "pending"] = "posted"
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(Struct, frozen=True):
     """The second step: posts or voids the pending transfer of ``pending_key``, whole."""
 
     key: str

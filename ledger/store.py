@@ -15,7 +15,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -26,7 +26,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from config.catalogue import Catalogue
 from config.clock import Clock, Entropy
 from config.errors import DatabaseError
-from config.ids import new_id
+from config.ids import new_id, new_ids
+from ledger.driver import OPTION, Driver
 
 SQLITE_BUSY_SECONDS: Final = 15
 
@@ -36,14 +37,21 @@ class Tx:
     """One open transaction and what its functions may know of the world."""
 
     conn: AsyncConnection
+    driver: Driver
     now: datetime
     entropy: Entropy
     catalogue: Catalogue
     public_url: str
+    asked: dict[Any, Any] = field(default_factory=dict)
+    """What this transaction has read and need not read again."""
 
     def new_id(self, prefix: str) -> str:
         """A fresh prefixed id, stamped with the transaction's time."""
         return new_id(prefix, self.now, self.entropy)
+
+    def new_ids(self, prefix: str, count: int) -> list[str]:
+        """So many of them."""
+        return new_ids(prefix, self.now, self.entropy, count)
 
     @property
     def dialect(self) -> str:
@@ -64,10 +72,23 @@ def make_engine(
             arguments["async_creator_fn"] = connect
         engine = create_async_engine(url, connect_args=arguments)
         _prepare_sqlite(engine)
-        return engine
-    return create_async_engine(
-        url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, pool_timeout=20
-    )
+    else:
+        engine = create_async_engine(
+            url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, pool_timeout=20
+        )
+    _write_first(engine)
+    return engine
+
+
+def _write_first(engine: AsyncEngine) -> None:
+    """What waits in a transaction's :class:`Driver` goes before SQLAlchemy's own statements."""
+
+    @sa.event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def _flush(connection: sa.Connection, *_statement: Any) -> None:
+        driver = connection.get_execution_options().get(OPTION)
+        if driver is not None and driver.waits:
+            adapted: Any = connection.connection.dbapi_connection
+            adapted.run_async(lambda _: driver.flush())
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:
@@ -138,11 +159,15 @@ class Ledger:
     async def _open(self, *, write: bool) -> AsyncIterator[Tx]:
         conn = await self._connected()
         try:
-            if write:
-                await conn.execution_options(bursar_write=True)
+            driver = Driver(conn)
+            await conn.execution_options(**{OPTION: driver, "bursar_write": write})
             async with conn.begin() as transaction:
-                yield Tx(conn, self.clock.now(), self.entropy, self.catalogue, self.public_url)
-                if not write:
+                yield Tx(
+                    conn, driver, self.clock.now(), self.entropy, self.catalogue, self.public_url
+                )
+                if write:
+                    await driver.flush()
+                else:
                     await transaction.rollback()
         except (DBAPIError, sqlite3.Error) as error:
             raise _translated(error) from error

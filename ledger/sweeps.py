@@ -149,7 +149,7 @@ async def seal_items(tx: Tx, chain: str, batch_id: int, deposits: Sequence[Depos
         }
         for index, deposit in enumerate(deposits)
     ]
-    await insert_rows(tx, sweep_items, rows)
+    insert_rows(tx, sweep_items, rows)
     query = sa.select(sweep_items.c.batch_index, sweep_items.c.id).where(
         sweep_items.c.batch_id == batch_id
     )
@@ -162,7 +162,7 @@ async def seal_items(tx: Tx, chain: str, batch_id: int, deposits: Sequence[Depos
     free = await select_in(tx, _FREE, payments.c.id, sorted(tie["id"] for tie in ties))
     if len(free) != len(ties):
         raise ConflictError("a payment changed while its sweep was sealed")
-    await update_rows(tx, payments, ties, ("sweep_item_id",))
+    update_rows(tx, payments, ties, ("sweep_item_id",))
     await post(tx, [_pending(made[i], chain, deposit) for i, deposit in enumerate(deposits)])
 
 
@@ -228,7 +228,7 @@ async def finish_items(
         missing = item.amount - received.get(item.batch_index, item.amount)
         if missing > 0 and not failed:
             losses.append(_loss(item, missing))
-    await update_rows(tx, sweep_items, rows, ("status", "reason"))
+    update_rows(tx, sweep_items, rows, ("status", "reason"))
     for part in chunked([row["id"] for row in rows if row["status"] == "failed"]):
         await tx.conn.execute(
             payments.update().where(payments.c.sweep_item_id.in_(part)).values(sweep_item_id=None)

@@ -70,7 +70,7 @@ async def _anchor(tx: Tx, chain: str, ancestor: BlockRow) -> None:
         .where(blocks.c.chain == chain, blocks.c.number > ancestor.number)
         .values(canonical=False)
     )
-    await store_blocks(tx, chain, [ancestor])
+    store_blocks(tx, chain, [ancestor])
     await tx.conn.execute(
         chain_cursors.update()
         .where(chain_cursors.c.chain == chain)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from config.units import MAX_AMOUNT
 from ledger.books import all_totals, house_totals, post, second_step, totals_of

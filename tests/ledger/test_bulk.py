@@ -61,7 +61,7 @@ async def through_sqlalchemy(tx: Tx) -> list[dict[str, Any]]:
 async def test_bulk__insert_and_read__the_same_values_as_sqlalchemy(books: Books) -> None:
     rows = [invoice(number) for number in range(7)]
     async with books.ledger.transaction() as tx:
-        await insert_rows(tx, invoices, rows)
+        insert_rows(tx, invoices, rows)
         stored = await through_sqlalchemy(tx)
         assert stored == rows
         # The same bytes in the file, not only values that compare as equal.
@@ -79,7 +79,7 @@ async def test_bulk__insert_and_read__the_same_values_as_sqlalchemy(books: Books
 async def test_bulk__more_keys_than_a_chunk__each_row_once(books: Books) -> None:
     rows = [invoice(number) for number in range(1203)]
     async with books.ledger.transaction() as tx:
-        await write_all(tx, [Insert(invoices, rows[:3]), Insert(invoices, rows[3:])])
+        write_all(tx, [Insert(invoices, rows[:3]), Insert(invoices, rows[3:])])
         wanted = [row["id"] for row in rows] + ["inv_none"]
         found = await select_in(tx, _INVOICES, invoices.c.id, wanted)
         assert [row["id"] for row in found] == wanted[:-1]
@@ -94,8 +94,8 @@ async def test_bulk__update__only_these_rows_and_columns(books: Books) -> None:
         for row in rows[1:3]
     ]
     async with books.ledger.transaction() as tx:
-        await insert_rows(tx, invoices, rows)
-        await write_all(tx, [Update(invoices, changed, ("status", "exceptions", "updated_at"))])
+        insert_rows(tx, invoices, rows)
+        write_all(tx, [Update(invoices, changed, ("status", "exceptions", "updated_at"))])
         after = await through_sqlalchemy(tx)
     expected = [rows[0], *({**row, "amount": old["amount"]} for row, old in
                 zip(changed, rows[1:3], strict=True)), rows[3]]  # fmt: skip
@@ -104,7 +104,7 @@ async def test_bulk__update__only_these_rows_and_columns(books: Books) -> None:
 
 async def test_bulk__update_returning__encodes_its_parameters(books: Books) -> None:
     async with books.ledger.transaction() as tx:
-        await insert_rows(tx, invoices, [invoice(1)])
+        insert_rows(tx, invoices, [invoice(1)])
         moved = await execute(tx, _RENAME, wanted="inv_0001", new="x", at=_TIME)
         assert moved == [{"id": "inv_0001", "updated_at": _TIME}]
         assert await execute(tx, _RENAME, wanted="inv_none", new="x", at=_TIME) == []
@@ -113,7 +113,7 @@ async def test_bulk__update_returning__encodes_its_parameters(books: Books) -> N
 async def test_bulk__first_statement_of_a_transaction__is_in_it(books: Books) -> None:
     with pytest.raises(ZeroDivisionError):
         async with books.ledger.transaction() as tx:
-            await insert_rows(tx, invoices, [invoice(1)])
+            insert_rows(tx, invoices, [invoice(1)])
             raise ZeroDivisionError
     async with books.ledger.reading() as tx:
         assert await read_all(tx, [Read(_INVOICES), Read(_BLOCKS)]) == [
@@ -126,9 +126,9 @@ async def test_bulk__ignored_conflicts__leave_what_is_there(books: Books) -> Non
     row = {"chain": "anvil", "number": 1, "hash": b"\x01" * 32, "parent_hash": b"\x00" * 32,
            "timestamp": _TIME, "canonical": True}  # fmt: skip
     async with books.ledger.transaction() as tx:
-        await insert_rows(tx, blocks, [row])
+        insert_rows(tx, blocks, [row])
         again = [{**row, "canonical": False}, {**row, "number": 2, "hash": b"\x02" * 32}]
-        await write_all(tx, [Insert(blocks, again, ignore=True)])
+        write_all(tx, [Insert(blocks, again, ignore=True)])
         assert (await execute(tx, _BLOCKS))[1:] == [
             {"number": 1, "canonical": True},
             {"number": 2, "canonical": True},
@@ -142,7 +142,7 @@ async def test_bulk__events__numbered_in_the_order_given(books: Books) -> None:
         for n in range(100)
     ]  # fmt: skip
     async with books.ledger.transaction() as tx:
-        await insert_rows(tx, events, rows)
+        insert_rows(tx, events, rows)
         found = sorted(await execute(tx, _EVENTS), key=lambda row: int(row["seq"]))
     assert [row["object_id"] for row in found] == [row["object_id"] for row in rows]
 
@@ -150,7 +150,7 @@ async def test_bulk__events__numbered_in_the_order_given(books: Books) -> None:
 async def test_bulk__broken_constraint__is_sqlalchemys_error(books: Books) -> None:
     with pytest.raises(sa.exc.IntegrityError):
         async with books.ledger.transaction() as tx:
-            await insert_rows(tx, invoices, [invoice(1), invoice(1)])
+            insert_rows(tx, invoices, [invoice(1), invoice(1)])
     with pytest.raises(DatabaseError, match="database:"):
         async with books.ledger.transaction() as tx:
             await select_in(tx, sa.select(sa.Table("none", sa.MetaData(), sa.Column("id"))),
@@ -161,13 +161,13 @@ async def test_bulk__broken_constraint__is_sqlalchemys_error(books: Books) -> No
 async def test_bulk__not_an_amount__refused(books: Books, amount: object) -> None:
     with pytest.raises(TypeError, match="256-bit"):
         async with books.ledger.transaction() as tx:
-            await insert_rows(tx, invoices, [invoice(1, amount=amount)])
+            insert_rows(tx, invoices, [invoice(1, amount=amount)])
 
 
 async def test_bulk__naive_time__refused(books: Books) -> None:
     with pytest.raises(TypeError, match="naive"):
         async with books.ledger.transaction() as tx:
-            await insert_rows(tx, invoices, [invoice(1, created_at=datetime(2026, 1, 1))])  # noqa: DTZ001
+            insert_rows(tx, invoices, [invoice(1, created_at=datetime(2026, 1, 1))])  # noqa: DTZ001
 
 
 async def test_post__keys_said_to_be_fresh_that_are_not__nothing_committed(books: Books) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
 
 from ledger.invoice_state import SEEN, InvoiceFacts, PaymentFacts, evaluate
 from ledger.states import InvoiceStatus, PaymentStatus, check_transition
