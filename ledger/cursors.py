@@ -188,8 +188,19 @@ async def stored_blocks(tx: Tx, chain: str, lowest: int, highest: int) -> list[B
     ]
 
 
-async def take_back(tx: Tx, chain: str, block: int, policy: PaymentPolicy, touched: Touched) -> int:
-    """Orphan or reverse every payment credited from above ``block``; returns how many."""
+async def take_back(
+    tx: Tx,
+    chain: str,
+    block: int,
+    policy: PaymentPolicy,
+    touched: Touched,
+    *,
+    final: bool = False,
+) -> int:
+    """Orphan or reverse every payment credited from above ``block``; returns how many.
+
+    :param final: those held as final too.
+    """
     moves = [
         PaymentMove(
             row,
@@ -197,7 +208,7 @@ async def take_back(tx: Tx, chain: str, block: int, policy: PaymentPolicy, touch
             if row["status"] == PaymentStatus.CONFIRMED
             else PaymentStatus.ORPHANED,
         )
-        for row in await payments_above(tx, chain, block)
+        for row in await payments_above(tx, chain, block, final=final)
     ]
     for part in chunked(moves):
         await move_payments(tx, part, policy, touched)

@@ -19,7 +19,7 @@ from ledger.payment_rows import (
 )
 from ledger.payment_rules import fee_of
 from ledger.postings import AccountKind, AccountRef, Posting, Totals, Transfer, available
-from ledger.schema import merchants, payments
+from ledger.schema import PAYMENT_OPEN, merchants, payments
 from ledger.sql import as_row, chunked
 from ledger.states import PaymentStatus, check_transition
 from ledger.store import Tx
@@ -38,7 +38,7 @@ async def open_payments(tx: Tx, chain: str, *, lock: bool = True) -> list[Row]:
     """Payments that are on the chain but not confirmed yet, oldest block first."""
     query = (
         sa.select(payments)
-        .where(payments.c.chain == chain, payments.c.status.in_(("detected", "confirming")))
+        .where(payments.c.chain == chain, PAYMENT_OPEN)
         .order_by(payments.c.block_number, payments.c.log_index)
     )
     if lock:
@@ -56,18 +56,22 @@ async def unfinal_payments(tx: Tx, chain: str) -> list[Row]:
     return [as_row(row) for row in await tx.conn.execute(query)]
 
 
-async def payments_above(tx: Tx, chain: str, block: int) -> list[Row]:
-    """Payments credited from blocks above ``block``: what a reorg to it takes back."""
-    query = (
-        sa.select(payments)
-        .where(
-            payments.c.chain == chain,
-            payments.c.block_number > block,
-            payments.c.status.in_(("detected", "confirming", "confirmed")),
+async def payments_above(tx: Tx, chain: str, block: int, *, final: bool) -> list[Row]:
+    """Payments credited from blocks above ``block``: what a reorg to it takes back.
+
+    :param final: those held as final too: read from end to end, for no index has them.
+    """
+    confirmed = payments.c.status == "confirmed"
+    if not final:
+        confirmed &= payments.c.is_final.is_(False)
+    rows: list[Row] = []
+    # One after the other, each by an index of its own.
+    for status in (PAYMENT_OPEN, confirmed):
+        query = sa.select(payments).where(
+            payments.c.chain == chain, payments.c.block_number > block, status
         )
-        .order_by(payments.c.block_number, payments.c.log_index)
-    )
-    return [as_row(row) for row in await tx.conn.execute(query.with_for_update())]
+        rows += [as_row(row) for row in await tx.conn.execute(query.with_for_update())]
+    return sorted(rows, key=lambda row: (row["block_number"], row["log_index"]))
 
 
 async def move_payments(

@@ -55,7 +55,7 @@ async def resolve_violation(
 async def _take_back(
     tx: Tx, chain: str, ancestor: BlockRow, policy: PaymentPolicy, touched: Touched
 ) -> int:
-    taken_back = await take_back(tx, chain, ancestor.number, policy, touched)
+    taken_back = await take_back(tx, chain, ancestor.number, policy, touched, final=True)
     await tx.conn.execute(
         payments.update()
         .where(payments.c.chain == chain, payments.c.block_number > ancestor.number)

@@ -3,6 +3,7 @@
 from ledger.schema.base import metadata
 from ledger.schema.books import accounts, transfers
 from ledger.schema.chain import (
+    PAYMENT_OPEN,
     blocks,
     chain_cursors,
     ignored_logs,
@@ -47,6 +48,7 @@ from ledger.schema.settlement import (
 )
 
 __all__ = [
+    "PAYMENT_OPEN",
     "accounts",
     "address_counter",
     "api_keys",

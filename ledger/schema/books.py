@@ -45,6 +45,7 @@ transfers: Final = sa.Table(
     sa.Column("credit_account_id", BIG_ID, sa.ForeignKey("accounts.id"), nullable=False),
     amount("amount"),
     text("reason"),
+    # No index: nothing asks by it, and the keys of a payment's transfers begin with its id.
     text("object_id", comment="payment, payout, sweep or hold that it tells of"),
     moment("created_at"),
     one_of("kind", TRANSFER_KINDS),
@@ -56,5 +57,4 @@ transfers: Final = sa.Table(
     sa.CheckConstraint("debit_account_id <> credit_account_id", name="accounts"),
     sa.Index("ix_transfers_debit_account_id_id", "debit_account_id", "id"),
     sa.Index("ix_transfers_credit_account_id_id", "credit_account_id", "id"),
-    sa.Index("ix_transfers_object_id", "object_id"),
 )

@@ -57,6 +57,9 @@ blocks: Final = sa.Table(
     ),
 )
 
+PAYMENT_OPEN: Final = sa.text("status IN ('detected', 'confirming')")
+"""For queries too: with bound parameters in its place neither database sees that the index fits."""
+
 payments: Final = sa.Table(
     "payments",
     metadata,
@@ -96,13 +99,12 @@ payments: Final = sa.Table(
     ),
     sa.UniqueConstraint("chain", "tx_hash", "ordinal", "variant", name="uq_payments_identity"),
     sa.Index("ix_payments_merchant_id_id", "merchant_id", "id"),
-    sa.Index("ix_payments_chain_block_number", "chain", "block_number"),
     sa.Index(
         "ix_payments_open",
         "chain",
         "block_number",
-        sqlite_where=sa.text("status IN ('detected', 'confirming')"),
-        postgresql_where=sa.text("status IN ('detected', 'confirming')"),
+        sqlite_where=PAYMENT_OPEN,
+        postgresql_where=PAYMENT_OPEN,
     ),
     # Partial: a payment is written long before it is paid out or swept.
     sa.Index(
@@ -148,7 +150,7 @@ sightings: Final = sa.Table(
     sa.Column("chain", sa.Text(), primary_key=True),
     sa.Column("block_hash", sa.LargeBinary(32), primary_key=True),
     sa.Column("log_index", sa.BigInteger(), primary_key=True),
-    sa.Column("payment_id", sa.Text(), sa.ForeignKey("payments.id"), nullable=False, index=True),
+    sa.Column("payment_id", sa.Text(), sa.ForeignKey("payments.id"), nullable=False),
     number("block_number"),
     moment("seen_at"),
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,6 +14,7 @@ import sqlalchemy as sa
 from config.units import MAX_AMOUNT, ZERO_ADDRESS, Address
 from ledger.audit import ignored_amounts
 from ledger.books import all_totals, totals_of
+from ledger.driver import Driver, Rows, Step
 from ledger.payment_rows import PaymentPolicy
 from ledger.payments import IGNORED_CAP, TOKENS_CAP
 from ledger.postings import DEBIT_NORMAL, AccountKind, AccountRef, Totals, Transfer, balance
@@ -61,6 +65,45 @@ async def test_record__exact_payment__pending_then_available_less_fee(books: Boo
         "invoice.paid",
     ]
     await assert_balanced(books)
+
+
+async def test_pass__looks_for_payments__each_by_its_own_index(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With statistics of an empty table, as a new installation's: none reads a chain's payments."""
+    asked: list[Step] = []
+    whole = Driver.fetch_all
+
+    async def spied(driver: Driver, steps: Sequence[Step]) -> list[Rows]:
+        asked.extend(steps)
+        return await whole(driver, steps)
+
+    def note(
+        _c: object, _cursor: object, sql: str, values: Sequence[object], *_rest: object
+    ) -> None:
+        asked.append((sql, values))
+
+    monkeypatch.setattr(Driver, "fetch_all", spied)
+    sa.event.listen(books.ledger.engine.sync_engine, "before_cursor_execute", note)
+    _, address = await books.invoice()
+    await books.record(books.sighting(address, 10_000000))
+    await books.advance(books.block(1))
+    await books.rewind_to(books.block(0))
+    looks = [step for step in asked if step[0].startswith("SELECT") and "FROM payments" in step[0]]
+    plans: Counter[str] = Counter()
+    async with books.ledger.transaction() as tx:
+        await tx.driver.prefer_indexes()
+        explain = "EXPLAIN QUERY PLAN" if tx.dialect == "sqlite" else "EXPLAIN"
+        for sql, values in looks:
+            (lines,) = await whole(tx.driver, [(f"{explain} {sql}", values)])
+            text = " ".join(str(part) for line in lines for part in line)
+            plans.update(re.findall(r"(?:autoindex|uq|ix)_payments_\w+", text))
+    assert plans == {
+        "autoindex_payments_2" if tx.dialect == "sqlite" else "uq_payments_identity": 1,
+        "ix_payments_open": 1,
+        "ix_payments_not_final": 1,
+        "ix_payments_invoice_id": 3,  # opened, recorded, taken back
+    }
 
 
 async def test_record__same_sighting_again__credited_once(books: Books) -> None:
