@@ -68,8 +68,8 @@ def evaluate(
     by block time, never by when it was noticed.
     """
     counted = [p for p in payments if p.status in SEEN and not p.held]
-    seen = sum(p.value for p in counted)
-    final = sum(p.value for p in counted if p.status is PaymentStatus.CONFIRMED)
+    seen = sum([p.value for p in counted])
+    final = sum([p.value for p in counted if p.status is PaymentStatus.CONFIRMED])
     required = max(invoice.amount - invoice.tolerance, 1)
     past = now > invoice.expires_at
     return InvoiceVerdict(

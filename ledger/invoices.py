@@ -36,16 +36,17 @@ from ledger.sources import BoundSource, Source
 from ledger.sql import chunked, insert_ignore
 from ledger.states import PaymentStatus, check_transition
 from ledger.store import Tx
-from ledger.views import Row, view_invoice
+from ledger.views import SHOWN, Row, view_invoice
 
+_STATUS: Final = {status.value: status for status in PaymentStatus}
 _INVOICES: Final = sa.select(invoices)
 _LOCKED: Final = sa.select(invoices).order_by(invoices.c.id).with_for_update()
 CURSORS: Final = sa.select(chain_cursors.c.chain, chain_cursors.c.cursor_block)
 _OPTIONS: Final = sa.select(invoice_options)
 # Ids of one commit share their time, so that they do not say which of them came first.
-_PAYMENTS: Final = sa.select(payments).order_by(
-    payments.c.detected_at, payments.c.block_number, payments.c.log_index
-)
+_PAYMENTS: Final = sa.select(
+    *(payments.c[name] for name in (*SHOWN, "value", "block_time"))
+).order_by(payments.c.detected_at, payments.c.block_number, payments.c.log_index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,39 +267,37 @@ async def refresh_invoices(tx: Tx, ids: Collection[str], tolerance: Tolerance) -
 
 
 async def _refresh(tx: Tx, ids: Sequence[str], tolerance: Tolerance) -> None:
+    options = tx.asked.setdefault(invoice_options, {})
     rows, paying, offered, cursors = await read_all(
         tx,
         [
             Read(_LOCKED, invoices.c.id, ids),
             # After the invoices' locks, so that no payment committed until then is left out.
             Read(_PAYMENTS, payments.c.invoice_id, ids),
-            Read(_OPTIONS, invoice_options.c.invoice_id, ids),
+            Read(_OPTIONS, invoice_options.c.invoice_id, [i for i in ids if i not in options]),
             Read(CURSORS),
         ],
     )
-    paid = _by_invoice(paying)
-    changed: list[tuple[Row, InvoiceVerdict]] = []
+    options.update(by_invoice(offered))
+    paid = by_invoice(paying)
+    changed: list[tuple[Row, Row, InvoiceVerdict]] = []
     after: list[Row] = []
     for row in rows:
         verdict = evaluate(_facts(row, tolerance), [_fact(p) for p in paid[row["id"]]], tx.now)
         exceptions = list(verdict.exceptions)
         status = verdict.status.value
+        now = {**row, "status": status, "exceptions": exceptions, "updated_at": tx.now}
         if (status, exceptions) != (row["status"], row["exceptions"]):
             check_transition("invoices", row["status"], verdict.status)
-            changed.append((row, verdict))
-        after.append({**row, "status": status, "exceptions": exceptions, "updated_at": tx.now})
+            changed.append((row, now, verdict))
+        after.append(now)
     update_rows(tx, invoices, after, ("status", "exceptions", "updated_at"))
     if not changed:
         return
-    ids = [row["id"] for row, _ in changed]
-    around = _Around(
-        _by_invoice(offered),
-        paid,
-        await _payout_statuses(tx, [p for i in ids for p in paid[i]]),
-        blocks_by_chain(cursors),
-    )
-    views = _views(tx, [row for row in after if row["id"] in set(ids)], around)
-    await emit(tx, [e for row, v in changed for e in _events(row, v, views[row["id"]])])
+    statuses = await _payout_statuses(tx, [p for row, _, _ in changed for p in paid[row["id"]]])
+    around = _Around(options, paid, statuses, blocks_by_chain(cursors))
+    views = _views(tx, [now for _, now, _ in changed], around)
+    await emit(tx, [e for row, _, v in changed for e in _events(row, v, views[row["id"]])])
 
 
 def _events(row: Row, verdict: InvoiceVerdict, view: dict[str, Any]) -> list[NewEvent]:
@@ -324,14 +323,15 @@ def _facts(row: Row, tolerance: Tolerance) -> InvoiceFacts:
 def _fact(row: Row) -> PaymentFacts:
     return PaymentFacts(
         value=row["value"],
-        status=PaymentStatus(row["status"]),
+        status=_STATUS[row["status"]],
         held=row["held"],
         reason=row["reason"],
         block_time=row["block_time"],
     )
 
 
-def _by_invoice(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def by_invoice(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows of payments or options by the invoice that they belong to."""
     found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         found[row["invoice_id"]].append(row)
@@ -350,7 +350,7 @@ async def load_views(tx: Tx, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         ],
     )
     statuses = await _payout_statuses(tx, paying)
-    around = _Around(_by_invoice(offered), _by_invoice(paying), statuses, blocks_by_chain(cursors))
+    around = _Around(by_invoice(offered), by_invoice(paying), statuses, blocks_by_chain(cursors))
     return _views(tx, rows, around)
 
 

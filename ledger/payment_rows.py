@@ -52,12 +52,12 @@ async def tell_payments(
         [
             NewEvent(
                 row["merchant_id"],
-                _EVENT[PaymentStatus(row["status"])],
+                type_,
                 row["id"],
                 view_payment(row, tx.catalogue, cursors.get(row["chain"])),
             )
             for row in rows
-            if PaymentStatus(row["status"]) in _EVENT
+            if (type_ := _EVENT.get(PaymentStatus(row["status"]))) is not None
         ],
     )
 

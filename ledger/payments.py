@@ -27,7 +27,7 @@ from config.units import ZERO_ADDRESS, Address
 from ledger.books import post
 from ledger.bulk import Insert, Read, Update, read_all, write_all
 from ledger.held import hold_payments
-from ledger.invoices import CURSORS, Touched, blocks_by_chain
+from ledger.invoices import CURSORS, Touched, blocks_by_chain, by_invoice
 from ledger.payment_rows import PaymentPolicy, credit_of, tell_payments
 from ledger.payment_rules import Classified, InvoiceTerms, Sighting, Tally, classify
 from ledger.reuse import Earlier, earlier_owners, owner_then
@@ -59,9 +59,9 @@ _OWNERS: Final = sa.select(
     invoices.c.monitor_until,
     deposit_addresses.c.assigned_at,
 ).join(invoices, invoices.c.id == deposit_addresses.c.invoice_id)
-_OFFERED: Final = sa.select(
-    invoice_options.c.invoice_id, invoice_options.c.chain, invoice_options.c.token
-).join(deposit_addresses, deposit_addresses.c.invoice_id == invoice_options.c.invoice_id)
+_OFFERED: Final = sa.select(invoice_options).join(
+    deposit_addresses, deposit_addresses.c.invoice_id == invoice_options.c.invoice_id
+)
 _KNOWN: Final = (
     sa.select(payments)
     .where(payments.c.chain == sa.bindparam("chain"))
@@ -210,21 +210,23 @@ async def _standing(tx: Tx, found: Sequence[Sighting], policy: PaymentPolicy) ->
     known: dict[tuple[str, bytes, int], list[Row]] = defaultdict(list)
     for row in (row for part in stored for row in part):
         known[(row["chain"], row["tx_hash"], row["ordinal"])].append(row)
-    return _Standing(_owners(rows, options, policy), known, blocks_by_chain(cursors))
+    offered = by_invoice(options)
+    tx.asked.setdefault(invoice_options, {}).update(offered)
+    return _Standing(_owners(rows, offered, policy), known, blocks_by_chain(cursors))
 
 
 def _owners(
-    rows: Sequence[Row], options: Sequence[Row], policy: PaymentPolicy
+    rows: Sequence[Row], offered: Mapping[str, Sequence[Row]], policy: PaymentPolicy
 ) -> dict[Address, _Owner]:
-    offered: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for option in options:
-        offered[option["invoice_id"]].add((option["chain"], option["token"]))
     return {
         Address(row["address"]): _Owner(
             row["id"],
             row["merchant_id"],
             InvoiceTerms(
-                row["currency"], frozenset(offered[row["id"]]), row["monitor_until"], policy.dust
+                row["currency"],
+                frozenset([(o["chain"], o["token"]) for o in offered.get(row["id"], ())]),
+                row["monitor_until"],
+                policy.dust,
             ),
             row["assigned_at"],
         )

@@ -20,6 +20,14 @@ NATIVE_DECIMALS: Final = 18
 SEEN: Final = ("detected", "confirming", "confirmed")
 
 
+SHOWN: Final = (
+    "id", "invoice_id", "status", "reason", "held", "chain", "token", "token_address", "amount",
+    "fee", "sender", "tx_hash", "log_index", "block_number", "payout_id", "detected_at",
+    "confirmed_at",
+)  # fmt: skip
+"""Columns that a payment is shown with."""
+
+
 def view_time(value: datetime | None) -> str | None:
     """RFC 3339, UTC, microseconds."""
     return None if value is None else utc_text(value)
@@ -103,7 +111,7 @@ def view_invoice(
     :param cursors: newest processed block by chain.
     """
     counted = [p for p in payments if p["status"] in SEEN and not p["held"]]
-    due = max(int(invoice["amount"]) - sum(int(p["value"]) for p in counted), 0)
+    due = max(int(invoice["amount"]) - sum([int(p["value"]) for p in counted]), 0)
     return {
         "id": invoice["id"],
         "status": invoice["status"],
@@ -149,11 +157,8 @@ def _view_native(chain: str, wei: int, catalogue: Catalogue) -> dict[str, Any]:
 def _view_option(
     option: Row, token: Token, invoice: Row, counted: Sequence[Row], due: int
 ) -> dict[str, Any]:
-    received = sum(
-        int(p["amount"])
-        for p in counted
-        if (p["chain"], p["token"]) == (option["chain"], option["token"])
-    )
+    place = (option["chain"], option["token"])
+    received = sum([int(p["amount"]) for p in counted if (p["chain"], p["token"]) == place])
     due_units = token.from_micros(due)
     return {
         "chain": token.chain,
