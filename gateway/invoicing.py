@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -66,6 +67,7 @@ def invoice_spec(request: NewInvoice, rules: InvoiceRules, now: datetime) -> Inv
     )
 
 
+@lru_cache(maxsize=64)
 def _default_options(currency: str, catalogue: Catalogue) -> tuple[Token, ...]:
     options = tuple(token for token in catalogue if not token.flagged and token.pays(currency))
     if not options:
