@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
 
+import aiosqlite
 import pytest
 import sqlalchemy as sa
 
@@ -145,6 +146,29 @@ async def test_bulk__events__numbered_in_the_order_given(books: Books) -> None:
         insert_rows(tx, events, rows)
         found = sorted(await execute(tx, _EVENTS), key=lambda row: int(row["seq"]))
     assert [row["object_id"] for row in found] == [row["object_id"] for row in rows]
+
+
+async def test_bulk__writes_in_between__take_no_hop_of_their_own(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What recording a block costs on SQLite, whatever is in it: its thread woken so often."""
+    if books.ledger.engine.dialect.name != "sqlite":
+        return
+    hops = 0
+    whole = aiosqlite.Connection._execute
+
+    async def counted(connection: Any, *arguments: Any, **named: Any) -> Any:
+        nonlocal hops
+        hops += 1
+        return await whole(connection, *arguments, **named)
+
+    addresses = [(await books.invoice())[1] for _ in range(3)]
+    await books.record(books.sighting(addresses[0], 10_000000))  # makes the accounts
+    monkeypatch.setattr(aiosqlite.Connection, "_execute", counted)
+    await books.record(*(books.sighting(a, 10_000000, log_index=i) for i, a in
+                         enumerate(addresses[1:], 1)))  # fmt: skip
+    # Begin, owners, accounts, endpoints, invoices, what is left, commit, the pool's rollback.
+    assert hops <= 8
 
 
 async def test_bulk__broken_constraint__is_sqlalchemys_error(books: Books) -> None:
