@@ -132,8 +132,8 @@ LEDGER = (
     one(
         "a sweep does not tie its payments",
         "ledger/sweeps.py",
-        "                .values(sweep_item_id=item_id)",
-        "                .values(sweep_item_id=None)",
+        '    update_rows(tx, payments, ties, ("sweep_item_id",))\n',
+        '    update_rows(tx, payments, [], ("sweep_item_id",))\n',
     ),
     one(
         "a failed sweep is posted",
