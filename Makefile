@@ -30,7 +30,8 @@ demo: setup  ## the whole product on this machine, once round
 	@$(BIN)/bursar demo --once
 
 test: setup-tests  ## every test
-	@PATH="$(CURDIR)/.tools/usr/bin:$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@PATH="$(CURDIR)/.tools/usr/bin:$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	  $(PYTEST_ARGS)
 
 bench: setup  ## benchmarks: a table, and benchmarks/results.json
 	@$(BIN)/python -m benchmarks
