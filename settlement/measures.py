@@ -14,36 +14,43 @@ async def measure(ctx: Context, gas: SweepGas) -> Reconciliation | None:
     """Compare ledger and chain and tell the observer; acting on it is the breaker's.
 
     :param gas: of one address, the way in which the chain is swept.
-
-    A provider that has no state at the pinned block fails this, and only this.
+    :returns: ``None`` where there is nothing to compare yet, or the provider has no state at
+        the pinned block.
     """
+    found: Reconciliation | None = None
     try:
-        return await _measure(ctx, gas)
+        found = await _compare(ctx)
+        # What follows may fail by itself: a difference that was found must not be lost for it.
+        await _tell_runway(ctx)
+        await tell_unswept(ctx, gas)
     except RpcError as error:
         ctx.observer.note("measuring_failed", chain=ctx.name, error=str(error))
-        return None
+    return found
 
 
-async def _measure(ctx: Context, gas: SweepGas) -> Reconciliation | None:
+async def _compare(ctx: Context) -> Reconciliation | None:
     found = await reconcile(ctx.client, ctx.ledger, ctx.contracts)
-    if found is not None:
-        for row in found.rows:
-            ctx.observer.onchain_balance(row.account, ctx.name, row.token, row.chain)
-        for token in dict.fromkeys(row.token for row in found.rows):
-            ctx.observer.reconciled(ctx.name, token, found.difference(token))
-        if not found.agrees:
-            ctx.observer.note(
-                "ledger_and_chain_differ",
-                chain=ctx.name,
-                block=found.block,
-                causes=list(found.causes),
-            )
+    if found is None:
+        return None
+    for row in found.rows:
+        ctx.observer.onchain_balance(row.account, ctx.name, row.token, row.chain)
+    for token in dict.fromkeys(row.token for row in found.rows):
+        ctx.observer.reconciled(ctx.name, token, found.difference(token))
+    if not found.agrees:
+        ctx.observer.note(
+            "ledger_and_chain_differ",
+            chain=ctx.name,
+            block=found.block,
+            causes=list(found.causes),
+        )
+    return found
+
+
+async def _tell_runway(ctx: Context) -> None:
     quote = await ctx.client.fees()
     balance = await ctx.client.balance(ctx.wallets.sponsor("payouts").address)
     price = max(quote.base_fee + quote.tip, 1)
     ctx.observer.gas_runway(ctx.name, balance // (price * GAS_PER_PAYOUT))
-    await tell_unswept(ctx, gas)
-    return found
 
 
 async def tell_unswept(ctx: Context, gas: SweepGas) -> None:

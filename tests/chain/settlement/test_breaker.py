@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from chain.client import ChainClient
 from chain.erc20 import encode_transfer
 from chain.model import Receipt
+from chain.rpc.errors import Unreachable
 from config.models import UnusualOutflow
 from config.units import Address, Amount, Hash32, to_hex
 from ledger.books import totals_of
@@ -20,7 +21,7 @@ from ledger.postings import AccountKind, AccountRef, balance
 from settlement.breaker import judge
 from settlement.reconcile import AccountRow, Reconciliation
 from settlement.service import ChainSettlement
-from tests.chain.settlement.world import World, recipient
+from tests.chain.settlement.world import SpyingClient, World, recipient
 
 AMOUNT = 5_000001
 
@@ -103,6 +104,28 @@ async def test_breaker__money_gone__that_tokens_payouts_stop_until_released(
         await release_hold(tx, hold.id)
     assert await pauses(world) == []
     await world.settle(service, world.all_are("paid", stopped), audit=False)
+
+
+async def test_breaker__gas_price_out_of_reach__money_gone_stops_payouts_all_the_same(
+    world: World,
+) -> None:
+    """What is measured after the comparison may fail without taking the difference with it."""
+    spy = SpyingClient(world.client)
+    service = world.service(client=spy)
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    first = await world.promise(merchant, "USDC", 1, recipient(1))
+    await world.settle(service, world.all_are("paid", first))
+
+    async def refuses() -> NoReturn:
+        raise Unreachable("no fee history", where="anvil")
+
+    spy.fees = refuses
+    await stolen(world, 3)
+    await minutes(world, service)
+    assert world.observer.count("measuring_failed") > 0
+    assert await pauses(world) == ["payouts:anvil/USDC"]
 
 
 async def test_breaker__strangers_gift_to_the_treasury__suspense_in_and_nothing_stops(
