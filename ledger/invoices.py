@@ -140,7 +140,7 @@ async def create_invoices(
         ],
     )
     taken = list(zip(again, ids, strict=False))
-    await assign_again(tx, taken, ends[: len(again)])
+    assign_again(tx, taken, ends[: len(again)])
     views = _views(tx, rows, _Around(offered, {}, {}, {}))
     await emit(tx, [NewEvent(merchant_id, "invoice.created", i, views[i]) for i in ids])
     return ids

@@ -156,9 +156,8 @@ def _owner_of(
     then = owner_then(before.get(sighting.recipient, ()), sighting.block_time)
     if then is None:
         return owner
-    row = then.invoice
-    terms = InvoiceTerms(row.currency, then.options, row.monitor_until, owner.terms.dust)
-    return _Owner(row.id, row.merchant_id, terms)
+    terms = InvoiceTerms(then.currency, then.options, then.monitor_until, owner.terms.dust)
+    return _Owner(then.invoice_id, then.merchant_id, terms)
 
 
 def _continues(row: Row, sighting: Sighting) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from config.units import Address
+from ledger.bulk import Insert, Update, write_all
 from ledger.schema import (
     audit_findings,
     chain_cursors,
@@ -157,25 +158,33 @@ async def _held(tx: Tx, by_address: dict[Address, str]) -> set[str]:
     return busy
 
 
-async def assign_again(
-    tx: Tx, given: Sequence[tuple[Free, str]], free_from: Sequence[datetime]
-) -> None:
+def assign_again(tx: Tx, given: Sequence[tuple[Free, str]], free_from: Sequence[datetime]) -> None:
     """Give each of these addresses to the invoice beside it; the invoices are there already.
 
     :param free_from: end of each new invoice's time.
     """
     since = tx.now - SLACK
-    for (free, invoice_id), until in zip(given, free_from, strict=True):
-        await tx.conn.execute(
-            earlier_assignments.insert().values(
-                invoice_id=free.invoice_id, address=free.address, ended_at=since
-            )
-        )
-        await tx.conn.execute(
-            deposit_addresses.update()
-            .where(deposit_addresses.c.derivation_index == free.index)
-            .values(invoice_id=invoice_id, assigned_at=since, free_from=until)
-        )
+    ended = [
+        {"invoice_id": free.invoice_id, "address": free.address, "ended_at": since}
+        for free, _ in given
+    ]
+    assigned = [
+        {
+            "derivation_index": free.index,
+            "invoice_id": invoice_id,
+            "assigned_at": since,
+            "free_from": until,
+        }
+        for (free, invoice_id), until in zip(given, free_from, strict=True)
+    ]
+    columns = ("invoice_id", "assigned_at", "free_from")
+    write_all(
+        tx,
+        [
+            Insert(earlier_assignments, ended),
+            Update(deposit_addresses, assigned, columns, key="derivation_index"),
+        ],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +192,10 @@ class Earlier:
     """An invoice that had an address until ``ended_at``."""
 
     ended_at: datetime
-    invoice: Any
-    """Its id, merchant_id, currency and monitor_until."""
+    invoice_id: str
+    merchant_id: str
+    currency: str
+    monitor_until: datetime
     options: frozenset[tuple[str, str]]
 
 
@@ -213,7 +224,16 @@ async def earlier_owners(tx: Tx, addresses: Collection[Address]) -> dict[Address
             offered[row.invoice_id].add((row.chain, row.token))
     found: dict[Address, list[Earlier]] = defaultdict(list)
     for row in rows:
-        found[Address(row.address)].append(Earlier(row.ended_at, row, frozenset(offered[row.id])))
+        found[Address(row.address)].append(
+            Earlier(
+                row.ended_at,
+                row.id,
+                row.merchant_id,
+                row.currency,
+                row.monitor_until,
+                frozenset(offered[row.id]),
+            )
+        )
     return dict(found)
 
 
