@@ -192,8 +192,9 @@ async def test_forward__of_the_factory_by_anyone__creates_and_moves_nothing(
     await world.run(factory, FORWARD, token, recipient(1), 1 + (6 << 96), by=world.stranger)
     assert await exist(world, *deposits(world, 0, 5)) == [True, True]
     assert (await world.held(token, recipient(1)), await world.held(token, factory)) == (0, 10)
-    with pytest.raises(AssertionError):
-        await world.chain.must(world.payer, factory, value=1)
+    for data in (b"", encode_call(FORWARD, token, recipient(1), 1), encode_create([6])):
+        with pytest.raises(AssertionError):  # coin would stay in the factory for ever
+            await world.chain.must(world.payer, factory, data, value=1)
 
 
 async def test_sweep__too_little_gas_to_create__nothing_happened(world: World) -> None:

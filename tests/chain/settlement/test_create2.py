@@ -8,13 +8,16 @@ import pytest
 
 from chain.abi import selector
 from chain.deployment import Deployer, deployment_steps
-from chain.deposit_factory import encode_create
+from chain.deposit_factory import decode_create, encode_create
 from config.clock import SystemClock
 from config.errors import WalletError
 from config.units import Address, checksum, to_hex
+from ledger.batches import open_batches
 from ledger.deposit_factories import FactorySource, found_factories
 from ledger.holds import open_holds
+from ledger.leases import acquire
 from settlement import creating
+from settlement.leading import lease_name
 from settlement.service import ChainSettlement
 from tests.chain.settlement.world import CHAIN_ID, MNEMONIC, World, recipient
 from tests.support.dev_chain import LocalSigner, dev_account
@@ -257,6 +260,22 @@ async def test_create2__creating_costs_more_than_an_entry_may__created_before_an
     assert world.observer.count("deposit_addresses_created_apart") == 2
     async with world.ledger.reading() as tx:
         assert await open_holds(tx) == []
+
+
+@ONE_DATABASE
+async def test_create2__created_apart_and_not_mined_yet__not_sealed_again(
+    world: World, keyless: ChainSettlement
+) -> None:
+    ctx = keyless.context
+    async with world.ledger.transaction() as tx:
+        lease = await acquire(tx, lease_name("anvil"), "process-1")
+    assert lease is not None
+    assert [await creating.create_apart(ctx, lease, n, 1) for n in ([0, 1], [1, 0], [1, 2])] == [
+        1, 0, 1,
+    ]  # fmt: skip
+    async with world.ledger.reading() as tx:
+        sealed = await open_batches(tx, "anvil", "sweeps")
+    assert [decode_create(batch.calldata) for batch in sealed] == [[0, 1], [2]]
 
 
 def stingy(implementation: Address) -> bytes:
