@@ -14,8 +14,8 @@ import pytest
 
 from chain.anvil import Anvil, DevRpc
 from tests.support.database import sqlite_url
-from tests.support.tokens import balance_of
 from tests.support.world import ADMIN_KEY, World, open_world
+from tests.system.twice import sold_twice_at_one_address
 
 pytestmark = pytest.mark.timeout(300)
 PASSPHRASE = "a passphrase for tests only"
@@ -103,31 +103,7 @@ async def test_cold_keys__invoices_first_and_repeat_sweep_and_payout__exact(
 
 async def _business(offline: Offline, cold: Cold) -> None:
     await cold.ready()
-    alpha = await cold.merchant("Alpha", 1)
-
-    async def opened() -> dict[str, object] | None:
-        """Once settlement has found the forwarder's code on chain."""
-        body = {"amount": "10", "currency": "USD"}
-        status, answer = await alpha.api.raw("POST", "/v1/invoices", body)
-        return answer if status == 201 else None
-
-    first = await cold.until(opened, "an invoice can be opened")
-    for round_ in (1, 2):
-        await cold.pay(first, "USDC", "10")
-        await cold.invoice_status(alpha, first, "paid")
-
-        async def credited(expected: int = round_) -> bool:
-            payments = await alpha.api.all("/v1/payments")
-            return [p["status"] for p in payments] == ["confirmed"] * expected
-
-        await cold.until(credited, "the payment is confirmed")
-        await cold.admin.post("/v1/admin/payouts/run", {})
-        await cold.settled([alpha])
-    paid = await balance_of(cold.rpc, cold.tokens["USDC"].address, alpha.destination)
-    assert paid == 20_000000
-    status, out, err = await cold.bursar("reconcile", "--json")
-    assert status == 0, (out, err)
-
+    alpha, _ = await sold_twice_at_one_address(cold)
     while (await alpha.api.raw("POST", "/v1/invoices", {"amount": "1", "currency": "USD"}))[
         0
     ] == 201:

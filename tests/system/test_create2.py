@@ -19,8 +19,8 @@ from config.credentials import Secrets
 from config.models import Settings
 from config.units import checksum, parse_address
 from tests.support.database import sqlite_url
-from tests.support.tokens import balance_of
-from tests.support.world import ADMIN_KEY, Merchant, World, open_world
+from tests.support.world import ADMIN_KEY, World, open_world
+from tests.system.twice import sold_twice_at_one_address
 from wallets.create2 import CloneDeriver
 from wallets.keyring import new_keystore
 from wallets.keystore import read_clear
@@ -74,7 +74,8 @@ async def test_create2__deploy_pay_sweep_payout_and_again__exact(keyless: Keyles
     keyless.start()
     mining = asyncio.create_task(keyless.mining())
     try:
-        alpha, address = await _business(keyless)
+        await keyless.ready()
+        alpha, address = await sold_twice_at_one_address(keyless)
         # Another process hands out what comes next.
         line = json.dumps({"amount": "1", "currency": "USD"})
         (keyless.folder / "more.jsonl").write_text(line + "\n")
@@ -93,32 +94,3 @@ async def test_create2__deploy_pay_sweep_payout_and_again__exact(keyless: Keyles
     assert status == 1
     assert f"anvil depositfactory: other code is at {there['DepositFactory']}" in told
     assert "the factory was seen, the chain is offered" in told
-
-
-async def _business(keyless: Keyless) -> tuple[Merchant, str]:
-    await keyless.ready()
-    alpha = await keyless.merchant("Alpha", 1)
-
-    async def opened() -> dict[str, str] | None:
-        """Once settlement has found the factory's code on chain."""
-        body = {"amount": "10", "currency": "USD"}
-        status, answer = await alpha.api.raw("POST", "/v1/invoices", body)
-        return answer if status == 201 else None
-
-    first = await keyless.until(opened, "an invoice can be opened")
-    for round_ in (1, 2):
-        await keyless.pay(first, "USDC", "10")
-        await keyless.invoice_status(alpha, first, "paid")
-
-        async def credited(expected: int = round_) -> bool:
-            payments = await alpha.api.all("/v1/payments")
-            return [p["status"] for p in payments] == ["confirmed"] * expected
-
-        await keyless.until(credited, "the payment is confirmed")
-        await keyless.admin.post("/v1/admin/payouts/run", {})
-        await keyless.settled([alpha])
-    paid = await balance_of(keyless.rpc, keyless.tokens["USDC"].address, alpha.destination)
-    assert paid == 20_000000
-    status, out, err = await keyless.bursar("reconcile", "--json")
-    assert status == 0, (out, err)
-    return alpha, first["address"]

@@ -18,6 +18,7 @@ from config.errors import ConfigError, WalletError
 from config.models import KmsKeySettings, KmsSettings
 from config.units import Address, Hash32, checksum
 from tests.support.kms import CREDENTIALS, REGION, LocalKms, local_kms, refusal, slow
+from tests.unit.wallets.example import TX
 from wallets.kms import (
     KmsPatience,
     KmsService,
@@ -31,17 +32,6 @@ from wallets.signer import Signer
 
 DIGEST = Hash32(b"\x42" * 32)
 QUICK = KmsPatience(connect=1.0, read=1.0)
-TX: dict[str, Any] = {
-    "type": 2,
-    "chainId": 31337,
-    "nonce": 7,
-    "gas": 90_000,
-    "maxFeePerGas": 10**9,
-    "maxPriorityFeePerGas": 1,
-    "to": b"\xab" * 20,
-    "value": 5,
-    "data": b"\x01\x02",
-}
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from config.errors import WalletError
 from config.units import Address, Hash32, checksum
+from tests.unit.wallets.example import TX
 from wallets.signature import ORDER, Signature, canonical, recover
 from wallets.signer import CheckedSigner, LocalSigner
 
@@ -21,17 +22,6 @@ KEY = b"\x11" * 32
 THEIRS = Account.from_key(KEY)
 DIGEST = Hash32(b"\x42" * 32)
 DELEGATE = Address(b"\x33" * 20)
-TX: dict[str, Any] = {
-    "type": 2,
-    "chainId": 31337,
-    "nonce": 7,
-    "gas": 90_000,
-    "maxFeePerGas": 10**9,
-    "maxPriorityFeePerGas": 1,
-    "to": b"\xab" * 20,
-    "value": 5,
-    "data": b"\x01\x02",
-}
 
 
 class Source:
