@@ -33,7 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     given = {} if not options.calm else dict.fromkeys(FAULTS, 0.0)
     given |= dict(options.fault)
-    scale = Scale(options.days, Scale.merchants, options.invoices, options.quiet, options.slack)
+    scale = Scale(
+        days=options.days,
+        invoices=options.invoices,
+        quiet_hours=options.quiet,
+        slack=options.slack,
+    )
     if options.trace:
         report = run_seed(_seeds(options)[0], given, scale, loud=True)
         _tell(report, options, verbose=True)

@@ -14,8 +14,8 @@ Row = Any
 BUSY = 150.0
 """Seconds for which timers stay fine after something has moved."""
 PAYMENT = (
-    "SELECT id, merchant_id, chain, token, tx_hash, ordinal, token_address, recipient, amount, block_hash,"
-    " block_number, is_final, status FROM payments WHERE id = ?"
+    "SELECT id, merchant_id, chain, token, tx_hash, ordinal, token_address, sender, recipient,"
+    " amount, block_hash, block_number, is_final, status, reason, held FROM payments WHERE id = ?"
 )
 MONEY = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
 
@@ -29,6 +29,7 @@ class StepChecks:
         self._statuses: dict[tuple[str, Any], str] = {}
         self._young: dict[str, Row] = {}
         """Confirmed payments that a reorg could still take from the chain."""
+        self._classified: set[str] = set()
         self._cursors: dict[str, tuple[int, int]] = {}
         self.steps = 0
 
@@ -74,6 +75,9 @@ class StepChecks:
         world = self._world
         for payment in changed:
             row = world.books.execute(PAYMENT, (payment,)).fetchone()
+            if row is not None and payment not in self._classified:
+                self._classified.add(payment)
+                self._asked_for(row)
             if row is not None and row["status"] == "confirmed":
                 self._young[payment] = row
             else:
@@ -89,6 +93,17 @@ class StepChecks:
             else:
                 world.violated("I2", f"payment {payment} is confirmed and not on the chain")
         self._exposed()
+
+    def _asked_for(self, row: Row) -> None:
+        """I2: as it enters, what moves nothing is ignored as that, and what no invoice asked
+        for is on hold until an operator looks."""
+        offered = self._world.by_address[row["recipient"]].options
+        nothing = int(row["amount"]) == 0 or row["sender"] == row["recipient"]
+        if row["reason"] != "malformed" and nothing != (row["reason"] == "zero_value"):
+            self._world.violated("I2", f"payment {row['id']} of {row['amount']}: {row['reason']}")
+        wanted = (row["chain"], row["token"]) in offered
+        if not wanted and row["status"] != "ignored" and not row["held"]:
+            self._world.violated("I2", f"payment {row['id']} was not asked for and is credited")
 
     def _exposed(self) -> None:
         """I2: what is credited early, of one merchant on one chain, stays below the tier."""
