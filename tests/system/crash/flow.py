@@ -50,6 +50,7 @@ class Flow:
     open: list[tuple[int, dict[str, Any]]]
     moments: random.Random
     owed: Counter[tuple[int, str]] = field(default_factory=Counter)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     mining: asyncio.Task[None] | None = None
 
@@ -62,31 +63,38 @@ class Flow:
         self.owed[index, symbol] += self.world.tokens[symbol].units(amount)
 
     async def _keep_paying(self) -> None:
-        while self.open:
+        while self.open and not self.stopping.is_set():
             await self.pay_one()
-            await asyncio.sleep(self.moments.uniform(0.5, 1.5))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), self.moments.uniform(0.5, 1.5))
 
     def go(self) -> None:
         """Payments and blocks, until :meth:`rest`."""
+        self.stopping.clear()
         self.task = asyncio.create_task(self._keep_paying())
-        self.mining = asyncio.create_task(self.world.mining())
+        if self.mining is None:
+            self.mining = asyncio.create_task(self.world.mining())
+
+    async def _no_more_payments(self) -> None:
+        """The one under way is finished: cut off, it could arrive without being counted."""
+        self.stopping.set()
+        if self.task is not None:
+            await self.task
+        self.task = None
 
     async def rest(self) -> None:
         """No more payments and no more blocks but those of transactions."""
-        for task in (self.task, self.mining):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
-        self.task = self.mining = None
+        await self._no_more_payments()
+        if self.mining is not None:
+            self.mining.cancel()
+            with suppress(asyncio.CancelledError):
+                await self.mining
+        self.mining = None
 
     async def exact(self) -> None:
         """Wait until all is paid out; every unit arrived once, and the books agree."""
         world = self.world
-        if self.task is not None:
-            self.task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self.task
+        await self._no_more_payments()
 
         async def paid() -> bool:
             for index, merchant in enumerate(self.merchants):
@@ -97,9 +105,12 @@ class Flow:
 
         await world.until(paid, "everything paid arrives", 120)
         await world.settled(self.merchants)
-        for index, merchant in enumerate(self.merchants):
-            for symbol in SYMBOLS:
-                assert await self._got(merchant, symbol) == self.owed[index, symbol]
+        got = {
+            (index, symbol): await self._got(merchant, symbol)
+            for index, merchant in enumerate(self.merchants)
+            for symbol in SYMBOLS
+        }
+        assert got == {place: self.owed[place] for place in got}
         status, out, err = await world.bursar("reconcile", "--json")
         assert status == 0, (out, err)
 
