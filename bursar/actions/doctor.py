@@ -8,6 +8,7 @@ from typing import Final
 
 from bursar.actions.deposit_factory import factory_findings
 from bursar.actions.doctor_chain import examine_chain
+from bursar.actions.doctor_policies import policies
 from bursar.actions.doctor_safety import examine_safety, limits, owner
 from bursar.actions.finding import Finding
 from bursar.actions.presigned import presigned_findings
@@ -31,13 +32,13 @@ async def examine(settings: Settings, secrets: Secrets, *, as_json: bool) -> boo
         if not settings.chains:
             findings = [Finding(False, "config", "no chain is configured (add [[chains]])")]
         findings += await _database(house)
-        if settings.wallets.deposits == "presigned":
-            findings += await presigned_findings(house)
         findings += await _keys(settings, secrets)
         own = _own(settings, secrets)
+        if settings.wallets.deposits == "presigned":
+            findings += await presigned_findings(house, own)
         if settings.wallets.deposits == "create2":
             findings += await factory_findings(house, own)
-        findings += [owner(settings, own), *limits(settings)]
+        findings += [owner(settings, own), *limits(settings), *policies(settings, house.clock)]
         for examined in (examine_chain, examine_safety):
             groups = await asyncio.gather(*(examined(house, c, own) for c in settings.chains))
             findings += [finding for group in groups for finding in group]

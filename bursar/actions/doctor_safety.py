@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from bursar.actions.doctor_policies import unpriced
 from bursar.actions.finding import Finding
 from bursar.addresses import OwnAddresses, real_chains
 from bursar.compose import House
 from chain.rpc.errors import RpcError
+from config.catalogue import Token
 from config.chains import ChainSettings
 from config.errors import BursarError, DatabaseError
 from config.money import format_amount
 from config.settings import Settings
 from config.units import checksum
+from ledger.books import totals_of
 from ledger.figures import fee_waits
 from ledger.pauses import active_pauses
+from ledger.postings import AccountKind, AccountRef
 from settlement.fees import as_gwei
 
 NO_LIMITS = "none: a single mistake, or a stolen admin key, may promise all that is available"
@@ -56,8 +60,7 @@ def limits(settings: Settings) -> list[Finding]:
 def native_price(chain: ChainSettings) -> Finding:
     """Whether ``fee_cap.batch_bps`` can bind. Pure."""
     subject = f"{chain.name} native price"
-    needed = {token.currency for token in chain.tokens if not token.flagged}
-    missing = ", ".join(sorted(needed - chain.native_price.keys()))
+    missing = ", ".join(unpriced(chain))
     if not chain.native_price:
         text = "native_price is not set: fee_cap.batch_bps binds nothing"
         return Finding(True, subject, text)
@@ -96,7 +99,6 @@ async def _floors(house: House, chain: ChainSettings, own: OwnAddresses) -> list
         if not token.treasury_floor:
             continue
         subject = f"{chain.name} floor of {token.symbol}"
-        floor = format_amount(token.treasury_floor, token.decimals)
         try:
             (held,) = await house.chains[chain.name].token_balances(
                 token.address, [own.contracts.treasury]
@@ -104,11 +106,39 @@ async def _floors(house: House, chain: ChainSettings, own: OwnAddresses) -> list
         except RpcError as error:
             found.append(Finding(False, subject, str(error)))
             continue
-        text = f"{floor} stay, the treasury holds {format_amount(held, token.decimals)}"
-        if held <= token.treasury_floor:
-            text += ": payouts wait for sweeps"
-        found.append(Finding(True, subject, text))
+        found.append(floor_finding(token, held, await _unswept(house, token)))
     return found
+
+
+def floor_finding(token: Token, held: int, unswept: int | None) -> Finding:
+    """Whether a floor lets anything out. Pure; base units.
+
+    :param held: by the treasury on chain.
+    :param unswept: at deposit addresses, by the books; ``None``: not known.
+    """
+    floor, left = (format_amount(n, token.decimals) for n in (token.treasury_floor, held))
+    text = f"{floor} stay, the treasury holds {left}"
+    subject = f"{token.chain} floor of {token.symbol}"
+    if held > token.treasury_floor or unswept is None:
+        return Finding(True, subject, text)
+    if held + unswept > token.treasury_floor:
+        return Finding(True, subject, f"{text}: payouts wait for sweeps")
+    text += (
+        f" and {format_amount(unswept, token.decimals)} lie unswept: no payout can leave "
+        "(lower treasury_floor, or send the treasury what is to stay there)"
+    )
+    return Finding(False, subject, text)
+
+
+async def _unswept(house: House, token: Token) -> int | None:
+    """What the books say lies at deposit addresses; ``None`` where they do not answer."""
+    account = AccountRef(AccountKind.DEPOSITS, token.chain, token.symbol)
+    try:
+        async with house.ledger.reading() as tx:
+            totals = (await totals_of(tx, [account]))[account]
+    except DatabaseError:
+        return None
+    return totals.debits_posted + totals.debits_pending - totals.credits_posted
 
 
 async def _stopped(house: House, chain: ChainSettings) -> list[Finding]:

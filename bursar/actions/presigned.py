@@ -13,7 +13,7 @@ from typing import IO, Any, BinaryIO, Final
 from eth_utils.crypto import keccak
 
 from bursar.actions.finding import Finding
-from bursar.addresses import own_addresses
+from bursar.addresses import OwnAddresses, own_addresses
 from bursar.compose import House, open_house
 from bursar.output import progress, say
 from chain.deployment import deployment_steps
@@ -130,24 +130,44 @@ async def import_presigned(settings: Settings, secrets: Secrets, *, file: Path) 
     say(f"addresses {header.first} to {last} are imported, {max(gained, 0)} of them new")
 
 
-async def presigned_findings(house: House) -> list[Finding]:
+async def presigned_findings(house: House, own: OwnAddresses | BursarError) -> list[Finding]:
     """For the doctor, a line per configured chain."""
+    if isinstance(own, BursarError):
+        return []  # the contracts have a line of their own
     try:
         async with house.ledger.reading() as tx:
             sets, after = await presigned_sets_of(tx), await next_index_of(tx)
     except BursarError:
         return []  # the database has a line of its own
     return [
-        _finding(chain.name, [s for s in sets if s.chain_id == chain.chain_id], after)
+        presigned_finding(
+            chain.name,
+            [s for s in sets if s.chain_id == chain.chain_id],
+            own.contracts.forwarder,
+            after,
+        )
         for chain in house.settings.chains
     ]
 
 
-def _finding(chain: str, sets: Sequence[PresignedSet], after: int) -> Finding:
+def presigned_finding(
+    chain: str, sets: Sequence[PresignedSet], forwarder: Address, after: int
+) -> Finding:
+    """Whether what was signed for a chain can be swept by this configuration's forwarder. Pure.
+
+    :param after: the index that is handed out next.
+    """
     subject = f"{chain} presigned addresses"
     if not sets:
         return Finding(False, subject, "none: the chain is not offered (import-presigned)")
-    known = max(sets, key=lambda s: left_of(s, after))
+    known = next((s for s in sets if s.delegate == forwarder), None)
+    if known is None:
+        text = (
+            f"signed for the forwarder {checksum(sets[-1].delegate)}, this configuration's is "
+            f"{checksum(forwarder)}: nothing here can be swept (wallets.owner and the keystore "
+            "must stay what they were, or presign anew)"
+        )
+        return Finding(False, subject, text)
     if known.checked_at is None:
         text = "the forwarder's code was not found on chain yet: the chain is not offered"
         return Finding(False, subject, text)
