@@ -102,29 +102,34 @@ def _limit_errors(settings: Settings, source: str) -> list[ConfigError]:
     return [
         ConfigError(
             f"no configured chain has a token {symbol!r}",
-            where=f"{source}: settlement.{key}",
+            where=f"{source}: {key}",
             remedy=nearest(symbol, symbols),
         )
-        for key in _LIMITS
-        for symbol in getattr(settings.settlement, key)
+        for key, limits in _limits(settings)
+        for symbol in limits
         if symbol not in symbols
     ] + _too_fine(settings, source)
+
+
+def _limits(settings: Settings) -> list[tuple[str, Mapping[str, str]]]:
+    """What is given by token symbol: a misspelt one would limit nothing and say nothing."""
+    limits = [(f"settlement.{key}", getattr(settings.settlement, key)) for key in _LIMITS]
+    return [*limits, ("security.approve_payouts_above", settings.security.approve_payouts_above)]
 
 
 def _too_fine(settings: Settings, source: str) -> list[ConfigError]:
     """Limits with more decimals than their token has."""
     tokens = [token for chain in settings.chains for token in chain.tokens]
     floor = settings.settlement.unusual_outflow.floor
-    given = [("unusual_outflow.floor", token, floor) for token in tokens]
-    for key in _LIMITS:
-        limits = getattr(settings.settlement, key)
+    given = [("settlement.unusual_outflow.floor", token, floor) for token in tokens]
+    for key, limits in _limits(settings):
         given += [(key, token, limits[token.symbol]) for token in tokens if token.symbol in limits]
     errors = []
     for key, token, text in given:
         try:
             parse_amount(text, token.decimals)
         except ValueError as error:
-            where = f"{source}: settlement.{key}"
+            where = f"{source}: {key}"
             errors.append(ConfigError(f"{error} of {token.symbol}", where=where))
     return errors
 

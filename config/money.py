@@ -36,6 +36,17 @@ def parse_amount(text: str, decimals: int) -> Amount:
     return Amount(int(whole) * 10**decimals + int((fraction or "0").ljust(decimals, "0") or "0"))
 
 
+def least_amount(text: str, decimals: int) -> Amount:
+    """The fewest base units that are not below ``text``, which may be finer than the token.
+
+    For minimums: they are given once for tokens of any number of decimals.
+
+    :raises ValueError: outside the grammar.
+    """
+    finer = max(decimals, FIAT_DECIMALS)
+    return Amount(-(-parse_amount(text, finer) // 10 ** (finer - decimals)))
+
+
 @lru_cache(maxsize=4096)
 def format_amount(amount: int, decimals: int) -> str:
     """Base units to canonical text: no trailing zeros, but at least two decimals.

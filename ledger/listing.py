@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from config.catalogue import Token
-from config.money import format_amount, parse_amount
+from config.money import format_amount, least_amount
 from config.units import ChainName, TokenSymbol
 from ledger.books import all_totals
 from ledger.invoices import cursor_blocks, load_views
@@ -256,7 +256,7 @@ async def list_balances(tx: Tx, merchant_id: str, sweep_minimum: str = "0") -> l
     for token in tx.catalogue:
         if not token.flagged or (token.chain, token.symbol) in touched:
             left = await unswept_of(tx, merchant_id, token.chain, token.symbol)
-            minimum = parse_amount(sweep_minimum, token.decimals)
+            minimum = least_amount(sweep_minimum, token.decimals)
             dust = sum(amount for amount in left.values() if amount < minimum)
             line = _balance(token, merchant_id, totals)
             line["unswept"] = format_amount(sum(left.values()), token.decimals)

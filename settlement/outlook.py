@@ -8,7 +8,7 @@ from chain.client import ChainClient
 from config.catalogue import Token
 from config.chains import ChainSettings
 from config.models import SettlementSettings
-from config.money import parse_amount
+from config.money import least_amount
 from config.units import Address
 from ledger.holds import open_places
 from ledger.store import Ledger
@@ -49,7 +49,7 @@ def summed(outlook: Outlook) -> dict[Waits, tuple[int, int]]:
 def rule_of(chain: ChainSettings, settings: SettlementSettings, token: Token) -> SweepRule:
     """The configured rule, in this token's base units."""
     return SweepRule(
-        minimum=parse_amount(settings.sweep_minimum, token.decimals),
+        minimum=least_amount(settings.sweep_minimum, token.decimals),
         max_cost_bps=settings.sweep_max_cost_bps,
         max_price=chain.sweep_max_gwei,
         max_age=settings.sweep_max_age,

@@ -14,7 +14,7 @@ from typing import Final
 
 from config.errors import NotFoundError
 from config.models import Settings
-from config.money import parse_amount
+from config.money import least_amount
 from config.units import Address, ChainName, TokenSymbol
 from ledger.cursors import get_cursor
 from ledger.leases import ready_names
@@ -224,7 +224,7 @@ class PayoutRuns:
             places = decimals.get((ChainName(b.chain), TokenSymbol(b.token)))
             if places is not None:
                 text = rows[b.merchant_id]["minimum_payout"] or default
-                found[b.merchant_id, b.chain, b.token] = parse_amount(text, places)
+                found[b.merchant_id, b.chain, b.token] = least_amount(text, places)
         return found
 
     def _terms(self, row: Row) -> Terms:

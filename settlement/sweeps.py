@@ -9,7 +9,7 @@ from chain.helper_contracts import content_hash, encode_sweep, pack_batch
 from chain.model import Authorization as CallAuthorization
 from config.catalogue import Token
 from config.errors import ConflictError
-from config.money import parse_amount
+from config.money import least_amount
 from config.units import Address, Amount
 from ledger.batches import NewBatch, seal_batch
 from ledger.books import totals_of
@@ -58,7 +58,7 @@ async def chosen_deposits(
     chosen = choose(
         [s.deposit for s in free],
         needed=needed,
-        minimum=parse_amount(ctx.settings.sweep_minimum, token.decimals),
+        minimum=least_amount(ctx.settings.sweep_minimum, token.decimals),
         gather=ctx.policy.gather,
         now=now,
         not_worth=[s.deposit.derivation_index for s in free if s.waits is not Waits.SOON],

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from config.money import FIAT_DECIMALS, format_amount, parse_amount
+from config.money import FIAT_DECIMALS, format_amount, least_amount, parse_amount
 from config.units import MAX_AMOUNT
 
 GRAMMAR = r"(0|[1-9][0-9]{0,17})(\.[0-9]{1,6})?"
@@ -105,3 +105,21 @@ def test_parse_amount__long_nonsense__is_quoted_shortened() -> None:
     with pytest.raises(ValueError, match="is not an amount") as caught:
         parse_amount("9" * 100_000, 6)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "decimals", "units"),
+    [
+        ("0.001", 2, 1),
+        ("0.011", 2, 2),
+        ("1", 2, 100),
+        ("0.5", 0, 1),
+        ("1.25", 6, 1_250_000),
+        ("0.000001", 18, 10**12),
+        ("0", 2, 0),
+    ],
+)
+def test_least_amount__finer_than_the_token__the_next_unit(
+    text: str, decimals: int, units: int
+) -> None:
+    assert least_amount(text, decimals) == units

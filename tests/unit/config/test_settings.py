@@ -220,6 +220,7 @@ def test_environment__wrong__names_the_variable(variable: str, value: str, line:
         (document(settlement={"minimum_payout": "1e3"}), "is not an amount"),
         (document(settlement={"fee_bps": 10_001}), "less than or equal to 10000"),
         (document(settlement={"daily_limit": {"USCD": "1"}}), "no configured chain has a token 'USCD' (did you mean 'USDC'?)"),
+        (document(security={"approve_payouts_above": {"USCD": "1"}}), "f.toml: security.approve_payouts_above: no configured chain has a token 'USCD'"),
         (document(wallets={"signer": "ledger"}), "f.toml: wallets.signer: must be 'keystore', 'mnemonic' or 'kms'"),
         (document(wallets={"owner": "0x" + "0" * 40}), "the zero address is nobody's"),
         (document(wallets={"deposit_xpub": "xpub123"}), "is not an extended public key"),

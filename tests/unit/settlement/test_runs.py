@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from config.catalogue import Catalogue
+from config.chains import ChainSettings
 from config.errors import NotFoundError
 from config.models import Settings, SettlementSettings
 from config.units import Address
@@ -31,9 +33,15 @@ from settlement.planning import (
     REFUSED,
 )
 from settlement.runs import PayoutRuns, request_run
-from tests.support.books import USDC, Books
+from tests.support.books import USDC, Books, token
 
 DESTINATION = Address(b"\xdd" * 20)
+CHAIN = {
+    "name": "anvil",
+    "chain_id": 31337,
+    "rpc_urls": ["http://127.0.0.1:1"],
+    "finality": {"confirmations": 3},
+}
 
 
 def runs(books: Books, security: object = None, **settlement: object) -> PayoutRuns:
@@ -242,6 +250,20 @@ async def test_own_terms__go_before_the_configured_ones(books: Books) -> None:
     async with books.ledger.transaction() as tx:
         await change_terms(tx, "mer_1", PayoutTerms(delay=timedelta(0), minimum_payout="2"))
     plan = await runs(books, delay="1d").preview("mer_1")
+    assert [p.amount for p in plan.payouts] == [5_000000]
+
+
+async def test_minimum__finer_than_a_token__met_by_the_next_unit_and_stops_nobody(
+    books: Books,
+) -> None:
+    """One text is the minimum in tokens of any number of decimals."""
+    await destination(books)
+    await paid(books)
+    async with books.ledger.transaction() as tx:
+        await change_terms(tx, "mer_1", PayoutTerms(minimum_payout="0.001"))
+    chain = {**CHAIN, "tokens": [token("USDC", USDC, 2)]}
+    books.ledger.catalogue = Catalogue([ChainSettings.model_validate(chain)])
+    plan = await runs(books).preview("mer_1")
     assert [p.amount for p in plan.payouts] == [5_000000]
 
 
