@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 from msgspec import Struct
 
-from ledger.bulk import Insert, Update, execute, select_in, write_all
+from ledger.bulk import Insert, Read, Update, execute, read_all, write_all
 from ledger.postings import (
     AccountKind,
     AccountRef,
@@ -35,7 +35,23 @@ _ZERO: Final = {
 }
 _PAGE: Final = 500
 _NAMES: Final = ("kind", "chain", "token", "merchant_id")
+_DEBIT_NAMES: Final = tuple(f"debit_{name}" for name in _NAMES)
+_CREDIT_NAMES: Final = tuple(f"credit_{name}" for name in _NAMES)
 _KEYS: Final = sa.select(transfers.c.key)
+_DEBIT: Final = accounts.alias("debit")
+_CREDIT: Final = accounts.alias("credit")
+_PENDING: Final = (
+    sa.select(
+        transfers.c.id,
+        transfers.c.key,
+        transfers.c.amount,
+        *(_DEBIT.c[name].label(f"debit_{name}") for name in _NAMES),
+        *(_CREDIT.c[name].label(f"credit_{name}") for name in _NAMES),
+    )
+    .join(_DEBIT, _DEBIT.c.id == transfers.c.debit_account_id)
+    .join(_CREDIT, _CREDIT.c.id == transfers.c.credit_account_id)
+    .where(transfers.c.kind == sa.literal_column("'pending'"))
+)
 
 
 class _Row(Struct, frozen=True):
@@ -73,11 +89,11 @@ async def post(tx: Tx, postings: Sequence[Posting], *, fresh: bool = False) -> i
     wanted = [p for p in postings if isinstance(p, Resolution) or p.amount > 0]
     if not wanted:
         return 0
-    known = set() if fresh else await _known_keys(tx, [p.key for p in wanted])
+    known, pendings = await _standing(tx, wanted, fresh)
     new = [p for p in wanted if p.key not in known]
     if not new:
         return 0
-    rows = await _resolved(tx, new)
+    rows = _resolved(new, pendings)
     refs = {ref for row in rows for ref in (row.debit, row.credit)}
     ids, totals = await _locked_accounts(tx, refs)
     debits: Counter[tuple[AccountRef, TransferKind]] = Counter()
@@ -95,15 +111,26 @@ async def post(tx: Tx, postings: Sequence[Posting], *, fresh: bool = False) -> i
     return len(rows)
 
 
-async def _known_keys(tx: Tx, keys: Sequence[str]) -> set[str]:
+async def _standing(
+    tx: Tx, postings: Sequence[Posting], fresh: bool
+) -> tuple[set[str], dict[str, _Pending]]:
+    """Keys that exist already, and the pending transfers that are to be resolved, by key."""
+    keys = [] if fresh else [p.key for p in postings]
     assert len(set(keys)) == len(keys), "two postings of one call share a key"
-    found: set[str] = set()
-    found.update(row["key"] for row in await select_in(tx, _KEYS, transfers.c.key, keys))
-    return found
+    first_steps = [p.pending_key for p in postings if isinstance(p, Resolution)]
+    known, pendings = await read_all(
+        tx, [Read(_KEYS, transfers.c.key, keys), Read(_PENDING, transfers.c.key, first_steps)]
+    )
+    found = {row["key"]: _pending(row) for row in pendings}
+    return {row["key"] for row in known}, found
 
 
-async def _resolved(tx: Tx, postings: Sequence[Posting]) -> list[_Row]:
-    pendings = await _pendings(tx, [p.pending_key for p in postings if isinstance(p, Resolution)])
+def _pending(row: Mapping[str, Any]) -> _Pending:
+    debit = _ref(*[row[name] for name in _DEBIT_NAMES])
+    return _Pending(row["id"], debit, _ref(*[row[name] for name in _CREDIT_NAMES]), row["amount"])
+
+
+def _resolved(postings: Sequence[Posting], pendings: Mapping[str, _Pending]) -> list[_Row]:
     rows = []
     for p in postings:
         if isinstance(p, Transfer):
@@ -129,27 +156,7 @@ async def _resolved(tx: Tx, postings: Sequence[Posting]) -> list[_Row]:
     return rows
 
 
-async def _pendings(tx: Tx, keys: Sequence[str]) -> dict[str, _Pending]:
-    debit, credit = accounts.alias("debit"), accounts.alias("credit")
-    found: dict[str, _Pending] = {}
-    for part in chunked(keys):
-        query = (
-            sa.select(
-                transfers.c.id,
-                transfers.c.key,
-                transfers.c.amount,
-                *(debit.c[n] for n in ("kind", "chain", "token", "merchant_id")),
-                *(credit.c[n] for n in ("kind", "chain", "token", "merchant_id")),
-            )
-            .join(debit, debit.c.id == transfers.c.debit_account_id)
-            .join(credit, credit.c.id == transfers.c.credit_account_id)
-            .where(transfers.c.key.in_(part), transfers.c.kind == "pending")
-        )
-        for row in await tx.conn.execute(query):
-            found[row[1]] = _Pending(row[0], _ref(*row[3:7]), _ref(*row[7:11]), row[2])
-    return found
-
-
+@lru_cache(maxsize=4096)
 def _ref(kind: str, chain: str, token: str, merchant_id: str) -> AccountRef:
     return AccountRef(AccountKind(kind), chain, token, merchant_id)
 

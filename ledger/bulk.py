@@ -22,7 +22,7 @@ from ledger.sql import chunked
 from ledger.store import Tx
 
 Values = Mapping[str, Any]
-Executable = sa.Select[Any] | ReturningUpdate[Any]
+Executable = sa.Select[Any] | ReturningUpdate[Any] | sa.Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,13 @@ class Update:
 def write_all(tx: Tx, writes: Sequence[Insert | Update]) -> None:
     """One after another, before whatever this transaction does next; without rows, nothing."""
     tx.driver.write([_step(tx.dialect, write) for write in writes if write.rows])
+
+
+def change(tx: Tx, statement: sa.Update, **params: Any) -> None:
+    """An update of many rows, a module's constant, in the same order as :func:`write_all`."""
+    plan = _compiled(statement, None, tx.dialect, 0)
+    values = _values(plan, params)
+    tx.driver.write([(plan.sql, [values] if tx.dialect == "sqlite" else values)])
 
 
 def insert_rows(tx: Tx, table: sa.Table, rows: Sequence[Values], *, ignore: bool = False) -> None:

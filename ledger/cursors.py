@@ -47,6 +47,16 @@ _ADVANCE: Final = (
     .returning(chain_cursors.c.chain)
 )
 
+_BLOCKS: Final = (
+    sa.select(blocks)
+    .where(
+        blocks.c.chain == sa.bindparam("of_chain"),
+        blocks.c.canonical.is_(True),
+        blocks.c.number.between(sa.bindparam("lowest"), sa.bindparam("highest")),
+    )
+    .order_by(blocks.c.number)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class BlockMark:
@@ -173,18 +183,9 @@ def store_blocks(tx: Tx, chain: str, rows: Sequence[BlockRow]) -> None:
 
 async def stored_blocks(tx: Tx, chain: str, lowest: int, highest: int) -> list[BlockRow]:
     """Canonical blocks held between two numbers, both included, ascending."""
-    query = (
-        sa.select(blocks)
-        .where(
-            blocks.c.chain == chain,
-            blocks.c.canonical.is_(True),
-            blocks.c.number.between(lowest, highest),
-        )
-        .order_by(blocks.c.number)
-    )
+    rows = await execute(tx, _BLOCKS, of_chain=chain, lowest=lowest, highest=highest)
     return [
-        BlockRow(row.number, row.hash, row.parent_hash, row.timestamp)
-        for row in await tx.conn.execute(query)
+        BlockRow(row["number"], row["hash"], row["parent_hash"], row["timestamp"]) for row in rows
     ]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from ledger.books import post, second_step, totals_of
+from ledger.bulk import change, execute, select_in
 from ledger.invoices import Touched
 from ledger.payment_rows import (
     PaymentPolicy,
@@ -20,30 +21,78 @@ from ledger.payment_rows import (
 from ledger.payment_rules import fee_of
 from ledger.postings import AccountKind, AccountRef, Posting, Totals, Transfer, available
 from ledger.schema import PAYMENT_OPEN, merchants, payments
-from ledger.sql import as_row, chunked
+from ledger.sql import as_row
 from ledger.states import PaymentStatus, check_transition
 from ledger.store import Tx
 from ledger.views import Row
 
+_OPEN: Final = (
+    sa.select(payments)
+    .where(
+        payments.c.chain == sa.bindparam("of_chain"),
+        PAYMENT_OPEN,
+        payments.c.block_number <= sa.bindparam("highest"),
+    )
+    .order_by(payments.c.block_number, payments.c.log_index)
+)
+_OPEN_LOCKED: Final = _OPEN.with_for_update()
+_CONFIRMING: Final = (
+    payments.update()
+    .where(
+        payments.c.chain == sa.bindparam("of_chain"),
+        PAYMENT_OPEN,
+        payments.c.status == sa.literal_column("'detected'"),
+        payments.c.block_number <= sa.bindparam("highest"),
+    )
+    .values(status=sa.literal_column("'confirming'"))
+    .returning(payments.c.token)
+)
+_FINAL: Final = (
+    payments.update()
+    .where(
+        payments.c.chain == sa.bindparam("of_chain"),
+        payments.c.status == sa.literal_column("'confirmed'"),
+        payments.c.is_final.is_(False),
+        payments.c.block_number <= sa.bindparam("final"),
+    )
+    .values(is_final=sa.true())
+)
+_RATES: Final = sa.select(merchants.c.id, merchants.c.fee_bps)
+_ANY_BLOCK: Final = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class PaymentMove:
-    """A payment as stored, and the status that the chain now gives it."""
+    """A payment as stored, and the status that the chain now gives it.
+
+    :param final: confirmed so late that the chain can no longer take it back.
+    """
 
     payment: Row
     status: PaymentStatus
+    final: bool = False
 
 
-async def open_payments(tx: Tx, chain: str, *, lock: bool = True) -> list[Row]:
-    """Payments that are on the chain but not confirmed yet, oldest block first."""
-    query = (
-        sa.select(payments)
-        .where(payments.c.chain == chain, PAYMENT_OPEN)
-        .order_by(payments.c.block_number, payments.c.log_index)
-    )
-    if lock:
-        query = query.with_for_update()
-    return [as_row(row) for row in await tx.conn.execute(query)]
+async def open_payments(
+    tx: Tx, chain: str, highest: int = _ANY_BLOCK, *, lock: bool = True
+) -> list[Row]:
+    """Payments that are on the chain but not confirmed yet, oldest block first.
+
+    :param highest: of blocks up to this one.
+    """
+    query = _OPEN_LOCKED if lock else _OPEN
+    return [*await execute(tx, query, of_chain=chain, highest=highest)]
+
+
+async def mark_confirming(tx: Tx, chain: str, highest: int) -> list[str]:
+    """Those detected in blocks up to ``highest`` are confirming from here on.
+
+    Nothing is posted or told, and no invoice changes by it.
+
+    :returns: the token of each.
+    """
+    found = await execute(tx, _CONFIRMING, of_chain=chain, highest=highest)
+    return [row["token"] for row in found]
 
 
 async def unfinal_payments(tx: Tx, chain: str) -> list[Row]:
@@ -88,7 +137,7 @@ async def move_payments(
         check_transition("payments", step.payment["status"], step.status)
     bps = await _fee_rates(tx, {s.payment["merchant_id"] for s in steps}, policy.fee_bps)
     rows = [_moved(tx, s, bps[s.payment["merchant_id"]]) for s in steps]
-    update_payments(tx, rows, ("status", "fee", "confirmed_at"))
+    update_payments(tx, rows, ("status", "fee", "confirmed_at", "is_final"))
     confirmed = [r for r in rows if r["status"] == PaymentStatus.CONFIRMED]
     orphaned = [r for r in rows if r["status"] == PaymentStatus.ORPHANED]
     await post(
@@ -98,9 +147,9 @@ async def move_payments(
               for r in confirmed),
             *(second_step(f"{posting_key(r)}:credit", "void", reason="orphaned", object_id=r["id"])
               for r in orphaned),
+            *(_fee(r) for r in confirmed),
         ],
     )  # fmt: skip
-    await post(tx, [_fee(r) for r in confirmed])
     for row in rows:
         if row["status"] == PaymentStatus.REVERSED:
             await _reverse(tx, row)
@@ -112,17 +161,14 @@ def _moved(tx: Tx, step: PaymentMove, fee_bps: int) -> dict[str, Any]:
     row = {**step.payment, "status": step.status.value}
     if step.status is PaymentStatus.CONFIRMED:
         row["confirmed_at"] = tx.now
+        row["is_final"] = step.final
         row["fee"] = 0 if row["held"] else fee_of(row["amount"], fee_bps)
     return row
 
 
 async def _fee_rates(tx: Tx, merchant_ids: Collection[str], default: int) -> dict[str, int]:
-    rates: dict[str, int] = {}
-    for part in chunked(sorted(merchant_ids)):
-        query = sa.select(merchants.c.id, merchants.c.fee_bps).where(merchants.c.id.in_(part))
-        for row in await tx.conn.execute(query):
-            rates[row.id] = default if row.fee_bps is None else row.fee_bps
-    return rates
+    found = await select_in(tx, _RATES, merchants.c.id, sorted(merchant_ids))
+    return {row["id"]: default if row["fee_bps"] is None else row["fee_bps"] for row in found}
 
 
 def _fee(row: Row) -> Transfer:
@@ -150,15 +196,6 @@ async def _reverse(tx: Tx, row: Row) -> None:
     await post(tx, postings)
 
 
-async def mark_final(tx: Tx, chain: str, final_block: int) -> None:
+def mark_final(tx: Tx, chain: str, final_block: int) -> None:
     """Payments at or below the final block can no longer be taken back by the chain."""
-    await tx.conn.execute(
-        payments.update()
-        .where(
-            payments.c.chain == chain,
-            payments.c.status == "confirmed",
-            payments.c.is_final.is_(False),
-            payments.c.block_number <= final_block,
-        )
-        .values(is_final=True)
-    )
+    change(tx, _FINAL, of_chain=chain, final=final_block)

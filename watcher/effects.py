@@ -30,6 +30,7 @@ from ledger.invoices import Tolerance, Touched, refresh_invoices
 from ledger.leases import Lease, check
 from ledger.payment_moves import (
     PaymentMove,
+    mark_confirming,
     mark_final,
     move_payments,
     open_payments,
@@ -44,7 +45,15 @@ from ledger.store import Tx
 from ledger.views import Row
 from watcher.decode import header_time
 from watcher.filters import LogFilter
-from watcher.finality import ChainView, OpenPayment, mature, reached, status_of
+from watcher.finality import (
+    ChainView,
+    OpenPayment,
+    confirming_up_to,
+    furthest_reach,
+    mature,
+    reach,
+    reached,
+)
 from watcher.match import RowMatcher
 from watcher.second_opinion import Claim
 
@@ -108,6 +117,8 @@ class Effects:
 
     recorded: Recorded
     moves: tuple[PaymentMove, ...]
+    confirming: tuple[str, ...]
+    """Tokens of the payments that are no longer in the newest block."""
     fresh: tuple[DepositAddress, ...]
     final: BlockMark
     waiting: int
@@ -136,11 +147,12 @@ async def commit_pass(tx: Tx, house: House, work: Pass, lease: Lease | None) -> 
     touched = Touched()
     recorded = await record_sightings(tx, work.sightings, house.policy, touched)
     view = ChainView(work.top.number, work.tags)
-    moves, waiting = await confirm(tx, house, view, work, touched)
-    await mark_final(tx, house.chain.name, final.number)
+    moves, waiting = await confirm(tx, house, view, work, final.number, touched)
+    confirming = await mark_confirming(tx, house.chain.name, confirming_up_to(view))
+    mark_final(tx, house.chain.name, final.number)
     await rescan_gaps(tx, house.chain.name, work.cursor, fresh)
     await refresh_invoices(tx, touched.ids, house.tolerance)
-    return Effects(recorded, tuple(moves), tuple(fresh), final, waiting)
+    return Effects(recorded, tuple(moves), tuple(confirming), tuple(fresh), final, waiting)
 
 
 async def hold(tx: Tx, chain: str, expected: Cursor, lease: Lease | None) -> Cursor:
@@ -197,13 +209,18 @@ async def confirm(
     house: House,
     view: ChainView,
     work: Pass,
+    final: int,
     touched: Touched,
 ) -> tuple[list[PaymentMove], int]:
-    """Move every payment whose time has come; returns the moves, and how many are not believed.
+    """Confirm every payment whose time has come; returns the moves, and how many are not believed.
 
     One that is refuted is orphaned: it comes back if it is ever seen again.
+
+    :param final: the final block; what it covers can no longer be taken back.
     """
-    rows = await open_payments(tx, house.chain.name)
+    # What lies above waits in any case, and is not read: twelve blocks of it at twelve
+    # confirmations. A claim is only asked about, and refuted, where it could be confirmed.
+    rows = await open_payments(tx, house.chain.name, furthest_reach(house.chain, view))
     if not rows:
         return [], 0
     payments = [_open(tx, row) for row in rows]
@@ -214,13 +231,12 @@ async def confirm(
         believed = {key for key, claim in claims.items() if claim in work.agreed}
     confirmable = ripe & believed
     moves = []
-    for row, payment in zip(rows, payments, strict=True):
-        if claims.get(payment.key) in work.refuted:
+    for row in rows:
+        if claims.get(row["id"]) in work.refuted:
             moves.append(PaymentMove(row, PaymentStatus.ORPHANED))
-            continue
-        status = status_of(payment, view, confirmable)
-        if status is not payment.status:
-            moves.append(PaymentMove(row, status))
+        elif row["id"] in confirmable:
+            held_final = row["block_number"] <= final
+            moves.append(PaymentMove(row, PaymentStatus.CONFIRMED, held_final))
     await move_payments(tx, moves, house.policy, touched)
     return moves, len(ripe - believed)
 
@@ -231,7 +247,6 @@ def _open(tx: Tx, row: Row) -> OpenPayment:
         merchant_id=row["merchant_id"],
         micros=_micros(tx, row),
         block=row["block_number"],
-        status=PaymentStatus(row["status"]),
     )
 
 
@@ -252,10 +267,8 @@ async def _exposure(tx: Tx, chain: ChainSettings) -> dict[str, int]:
 async def claims_to_ask(tx: Tx, house: House, work: Pass) -> list[Claim]:
     """What a second provider has to bear out before this pass can confirm it."""
     view = ChainView(work.top.number, work.tags)
-    rows = await open_payments(tx, house.chain.name, lock=False)
-    claims = [
-        claim_of(row) for row in rows if reached(house.chain.finality, row["block_number"], view)
-    ]
+    ripe = reach(house.chain.finality, view)
+    claims = [claim_of(r) for r in await open_payments(tx, house.chain.name, ripe, lock=False)]
     for s in work.sightings:
         token = tx.catalogue.token_by_address(house.chain.name, s.token_address)
         if token is None or s.malformed or s.amount == 0:

@@ -7,11 +7,10 @@ been read and linked can have been found missing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from config.chains import ChainSettings, Finality
-from ledger.states import PaymentStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +33,6 @@ class OpenPayment:
     merchant_id: str
     micros: int
     block: int
-    status: PaymentStatus
-
-
-def confirmations(cursor: int, block: int) -> int:
-    """1 for the newest block."""
-    return cursor - block + 1
 
 
 def used_tags(chain: ChainSettings) -> frozenset[str]:
@@ -59,12 +52,28 @@ def final_number(hard: Finality, head: int, tags: Mapping[str, int]) -> int:
     return max(head - hard.confirmations + 1, -1)
 
 
+def reach(wanted: Finality, view: ChainView) -> int:
+    """Highest block whose payments have waited long enough; negative while there is none."""
+    if wanted.tag is not None:
+        return min(view.tags.get(wanted.tag, -1), view.cursor)
+    assert wanted.confirmations is not None
+    return view.cursor - wanted.confirmations + 1
+
+
 def reached(wanted: Finality, block: int, view: ChainView) -> bool:
     """Whether a payment of ``block`` has waited long enough."""
-    if wanted.tag is not None:
-        return block <= min(view.tags.get(wanted.tag, -1), view.cursor)
-    assert wanted.confirmations is not None
-    return confirmations(view.cursor, block) >= wanted.confirmations
+    return block <= reach(wanted, view)
+
+
+def furthest_reach(chain: ChainSettings, view: ChainView) -> int:
+    """The same by the chain's least demanding tier: what lies above it cannot be confirmed."""
+    steps = [chain.finality, *(tier.finality for tier in chain.finality_tiers)]
+    return max(reach(step, view) for step in steps)
+
+
+def confirming_up_to(view: ChainView) -> int:
+    """Highest block with two confirmations, from which on a payment is *confirming*."""
+    return view.cursor - 1
 
 
 def mature(
@@ -78,7 +87,7 @@ def mature(
     A tier looks at what a merchant has been credited on this chain and is not
     final yet, this payment included: a hundred payments of 999 are not small.
 
-    :param waiting: oldest first.
+    :param waiting: oldest first; those above :func:`furthest_reach` may be left out.
     :param exposed: micros confirmed and not final, per merchant.
     """
     running: dict[str, int] = defaultdict(int, exposed)
@@ -88,12 +97,3 @@ def mature(
         if reached(chain.finality_for(running[payment.merchant_id]), payment.block, view):
             found.add(payment.key)
     return frozenset(found)
-
-
-def status_of(payment: OpenPayment, view: ChainView, confirmable: Collection[str]) -> PaymentStatus:
-    """Where the payment stands; it never falls back (a rewind orphans, it does not lower)."""
-    if payment.key in confirmable:
-        return PaymentStatus.CONFIRMED
-    if confirmations(view.cursor, payment.block) >= 2:
-        return PaymentStatus.CONFIRMING
-    return payment.status

@@ -130,6 +130,8 @@ class Report:
             matched = len(work.sightings)
             self._count("stranger", work.scan.matcher.read - matched + effects.recorded.strangers)
         self._recorded(effects.recorded, now)
+        for token in effects.confirming:
+            self._observer.on_payment(self._chain, token, PaymentStatus.CONFIRMING.value)
         for move in effects.moves:
             row = move.payment
             self._observer.on_payment(self._chain, row["token"] or "", move.status.value)

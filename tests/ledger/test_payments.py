@@ -15,10 +15,12 @@ from config.units import MAX_AMOUNT, ZERO_ADDRESS, Address
 from ledger.audit import ignored_amounts
 from ledger.books import all_totals, totals_of
 from ledger.driver import Driver, Rows, Step
+from ledger.invoices import Touched
+from ledger.payment_moves import PaymentMove, mark_confirming, move_payments, open_payments
 from ledger.payment_rows import PaymentPolicy
 from ledger.payments import IGNORED_CAP, TOKENS_CAP
 from ledger.postings import DEBIT_NORMAL, AccountKind, AccountRef, Totals, Transfer, balance
-from ledger.schema import events, ignored_logs, sightings
+from ledger.schema import events, ignored_logs, payments, sightings
 from ledger.states import PaymentStatus
 from tests.support.books import BRIDGED, DAI, STRANGER_TOKEN, USDT, Books, digest
 
@@ -88,8 +90,11 @@ async def test_pass__looks_for_payments__each_by_its_own_index(
     _, address = await books.invoice()
     await books.record(books.sighting(address, 10_000000))
     await books.advance(books.block(1))
+    async with books.ledger.transaction() as tx:
+        await mark_confirming(tx, "anvil", 0)
     await books.rewind_to(books.block(0))
-    looks = [step for step in asked if step[0].startswith("SELECT") and "FROM payments" in step[0]]
+    look = re.compile("SELECT.*FROM payments|UPDATE payments", re.DOTALL)
+    looks = [step for step in asked if look.match(step[0])]
     plans: Counter[str] = Counter()
     async with books.ledger.transaction() as tx:
         await tx.driver.prefer_indexes()
@@ -100,7 +105,7 @@ async def test_pass__looks_for_payments__each_by_its_own_index(
             plans.update(re.findall(r"(?:autoindex|uq|ix)_payments_\w+", text))
     assert plans == {
         "autoindex_payments_2" if tx.dialect == "sqlite" else "uq_payments_identity": 1,
-        "ix_payments_open": 1,
+        "ix_payments_open": 2,  # confirming, taken back
         "ix_payments_not_final": 1,
         "ix_payments_invoice_id": 3,  # opened, recorded, taken back
     }
@@ -423,3 +428,19 @@ async def test_move__confirming_then_confirmed__one_event_for_the_money(books: B
         "payment.detected",
         "payment.confirmed",
     ]
+
+
+async def test_mark_confirming__only_what_was_detected_up_to_there(books: Books) -> None:
+    for number in (1, 2, 3):
+        _, address = await books.invoice()
+        await books.record(books.sighting(address, 10_000000, block=books.block(number)))
+    async with books.ledger.transaction() as tx:
+        (oldest,) = await open_payments(tx, "anvil", 1)
+        move = PaymentMove(oldest, PaymentStatus.CONFIRMED, final=True)
+        await move_payments(tx, [move], books.policy, Touched())
+        assert await mark_confirming(tx, "anvil", 2) == ["USDC"]
+        assert await mark_confirming(tx, "anvil", 2) == []
+    async with books.ledger.reading() as tx:
+        query = sa.select(payments.c.status, payments.c.is_final).order_by(payments.c.block_number)
+        found = [tuple(row) for row in await tx.conn.execute(query)]
+    assert found == [("confirmed", True), ("confirming", False), ("detected", False)]

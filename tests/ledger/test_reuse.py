@@ -38,7 +38,7 @@ async def opened(
 async def swept(books: Books) -> None:
     """Everything confirmed is final and in the treasury."""
     async with books.ledger.transaction() as tx:
-        await mark_final(tx, "anvil", 10**6)
+        mark_final(tx, "anvil", 10**6)
         deposits = await unswept_deposits(tx, "anvil", "USDC")
         batch = NewBatch(
             "anvil", "sweeps", "sweep", "USDC", digest("batch", len(deposits)),

@@ -36,7 +36,7 @@ async def paid_out(world: World, merchant: str, deposit: Address) -> None:
     async with world.ledger.transaction() as tx:
         cursor = await get_cursor(tx, "anvil")
         assert cursor is not None
-        await mark_final(tx, "anvil", cursor.final.number)
+        mark_final(tx, "anvil", cursor.final.number)
 
 
 async def test_reuse__invoice_sweep_invoice_sweep__same_address__paid_twice_at_less_gas(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 
 from config.chains import ChainSettings, Finality
-from ledger.states import PaymentStatus
 from watcher.finality import (
     ChainView,
     OpenPayment,
-    confirmations,
+    confirming_up_to,
     final_number,
+    furthest_reach,
     mature,
     reached,
-    status_of,
     used_tags,
 )
 
@@ -42,11 +41,11 @@ TIERED = chain(
 
 
 def payment(key: str, micros: int, block: int = 10, merchant: str = "mer_1") -> OpenPayment:
-    return OpenPayment(key, merchant, micros, block, PaymentStatus.DETECTED)
+    return OpenPayment(key, merchant, micros, block)
 
 
-def test_confirmations__head_block__is_one() -> None:
-    assert (confirmations(10, 10), confirmations(12, 10)) == (1, 3)
+def test_confirming__newest_block__not_yet() -> None:
+    assert confirming_up_to(ChainView(10, {})) == 9
 
 
 @pytest.mark.parametrize(
@@ -100,12 +99,13 @@ def test_mature__exposed_already__raises_the_tier() -> None:
     assert mature([payment("a", 500_000_000)], {"mer_2": 600_000_000}, TIERED, view) == {"a"}
 
 
-def test_status__never_falls_back() -> None:
-    confirming = OpenPayment("a", "mer_1", 1, 10, PaymentStatus.CONFIRMING)
-    assert status_of(confirming, ChainView(10, {}), ()) is PaymentStatus.CONFIRMING
-    assert status_of(payment("a", 1), ChainView(10, {}), ()) is PaymentStatus.DETECTED
-    assert status_of(payment("a", 1), ChainView(11, {}), ()) is PaymentStatus.CONFIRMING
-    assert status_of(payment("a", 1), ChainView(11, {}), {"a"}) is PaymentStatus.CONFIRMED
+def test_furthest_reach__tiers__the_least_demanding_decides() -> None:
+    """Whatever its amount, nothing above it is confirmed: so nothing above it need be read."""
+    view = ChainView(20, {"safe": 9, "finalized": 5})
+    assert furthest_reach(TIERED, view) == 18
+    assert mature([payment("a", 1, block=18)], {}, TIERED, view) == {"a"}
+    assert mature([payment("a", 1, block=19)], {}, TIERED, view) == set()
+    assert furthest_reach(chain(finality="safe"), ChainView(20, {})) < 0
 
 
 def test_used_tags__only_those_that_are_asked_for() -> None:
