@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from benchmarks.figures import Figure, at_least
 from benchmarks.replay.chain import CHAIN_ID, FIRST_TIME, HIT_UNITS, USDC, XPUB
 from benchmarks.stage import CHAIN, CONFIRMATIONS, open_ledger, settings_for
 from chain.model import BlockHeader
+from config.chains import ChainSettings
 from config.units import Address, Amount, BlockNumber, Hash32
 from ledger.cursors import BlockMark, advance_cursor, get_cursor, start_cursor
 from ledger.invoices import Tolerance, Touched, refresh_invoices
@@ -146,7 +148,6 @@ async def record_block(ledger: Ledger, number: int, found: Sequence[Sighting]) -
 
 async def pass_block(ledger: Ledger, number: int, found: Sequence[Sighting]) -> None:
     """The same with what the watcher adds: confirming, and marking as final."""
-    chain = settings_for("sqlite+aiosqlite:///x", "http://127.0.0.1:1").chains[0]
     async with ledger.reading() as tx:
         cursor = await get_cursor(tx, CHAIN)
     assert cursor is not None
@@ -161,7 +162,13 @@ async def pass_block(ledger: Ledger, number: int, found: Sequence[Sighting]) -> 
         agreed=None,
     )
     async with ledger.transaction() as tx:
-        await commit_pass(tx, House(chain, _POLICY, _TOLERANCE), work, None)
+        await commit_pass(tx, House(_chain(), _POLICY, _TOLERANCE), work, None)
+
+
+@lru_cache
+def _chain() -> ChainSettings:
+    """Read once, as the daemon does."""
+    return settings_for("sqlite+aiosqlite:///x", "http://127.0.0.1:1").chains[0]
 
 
 def header(number: int) -> BlockHeader:
