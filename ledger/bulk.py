@@ -8,7 +8,7 @@ found again, and ``executemany``, which is one hop to its thread.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -32,12 +32,15 @@ class Read:
     :param query: a module's constant, since its compiled form is kept; plain columns under
         names of their own. Its order holds within a chunk of 500 keys.
     :param params: the query's own bound parameters.
+    :param each: PostgreSQL: look for one key after the other. For a column that is not its index's
+        first: from the statistics of a small table all rows of the first are read and filtered.
     """
 
     query: Executable
     column: sa.Column[Any] | None = None
     keys: Sequence[Any] = ()
     params: Mapping[str, Any] = field(default_factory=dict)
+    each: bool = False
 
 
 async def read_all(tx: Tx, reads: Sequence[Read]) -> list[list[dict[str, Any]]]:
@@ -84,7 +87,10 @@ def _steps(dialect: str, read: Read) -> Iterator[tuple[_Plan, list[Any]]]:
         return
     for part in chunked(read.keys):
         count = _padded(len(part)) if dialect == "sqlite" else 0
-        plan = _compiled(read.query, read.column, dialect, count)
+        if read.each and dialect == "postgresql":
+            plan = _one_by_one(read.query, read.column)
+        else:
+            plan = _compiled(read.query, read.column, dialect, count)
         keys: dict[str, Any] = {"keys": list(part)}
         if dialect == "sqlite":
             padded = [*part, *[part[-1]] * (count - len(part))]
@@ -134,6 +140,16 @@ def _compiled(query: Executable, column: sa.Column[Any] | None, dialect: str, co
         names=tuple(c.name for c in columns),
         converts=tuple((name, convert) for name, convert in converts if convert is not None),
     )
+
+
+@lru_cache(maxsize=16)
+def _one_by_one(query: Executable, column: sa.Column[Any]) -> _Plan:
+    """PostgreSQL: a subquery for each key, which ``OFFSET 0`` keeps one."""
+    assert isinstance(query, sa.Select)
+    plan = _compiled(query.where(column == sa.literal_column("wanted.key")), None, "postgresql", 0)
+    keys = f"unnest(${len(plan.given) + 1}::{array_type(column.type)[0]}) AS wanted(key)"
+    sql = f"SELECT found.* FROM {keys} CROSS JOIN LATERAL ({plan.sql} OFFSET 0) AS found"  # noqa: S608
+    return replace(plan, sql=sql, given=(*plan.given, ("keys", None)))
 
 
 def _dialect(name: str) -> sa.Dialect:

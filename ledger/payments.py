@@ -201,7 +201,7 @@ async def _standing(tx: Tx, found: Sequence[Sighting], policy: PaymentPolicy) ->
             Read(CURSORS),
             # With its chain, so that the index on what identifies a payment finds it.
             *(
-                Read(_KNOWN, payments.c.tx_hash, sorted(wanted), {"chain": chain})
+                Read(_KNOWN, payments.c.tx_hash, sorted(wanted), {"chain": chain}, each=True)
                 for chain, wanted in sorted(hashes.items())
             ),
         ],

@@ -103,6 +103,7 @@ async def test_pass__looks_for_payments__each_by_its_own_index(
             (lines,) = await whole(tx.driver, [(f"{explain} {sql}", values)])
             text = " ".join(str(part) for line in lines for part in line)
             plans.update(re.findall(r"(?:autoindex|uq|ix)_payments_\w+", text))
+            assert "Filter: (tx_hash" not in text, "the index is used for the chain alone"
     assert plans == {
         "autoindex_payments_2" if tx.dialect == "sqlite" else "uq_payments_identity": 1,
         "ix_payments_open": 2,  # confirming, taken back
