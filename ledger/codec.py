@@ -40,6 +40,13 @@ def encode_json(value: Any) -> str:
         return json.dumps(value, separators=(",", ":"))
 
 
+def decode_json(text: str) -> Any:
+    """The value of a JSON text; most of ours hold nothing, or no exceptions."""
+    if text == "null":
+        return None
+    return [] if text == "[]" else json.loads(text)
+
+
 def _digits(value: int) -> str:
     if type(value) is not int or not 0 <= value < _MOST:
         raise TypeError(f"not an unsigned 256-bit integer: {type(value).__name__}")
@@ -80,7 +87,7 @@ def decoder(kind: TypeEngine[Any], dialect: str) -> Convert | None:
     if isinstance(kind, UtcTime):
         return utc_time
     if isinstance(kind, sa.JSON):
-        return json.loads
+        return decode_json
     return bool if isinstance(kind, sa.Boolean) else None
 
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from ledger.books import post, second_step, totals_of
-from ledger.bulk import change, execute, select_in
-from ledger.invoices import Touched
+from ledger.bulk import Read, change, execute, read_all
+from ledger.invoices import CURSORS, Touched, blocks_by_chain
 from ledger.payment_rows import (
     PaymentPolicy,
     accounts_of,
@@ -135,7 +135,7 @@ async def move_payments(
         return
     for step in steps:
         check_transition("payments", step.payment["status"], step.status)
-    bps = await _fee_rates(tx, {s.payment["merchant_id"] for s in steps}, policy.fee_bps)
+    bps, cursors = await _around(tx, {s.payment["merchant_id"] for s in steps}, policy.fee_bps)
     rows = [_moved(tx, s, bps[s.payment["merchant_id"]]) for s in steps]
     update_payments(tx, rows, ("status", "fee", "confirmed_at", "is_final"))
     confirmed = [r for r in rows if r["status"] == PaymentStatus.CONFIRMED]
@@ -154,7 +154,7 @@ async def move_payments(
         if row["status"] == PaymentStatus.REVERSED:
             await _reverse(tx, row)
     touched.add({row["invoice_id"] for row in rows})
-    await tell_payments(tx, [r for r in rows if r["status"] != PaymentStatus.DETECTED])
+    await tell_payments(tx, [r for r in rows if r["status"] != PaymentStatus.DETECTED], cursors)
 
 
 def _moved(tx: Tx, step: PaymentMove, fee_bps: int) -> dict[str, Any]:
@@ -166,9 +166,15 @@ def _moved(tx: Tx, step: PaymentMove, fee_bps: int) -> dict[str, Any]:
     return row
 
 
-async def _fee_rates(tx: Tx, merchant_ids: Collection[str], default: int) -> dict[str, int]:
-    found = await select_in(tx, _RATES, merchants.c.id, sorted(merchant_ids))
-    return {row["id"]: default if row["fee_bps"] is None else row["fee_bps"] for row in found}
+async def _around(
+    tx: Tx, merchant_ids: Collection[str], default: int
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Fee rates by merchant in basis points, newest processed block by chain."""
+    found, cursors = await read_all(
+        tx, [Read(_RATES, merchants.c.id, sorted(merchant_ids)), Read(CURSORS)]
+    )
+    rates = {r["id"]: default if r["fee_bps"] is None else r["fee_bps"] for r in found}
+    return rates, blocks_by_chain(cursors)
 
 
 def _fee(row: Row) -> Transfer:
