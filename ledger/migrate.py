@@ -5,6 +5,7 @@ Alembic is imported where it runs: every command asks for the revision, few migr
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 HEAD: Final = "0010"
 """Revision that this program was written for; a test compares it with the scripts."""
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
+_UNREACHABLE: Final = (DBAPIError, sqlite3.Error, OSError)
+"""SQLAlchemy wraps what a statement raises, but not what ``BEGIN`` in its event does."""
 
 
 def _config() -> Config:
@@ -51,7 +54,7 @@ async def current_revision(engine: AsyncEngine) -> str | None:
     try:
         async with engine.connect() as connection:
             return await connection.run_sync(read)
-    except (DBAPIError, OSError) as error:
+    except _UNREACHABLE as error:
         raise DatabaseError(
             f"database cannot be reached: {str(error).splitlines()[0]}",
             remedy="check database.url and that the server runs",
@@ -84,7 +87,7 @@ async def upgrade_engine(engine: AsyncEngine) -> None:
             await connection.execution_options(bursar_write=True)
             async with connection.begin():
                 await connection.run_sync(run)
-    except (DBAPIError, OSError) as error:
+    except _UNREACHABLE as error:
         raise DatabaseError(
             f"migration failed, nothing was changed: {str(error).splitlines()[0]}",
             remedy="check database.url, the server and its permissions",

@@ -177,7 +177,7 @@ class Ledger:
     async def _connected(self) -> AsyncConnection:
         try:
             return await self.engine.connect()
-        except (DBAPIError, OSError, TimeoutError) as error:
+        except (DBAPIError, sqlite3.Error, OSError, TimeoutError) as error:
             raise _translated(error) from error
 
     async def dispose(self) -> None:

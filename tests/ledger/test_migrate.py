@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from config.errors import DatabaseError
-from ledger import migrate
+from ledger import migrate, store
 from ledger.migrate import current_revision, head_revision, require_current, upgrade
 from ledger.schema import metadata
 from ledger.store import make_engine
@@ -69,6 +71,19 @@ async def test_f29_upgrade__interrupted_half_way__nothing_is_left_and_the_next_r
     await upgrade(database_url)
     await require_current(engine)
     await engine.dispose()
+
+
+async def test_f12_sqlite__locked_by_another_program__migration_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``BEGIN`` runs in an event of the engine, where SQLAlchemy wraps nothing."""
+    monkeypatch.setattr(store, "SQLITE_BUSY_SECONDS", 0)
+    url = f"sqlite+aiosqlite:///{tmp_path}/books.db"
+    await upgrade(url)
+    with closing(sqlite3.connect(tmp_path / "books.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseError, match="locked"):
+            await upgrade(url)
 
 
 async def test_upgrade__server_not_there__one_clear_line() -> None:
