@@ -57,6 +57,8 @@ FAULTS: Mapping[str, float] = {
     "clock_jump": 0.02,  # f26: by ten minutes, up to 90 s either way
     "frozen": 0.02,  # f19: stopped past its lease, then goes on, by ten minutes
     "two_daemons": 0.25,  # f19: per seed
+    "restored": 0.1,  # f20: per seed: the database of some hours ago
+    "epoch_raised": 0.02,  # f18: signed batches die, by ten minutes
     # people and others
     "token_paused": 0.02,  # f21: by half an hour
     "blacklisted": 0.05,  # f21: a merchant's destination, per merchant
@@ -68,7 +70,7 @@ FAULTS: Mapping[str, float] = {
     "operator_rescans": 0.05,
     "operator_runs": 0.05,
 }
-PER_SEED = ("two_daemons", "sponsor_empty", "rpc_small_range", "blacklisted")
+PER_SEED = ("two_daemons", "restored", "sponsor_empty", "rpc_small_range", "blacklisted")
 EXCLUSIVE = {"rpc_forged": ("rpc_down", "rpc_all_down", "rpc_timeout", "rpc_refused")}
 """One provider's word counts where no other is alive: then a lie is believed, by design."""
 

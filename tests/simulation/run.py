@@ -18,6 +18,7 @@ import structlog
 from tests.simulation.checks.quiet import quiet_period, settle_readiness
 from tests.simulation.checks.steps import StepChecks
 from tests.simulation.life import operators, people, weather
+from tests.simulation.life.disasters import epochs, restored_backup
 from tests.simulation.machine.loop import VirtualLoop
 from tests.simulation.world import Scale, World
 
@@ -85,6 +86,7 @@ async def _live_or_end(world: World) -> None:
 async def _live(world: World) -> None:
     checks = StepChecks(world)
     world.on_commit = checks
+    world.on_restore = checks.begin_again
     world.on_block = weather.deposit_reorgs(world)
     slots = ["d0", "d1"] if world.faults.strikes("two_daemons", "seed") else ["d0"]
     chores = [asyncio.create_task(weather.keep_running(world, slot)) for slot in slots]
@@ -95,6 +97,8 @@ async def _live(world: World) -> None:
     storms += [
         asyncio.create_task(operators.operator(world)),
         asyncio.create_task(operators.issuer(world)),
+        asyncio.create_task(restored_backup(world)),
+        asyncio.create_task(epochs(world)),
     ]
     chores.append(asyncio.create_task(operators.treasurer(world)))
     chores.append(asyncio.create_task(weather.shepherd(world)))

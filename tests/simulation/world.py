@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -126,13 +126,22 @@ class World:
         self.on_commit: Any = lambda: None
         self.on_block: Any = lambda chain, block: None
         """Told of each new block that has transactions."""
+        self.on_restore: Any = lambda: None
+        """Told when an older database has taken the image's place."""
+        self.image = asyncio.Event()
+        """Cleared while the database is lost: nothing can be started then."""
+        self.image.set()
         self.trace: deque[str] = deque(maxlen=TRACE_LENGTH)
         self.loud = False
         self._fingerprint = blake2b(digest_size=8)
         self.counts: Counter[str] = Counter()
         shutil.copy(template_database(), folder / "books.db")
         (folder / "keystore.json").write_bytes(town.keyring()[1])
-        self.books = sqlite3.connect(folder / "books.db", isolation_level=None)
+        self.open_books()
+
+    def open_books(self) -> None:
+        """The image, as another program reads it."""
+        self.books = sqlite3.connect(self.folder / "books.db", isolation_level=None)
         self.books.row_factory = sqlite3.Row
 
     # --- building ----------------------------------------------------------------------
@@ -274,14 +283,22 @@ class World:
             self.say(f"{chain} batch {event.epoch}/{event.batch_id} ran: {len(rows)} payouts")
             self.pending_executions = True
 
+    def known(self) -> set[bytes]:
+        """Deposit addresses of the books: what was opened after a restored backup is lost."""
+        rows = self.books.execute("SELECT address FROM deposit_addresses")
+        return {row["address"] for row in rows} & set(self.by_address)
+
     def balance(self, chain: str, symbol: str, account: bytes) -> int:
         """Of a token, at the head."""
         slots = self.chains[chain].head.slots
         assert slots is not None
         return slots.get((town.token_address(symbol), "balance", account), 0)
 
-    def deposits(self, chain: str) -> Iterator[tuple[Block, RawLog]]:
-        """Every canonical transfer of a registered token to one of our addresses."""
+    def deposits(
+        self, chain: str, known: Collection[bytes] | None = None
+    ) -> Iterator[tuple[Block, RawLog]]:
+        """Every canonical transfer of a registered token to one of our addresses, or of these."""
+        ours = self.by_address if known is None else known
         simulated = self.chains[chain]
         tokens = {town.token_address(symbol) for symbol in town.REGISTERED}
         for block in simulated.with_txs:
@@ -291,15 +308,17 @@ class World:
                 well_formed = len(log.topics) == 3 and len(log.data) == 32
                 if log.address not in tokens or log.topics[0] != TRANSFER_TOPIC or not well_formed:
                     continue
-                if log.topics[2][:12] == bytes(12) and log.topics[2][12:] in self.by_address:
+                if log.topics[2][:12] == bytes(12) and log.topics[2][12:] in ours:
                     yield block, log
 
-    def earned(self, merchant: Merchant, chain: str, symbol: str) -> int:
-        """Everything that lies or lay at a merchant's addresses, canonical."""
+    def earned(
+        self, merchant: Merchant, chain: str, symbol: str, known: Collection[bytes] | None = None
+    ) -> int:
+        """Everything that lies or lay at a merchant's addresses, or at these of his; canonical."""
         token = town.token_address(symbol)
         return sum(
             int.from_bytes(log.data)
-            for _, log in self.deposits(chain)
+            for _, log in self.deposits(chain, known)
             if log.address == token
             and self.by_address[log.topics[2][12:]].merchant == merchant.number
         )

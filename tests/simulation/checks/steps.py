@@ -48,6 +48,20 @@ class StepChecks:
             self._world.pending_executions = False
             paid_out(self._world)
 
+    def begin_again(self) -> None:
+        """An older database has taken the image's place: what it says now is where it stands."""
+        books = self._world.books
+        (self._seen,) = books.execute("SELECT COALESCE(MAX(seq), 0) FROM sim_changes").fetchone()
+        self._statuses = {
+            (table, row["id"]): row["status"]
+            for table in MACHINES
+            for row in books.execute(f"SELECT id, status FROM {table}")
+        }
+        self._classified = {row["id"] for row in books.execute("SELECT id FROM payments")}
+        confirmed = [p for (table, p), now in self._statuses.items() if now == "confirmed"]
+        self._young = {p: books.execute(PAYMENT, (p,)).fetchone() for p in confirmed}
+        self._cursors = {}
+
     def _changes(self) -> list[Row]:
         rows = self._world.books.execute(
             "SELECT seq, tbl, id, status FROM sim_changes WHERE seq > ? ORDER BY seq", (self._seen,)

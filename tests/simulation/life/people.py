@@ -18,9 +18,13 @@ RETRY_SECONDS = 5.0
 
 
 async def ask(
-    world: World, method: str, path: str, key: str, body: Any = None, *, once: str = ""
-) -> Any:
-    """Ask until there is an answer; ``once`` is the idempotency key of a POST."""
+    world: World, method: str, path: str, key: str, body: Any = None, *, once: str = "",
+    lost: bool = False,
+) -> Any:  # fmt: skip
+    """Ask until there is an answer; ``once`` is the idempotency key of a POST.
+
+    :param lost: the object may have been lost with a database.
+    """
     headers = {"Idempotency-Key": once} if once else {}
     while True:
         server = world.serving()
@@ -34,6 +38,8 @@ async def ask(
                 return answer
             if status == 500:
                 world.violated("I13", f"{method} {path} answered 500")
+            if lost and status == 404:
+                return None
             if status not in (409, 429, 503):
                 world.violated("I13", f"{method} {path} answered {status}: {answer}")
                 return None
@@ -87,6 +93,8 @@ async def open_invoice(world: World, merchant: Merchant, place: int) -> Bill:
     bill.invoice_id, bill.created_at = made["id"], world.now()
     bill.address = bytes.fromhex(made["address"][2:])
     bill.options = tuple((o["chain"], o["token"]) for o in made["options"])
+    if bill.address in world.by_address:
+        world.violated("I3", f"address {made['address']} is given to two invoices")
     world.bills.append(bill)
     world.by_address[bill.address] = bill
     world.say(f"invoice {bill.invoice_id} of shop {merchant.number}")
@@ -97,7 +105,9 @@ def units(symbol: str, micros: int) -> int:
     return micros * 10 ** (town.DECIMALS[symbol] - 6)
 
 
-def send(world: World, chain: str, to: bytes, data: bytes, bills: list[Bill]) -> None:
+def send(
+    world: World, chain: str, to: bytes, data: bytes, bills: list[Bill], sender: bytes = town.WHALE
+) -> None:
     """Into the mempool of one chain."""
     world.counts["payments sent"] += 1
     name = f"tx|{world.seed}|{world.counts['payments sent']}"
@@ -107,7 +117,7 @@ def send(world: World, chain: str, to: bytes, data: bytes, bills: list[Bill]) ->
     world.stir()
     simulated = world.chains[chain]
     simulated.advance(world.now())
-    simulated.mempool[tx_hash] = Tx(tx_hash, town.WHALE, to, data, not_before=world.now())
+    simulated.mempool[tx_hash] = Tx(tx_hash, sender, to, data, not_before=world.now())
 
 
 def pay(world: World, bill: Bill, chain: str, symbol: str, amount: int) -> None:
@@ -200,5 +210,7 @@ async def _behave(
         case "cancels":
             merchant = next(m for m in world.merchants if m.number == bill.merchant)
             path = f"/v1/invoices/{bill.invoice_id}/cancel"
-            await ask(world, "POST", path, merchant.key, {}, once=f"cancel-{bill.invoice_id}")
+            await ask(
+                world, "POST", path, merchant.key, {}, once=f"cancel-{bill.invoice_id}", lost=True
+            )
             pay(world, bill, chain, symbol, whole)

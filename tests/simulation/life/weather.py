@@ -124,6 +124,7 @@ async def shepherd(world: World) -> None:
 async def keep_running(world: World, slot: str) -> None:
     """The init system: starts the daemon again a few seconds after it died."""
     while True:
+        await world.image.wait()
         running = world.boot(slot)
         await _ended(world, running)
         calm = world.faults.calm

@@ -1,0 +1,65 @@
+"""What happens once in years: a lost database with its older backup, a treasury's new epoch."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from pathlib import Path
+
+from chain.abi import encode_call
+from tests.simulation import town
+from tests.simulation.life.people import send
+from tests.simulation.life.weather import strikes
+from tests.simulation.world import World
+
+IMAGE = "books.db"
+REPAIR_SECONDS = 1200
+"""At most, from the loss to the backup in its place."""
+
+
+async def restored_backup(world: World) -> None:
+    """The runbook's road: every daemon stops, the backup comes back, the journal stays."""
+    if not world.faults.strikes("restored", "seed"):
+        return
+    length = world.scale.days * 86_400
+    await asyncio.sleep(world.dice.seconds("backup at", length * 0.1, length * 0.6))
+    backup = world.folder / "backup.db"
+    _copy(world.folder / IMAGE, backup)
+    taken = world.now()
+    world.say("backup taken")
+    await asyncio.sleep(world.dice.seconds("lost after", 60, length * 0.4))
+    world.say("the database is lost")
+    world.image.clear()
+    for running in list(world.running):
+        running.process.kill()
+    await asyncio.sleep(world.dice.seconds("repair", 1, REPAIR_SECONDS))
+    world.books.close()
+    for left in world.folder.glob(f"{IMAGE}*"):
+        left.unlink()
+    shutil.copy(backup, world.folder / IMAGE)
+    world.open_books()
+    world.on_restore()
+    world.image.set()
+    world.say(f"restored from {world.now() - taken:.0f} s ago")
+
+
+async def epochs(world: World) -> None:
+    """The owner voids every signed batch that has not run."""
+    while not world.faults.calm:
+        await asyncio.sleep(60.0)
+        for name, chain in world.chains.items():
+            if strikes(world, "epoch_raised", name):
+                assert chain.head.slots is not None
+                now = chain.head.slots.get((world.treasury, "epoch"), 0)
+                data = encode_call("raiseEpoch(uint64)", now + 1)
+                send(world, name, world.treasury, data, [], sender=town.OWNER)
+                world.say(f"{name}: the owner raises the epoch to {now + 1}")
+
+
+def _copy(image: Path, to: Path) -> None:
+    """SQLite's own online backup: a running daemon does not notice."""
+    with sqlite3.connect(image) as source, sqlite3.connect(to) as target:
+        source.backup(target)
+    source.close()
+    target.close()
