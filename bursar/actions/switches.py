@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bursar.compose import open_house
+from bursar.compose import House, open_house
 from bursar.output import say, say_json, table
 from bursar.roles import payment_policy, tolerance_of
 from config.errors import ConflictError
@@ -114,25 +114,31 @@ async def clear_chain(
     """
     async with open_house(settings, secrets, chains=[chain]) as house:
         await require_current(house.ledger.engine)
-        (configured,) = house.chain_settings()
-        async with house.ledger.reading() as tx:
-            cursor = await get_cursor(tx, chain)
-        if cursor is None or cursor.halted_reason is None:
-            raise ConflictError("is not halted", where=f"chain {chain}")
-        reason = cursor.halted_reason
-
-        async def note(tx: Tx, taken_back: int) -> None:
-            await close_holds(tx, "chain", chain, "cleared by an operator")
-            detail = {"reason": reason, "to_block": to_block, "taken_back": taken_back}
-            await _record(tx, "clear", chain, detail)
-
-        decided_by = Decided(configured, payment_policy(house), tolerance_of(house))
-        count = await clear_violation(
-            house.ledger, house.chains[chain], decided_by, to_block, also=note
-        )
+        reason, count = await clear_in(house, chain, to_block)
     say(f"cleared: {chain} (was halted: {reason})")
     if to_block is not None:
         say(f"taken back above block {to_block}: {count} payments; it is read again from there")
+
+
+async def clear_in(house: House, chain: str, to_block: int | None) -> tuple[str, int]:
+    """As :func:`clear_chain`, in an open house; why it was halted, and payments taken back."""
+    (configured,) = (c for c in house.chain_settings() if c.name == chain)
+    async with house.ledger.reading() as tx:
+        cursor = await get_cursor(tx, chain)
+    if cursor is None or cursor.halted_reason is None:
+        raise ConflictError("is not halted", where=f"chain {chain}")
+    reason = cursor.halted_reason
+
+    async def note(tx: Tx, taken_back: int) -> None:
+        await close_holds(tx, "chain", chain, "cleared by an operator")
+        detail = {"reason": reason, "to_block": to_block, "taken_back": taken_back}
+        await _record(tx, "clear", chain, detail)
+
+    decided_by = Decided(configured, payment_policy(house), tolerance_of(house))
+    count = await clear_violation(
+        house.ledger, house.chains[chain], decided_by, to_block, also=note
+    )
+    return reason, count
 
 
 async def _record(tx: Tx, action: str, object_id: str, detail: dict[str, Any]) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import StreamReader, web
 from aiohttp.test_utils import make_mocked_request
 
-from bursar.compose import Outside, open_house
+from bursar.compose import House, Outside, open_house
 from bursar.daemon import Daemon
 from bursar.door import Door
 from bursar.metrics.families import Families
@@ -20,11 +20,15 @@ from bursar.metrics.labels import begin_at_zero
 from bursar.metrics.process import RpcMetrics
 from bursar.startup import prepare_database
 from chain.rpc.transport import Transport
+from config.errors import BursarError
 from config.settings import Secrets, Settings
 from gateway.webhooks.sender import Sender
 from tests.simulation.machine.clock import SimClock, SimEntropy
 from tests.simulation.machine.database import Moments, sim_engine
 from tests.simulation.machine.loop import Process, spawn
+
+COMMAND_SECONDS = 300.0
+"""An operator's patience with a command that does not come back."""
 
 
 class SimDoor(Door):
@@ -109,6 +113,44 @@ class Edges:
     slack: Callable[[float], float]
 
 
+async def in_house(
+    name: str, number: int, seed: int, settings: Settings, secrets: Secrets, edges: Edges,
+    work: Callable[[House], Awaitable[Any]],
+) -> bool:  # fmt: skip
+    """Run an operator's command in a process of its own; ``False``: it failed or died."""
+    process = Process(name, number)
+    clock = SimClock(asyncio.get_running_loop(), edges.slack)
+    outside = _outside(edges, clock, SimEntropy(seed, f"{name}.{number}"))
+
+    async def run() -> None:
+        async with open_house(settings, secrets, outside) as house:
+            await work(house)
+
+    task = spawn(process, run())
+    await asyncio.wait({task}, timeout=COMMAND_SECONDS)
+    process.kill()
+    if not task.done():
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        return False
+    error = task.exception()
+    if error is not None and not isinstance(error, BursarError):
+        raise error
+    return error is None
+
+
+def _outside(edges: Edges, clock: SimClock, entropy: SimEntropy) -> Outside:
+    @asynccontextmanager
+    async def transport() -> AsyncIterator[Transport]:
+        yield edges.transport
+
+    return Outside(
+        clock=clock,
+        entropy=entropy,
+        transport=transport,
+        engine=lambda url: sim_engine(url, edges.moments),
+    )
+
+
 def start(
     name: str, number: int, seed: int, settings: Settings, secrets: Secrets, edges: Edges
 ) -> Running:
@@ -125,21 +167,10 @@ def start(
         return SimDoor()
 
     @asynccontextmanager
-    async def transport() -> AsyncIterator[Transport]:
-        yield edges.transport
-
-    @asynccontextmanager
     async def sender(*, allow_private: bool) -> AsyncIterator[Sender]:
         yield edges.sender
 
-    outside = Outside(
-        clock=clock,
-        entropy=entropy,
-        transport=transport,
-        engine=lambda url: sim_engine(url, edges.moments),
-        door=listen,
-        webhooks=sender,
-    )
+    outside = replace(_outside(edges, clock, entropy), door=listen, webhooks=sender)
     running.task = spawn(process, _serve(settings, secrets, outside, running.stop))
     return running
 

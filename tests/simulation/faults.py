@@ -40,7 +40,7 @@ FAULTS: Mapping[str, float] = {
     "reorg_deposit": 0.1,  # f01: takes back a block in which somebody paid, above finality
     "reorg_back": 0.3,  # f01: of those, how many return to the first branch
     "reorg_drop": 0.1,  # a transaction leaves with its block, and is never seen again
-    "reorg_deep": 0.0,  # f02: below finality (asks for an operator: named cases only)
+    "reorg_deep": 0.005,  # f02: below finality; an operator clears it
     "fee_spike": 0.05,  # f15: base fee × 100, by ten minutes
     "slow_miner": 0.1,  # a block does not take a transaction
     "chain_stops": 0.02,  # no block, by ten minutes
@@ -62,6 +62,7 @@ FAULTS: Mapping[str, float] = {
     # people and others
     "token_paused": 0.02,  # f21: by half an hour
     "blacklisted": 0.05,  # f21: a merchant's destination, per merchant
+    "blacklisted_in_flight": 0.1,  # f21: between the check and the block, per batch
     "sponsor_empty": 0.1,  # f21: per seed: runs dry, is filled up again
     "webhook_fails": 0.1,  # f27
     "webhook_slow": 0.02,

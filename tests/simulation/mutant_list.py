@@ -196,7 +196,7 @@ PAYING = (
         "settlement/finish.py",
         "        reason = outcome.failures.get(index)\n",
         "        reason = None\n",
-        {"token_paused": 0.5, "blacklisted": 1.0},
+        {"blacklisted_in_flight": 1.0},
     ),
     one(
         "what left a block is not sent again",

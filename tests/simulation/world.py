@@ -12,7 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from chain.helper_contracts import decode_batch_executed, decode_pay_batch
+from chain.helper_contracts import decode_batch_executed, decode_pay_batch, decode_payout_failed
 from chain.model import TRANSFER_TOPIC
 from config.units import Address
 from gateway.webhooks.dispatcher import IDLE_SECONDS
@@ -113,10 +113,13 @@ class World:
         self.bills: list[Bill] = []
         self.by_address: dict[bytes, Bill] = {}
         self.executions: dict[tuple[str, int, int], tuple[bytes, list[str]]] = {}
-        """Batches that ran: transaction and the payouts in them, as the books had them then."""
+        """Batches that ran: transaction and the payouts in them that did not fail, as the books
+        had them then."""
         self.pending_executions = False
         self.treasury = town.helpers().treasury
         self.sent: dict[tuple[str, bytes, int], dict[bytes, Tx]] = {}
+        self.forked: dict[str, int] = {}
+        """By chain: the last block that both histories of a deep reorg share, until it is over."""
         self.violations: list[str] = []
         self.over = asyncio.Event()
         """Set by the first violation: what comes after it proves nothing."""
@@ -126,6 +129,8 @@ class World:
         self.on_commit: Any = lambda: None
         self.on_block: Any = lambda chain, block: None
         """Told of each new block that has transactions."""
+        self.on_payout: Any = lambda chain: None
+        """Told of each payout batch that is sent for the first time."""
         self.on_restore: Any = lambda: None
         """Told when an older database has taken the image's place."""
         self.image = asyncio.Event()
@@ -279,7 +284,12 @@ class World:
                 (chain, event.epoch, event.batch_id),
             ).fetchall()
             key = (chain, event.epoch, event.batch_id)
-            self.executions[key] = (block.txs[place].hash, [row["id"] for row in rows])
+            failed = _failed(block, place, Address(self.treasury))
+            self.executions[key] = (
+                block.txs[place].hash,
+                [row["id"] for index, row in enumerate(rows) if index not in failed],
+            )
+            self.counts["payouts failed on chain"] += len(failed)
             self.say(f"{chain} batch {event.epoch}/{event.batch_id} ran: {len(rows)} payouts")
             self.pending_executions = True
 
@@ -358,10 +368,19 @@ class World:
         self.counts["broadcasts"] += 1
         self.say(f"{chain.name} sent nonce {tx.nonce} {tx.hash.hex()[:8]}")
         attempts = self.sent.setdefault((chain.name, tx.sender, tx.nonce), {})
+        first = not attempts and _meaning(tx).startswith("batch")
         attempts[tx.hash] = tx
         meanings = {_meaning(other) for other in attempts.values()} - {"self"}
         if len(meanings) > 1:
             self.violated("I5", f"nonce {tx.nonce} on {chain.name} has two meanings: {meanings}")
+        if first:
+            self.on_payout(chain.name)
+
+
+def _failed(block: Block, place: int, treasury: Address) -> set[int]:
+    """Indices of a batch that the treasury could not pay."""
+    events = (decode_payout_failed(log, treasury) for log in block.results[place].logs)
+    return {event.index for event in events if event is not None}
 
 
 def _meaning(tx: Tx) -> str:

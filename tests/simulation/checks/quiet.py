@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 from tests.simulation import town
-from tests.simulation.life.operators import fill_up, release_holds, resume_all
+from tests.simulation.life.operators import clear_halts, fill_up, release_holds, resume_all
 from tests.simulation.life.people import ask
 from tests.simulation.world import World
 
@@ -35,6 +35,7 @@ async def quiet_period(world: World) -> None:
         await asyncio.sleep(LOOK_EVERY)
         for chain in world.chains.values():
             chain.advance(world.now())
+        await clear_halts(world)
         await release_holds(world)
         await ask(world, "POST", "/v1/admin/payouts/run", town.ADMIN_KEY, {})
         waits = unfinished(world) or await _not_ready(world)

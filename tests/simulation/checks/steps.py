@@ -98,6 +98,8 @@ class StepChecks:
                 self._young.pop(payment, None)
         for payment, row in list(self._young.items()):
             plan = next(p for p in world.plans if p.name == row["chain"])
+            if row["chain"] in world.forked:
+                continue  # until an operator has cleared it, the books stand as they are
             if plan.tiers and not row["is_final"]:
                 continue  # a tier credits earlier: a reorg above final takes it back
             if self._is_on_chain(row):
@@ -205,7 +207,8 @@ class StepChecks:
             self._cursors[row["chain"]] = (row["cursor_block"], row["final_block"])
             if self._misses_something(world.chains[row["chain"]], row["cursor_block"]):
                 world.stir(30.0)  # it has fallen behind: let it catch up
-            if world.faults.level["reorg_deep"] > 0:
+            if row["chain"] in world.forked:
+                self._cursors[row["chain"]] = (row["cursor_block"], -1)
                 continue
             if row["final_block"] < final:
                 world.violated("I7", f"final of {row['chain']}: {final} → {row['final_block']}")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
+from bursar.actions.switches import clear_in
+from bursar.compose import House
 from chain.abi import encode_call
 from tests.simulation import town
+from tests.simulation.daemon import in_house
 from tests.simulation.life.people import ask, send
 from tests.simulation.life.weather import strikes
 from tests.simulation.world import World
@@ -17,6 +21,7 @@ async def operator(world: World) -> None:
     paused = False
     while not world.faults.calm:
         await asyncio.sleep(60.0)
+        await clear_halts(world)
         if strikes(world, "operator_pauses", "all"):
             only = world.dice.pick("pause what", [None, "payouts", "sweeps"])
             body: dict[str, Any] = {} if only is None else {"only": only}
@@ -58,6 +63,40 @@ async def release_holds(world: World) -> int:
     return len(answer["data"])
 
 
+async def clear_halts(world: World) -> None:
+    """``bursar chain clear --to-block`` where a chain halted below what both histories share."""
+    for chain, shared in list(world.forked.items()):
+        cursor = world.books.execute(
+            "SELECT * FROM chain_cursors WHERE chain = ?", (chain,)
+        ).fetchone()
+        if cursor is None or not cursor["halted_reason"]:
+            if cursor is None or _follows(world, chain, cursor):
+                del world.forked[chain]  # it was above finality, as this daemon saw it
+            continue
+
+        world.starts += 1
+        world.say(f"operator clears {chain} to block {shared}")
+        edges, settings = world.edges, world.settings
+        clear = partial(_clear, chain=chain, block=min(shared, cursor["cursor_block"]))
+        if await in_house(
+            "operator", world.starts, world.seed, settings, town.secrets(), edges, clear
+        ):
+            del world.forked[chain]
+            world.counts["halts cleared"] += 1
+
+
+async def _clear(house: House, *, chain: str, block: int) -> None:
+    await clear_in(house, chain, block)
+
+
+def _follows(world: World, chain: str, cursor: Any) -> bool:
+    for height in ("cursor", "final"):
+        block = world.chains[chain].at(cursor[f"{height}_block"])
+        if block is None or block.hash != cursor[f"{height}_hash"]:
+            return False
+    return True
+
+
 async def rescan(world: World, chain: str) -> None:
     """``bursar rescan`` of some blocks that were read: here its row, as the command writes it."""
     import sqlite3
@@ -87,6 +126,7 @@ async def issuer(world: World) -> None:
             for chain, address in merchant.destinations.items():
                 _set(world, chain, "USDC", "blacklist(address)", address)
                 world.say(f"{chain}: destination of shop {merchant.number} is blacklisted")
+    world.on_payout = partial(_blacklist_now, world)
     paused: set[str] = set()
     while not world.faults.calm:
         await asyncio.sleep(300.0)
@@ -95,10 +135,19 @@ async def issuer(world: World) -> None:
             if wanted != (chain in paused):
                 _set(world, chain, "USDC", "setPaused(bool)", wanted)
                 paused ^= {chain}
+    world.on_payout = lambda chain: None
     for chain in world.chains:
         _set(world, chain, "USDC", "setPaused(bool)", False)
         for merchant in world.merchants:
             _set(world, chain, "USDC", "unBlacklist(address)", merchant.destinations[chain])
+
+
+def _blacklist_now(world: World, chain: str) -> None:
+    """After a batch was checked and sent, and before it runs; taken back in the quiet period."""
+    if world.faults.strikes("blacklisted_in_flight", chain):
+        merchant = world.dice.pick("blacklist whom", world.merchants)
+        _set(world, chain, "USDC", "blacklist(address)", merchant.destinations[chain])
+        world.say(f"{chain}: destination of shop {merchant.number} is blacklisted in flight")
 
 
 def _set(world: World, chain: str, symbol: str, signature: str, value: object) -> None:

@@ -35,8 +35,8 @@ async def chain_weather(world: World, plan: town.Plan) -> None:
         await asyncio.sleep(MINUTE)
         chain.advance(world.now())
         chain.stopped = world.faults.holds("chain_stops", plan.name, 600.0)
-        if strikes(world, "reorg_deep", plan.name):
-            reorg(world, chain, plan.depth + world.dice.between("deep", 1, 3))
+        if plan.name not in world.forked and strikes(world, "reorg_deep", plan.name):
+            deep_reorg(world, chain, plan.depth + world.dice.between("deep", 1, 3))
             continue
         if not strikes(world, "reorg", plan.name):
             continue
@@ -104,6 +104,13 @@ def reorg(world: World, chain: SimChain, depth: int) -> None:
     lost = chain.reorg(depth, fate)
     world.say(f"{chain.name} reorg of {len(lost)} blocks at {lost[0].number}")
     stay_behind(world, chain, old)
+
+
+def deep_reorg(world: World, chain: SimChain, depth: int) -> None:
+    """Below finality. All transactions come again in their order: what was paid out is earned."""
+    lost = chain.reorg(depth, lambda _: "same")
+    world.forked[chain.name] = lost[0].number - 1
+    world.say(f"{chain.name} reorg of {len(lost)} blocks at {lost[0].number}, below finality")
 
 
 def stay_behind(world: World, chain: SimChain, old: Block) -> None:
