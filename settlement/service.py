@@ -134,8 +134,10 @@ class ChainSettlement:
 
     async def _compare(self, lease: Lease, finality: Finality) -> None:
         """A new leader sends nothing before it knows that nothing left without these books."""
-        if self._comparison is None or not self._comparison.belongs_to(lease):
+        if self._comparison is None:
             self._comparison = Comparison(self.context, lease)
+        elif not self._comparison.belongs_to(lease):
+            self._comparison = self._comparison.taken_up(lease)
         deployed = await self._is_deployed()
         if not await self._comparison.step(lease, finality, deployed=deployed):
             self.context.observer.note(

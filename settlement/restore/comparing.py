@@ -48,6 +48,18 @@ class Comparison:
         """Whether it was begun under this very holding of the lease."""
         return lease.fencing_token == self._token
 
+    def taken_up(self, lease: Lease) -> Comparison:
+        """The comparison under a later lease: everything is asked anew.
+
+        Where only one's own lease lapsed, and nobody led between, the waiting goes on: a
+        slow machine, whose leases lapse again and again, would else wait for ever.
+        """
+        again = Comparison(self._ctx, lease)
+        if not self.done and lease.fencing_token == self._token + 1:
+            again._target, again._quiet = self._target, self._quiet
+            again._explained, again._restored = self._explained, self._restored
+        return again
+
     def tick_ended(self) -> None:
         """A whole tick went by: what was written again has been followed once more."""
         self._quiet += 1

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from config.units import Address
 from ledger.attempts import open_attempts
 from ledger.books import totals_of
 from ledger.holds import open_holds, release_hold
 from ledger.installation import installation_id, raise_index
 from ledger.journal import Journal, open_journal
 from ledger.lanes import get_lane
+from ledger.leases import LONGEST
 from ledger.pauses import active_pauses
 from ledger.postings import AccountKind, AccountRef, balance
 from ledger.schema import batches, payouts
@@ -71,14 +73,19 @@ async def restored(world: World, url: str) -> World:
 
 
 async def promised(world: World, number: int) -> str:
-    merchant = await world.merchant(recipient(number))
+    return await promised_to(world, await world.merchant(recipient(number)), recipient(number))
+
+
+async def promised_to(world: World, merchant: str, destination: Address) -> str:
     await world.paid_invoice(merchant, "USDC", AMOUNT)
     await world.watch(mine=4)
-    return await world.promise(merchant, "USDC", AMOUNT, recipient(number))
+    return await world.promise(merchant, "USDC", AMOUNT, destination)
 
 
-async def run_on(world: World, service: object, rounds: int = 25) -> None:
+async def run_on(world: World, service: object, rounds: int = 25, *, between: int = 0) -> None:
+    """Ticks with blocks, and ``between`` seconds, in between."""
     for _ in range(rounds):
+        world.clock.advance(between)
         await service.tick()  # type: ignore[attr-defined]
         await world.watch(mine=1)
 
@@ -124,6 +131,24 @@ async def test_f20_database_from_before_the_last_payouts__nothing_twice_and_book
     world.clock.advance(11)
     await old.settle(old.service(journal=kept), old.all_are("paid", fourth))
     assert await old.held("USDC", recipient(1004)) == AMOUNT
+
+
+async def test_f20_leases_that_lapse_at_every_tick__waiting_for_what_is_lost_ends(
+    world: World, copy: Backup, tmp_path: Path
+) -> None:
+    """A slow machine's: the journal names a payout whose invoice is lost, and nobody else led."""
+    journal = await journal_of(world, tmp_path / "j")
+    world.journal = journal
+    merchant = await world.merchant(recipient(1003))
+    url = await copy(world)  # type: ignore[misc]
+    lost = await promised_to(world, merchant, recipient(1003))
+    await world.settle(world.service(journal=journal), world.all_are("paid", lost))
+
+    old = await restored(world, url)
+    await old.watch()
+    await run_on(old, old.service(journal=journal), between=LONGEST.seconds + 1)
+    assert (await old.payout(lost))["status"] == "paid"
+    await old.agrees()
 
 
 async def test_f20_sent_after_the_backup_and_not_mined__same_batch_goes_on(
