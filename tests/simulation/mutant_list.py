@@ -208,8 +208,9 @@ PAYING = (
     one(
         "a new payout for an unknown send",
         "settlement/lanes/sending.py",
-        "        if after_send(result.outcome) is AfterSend.HALT:",
-        "        if result.outcome.value == 'unknown':",
+        "PayoutMove(row, PayoutStatus.SUBMITTED, tx_hash=attempt.tx_hash)",
+        "PayoutMove(row, PayoutStatus.QUEUED if result.outcome.value == 'unknown'"
+        " else PayoutStatus.SUBMITTED, tx_hash=attempt.tx_hash)",
         SEND,
     ),
     one(

@@ -1,4 +1,4 @@
-"""Kinds of faults, so strong that each is met: three short runs, judged row by row.
+"""Kinds of faults, so strong that each is met: four short runs, judged row by row.
 
 A run that breaks a rule fails every row that it stands for; the totals say what struck.
 """
@@ -47,6 +47,13 @@ def bad_luck() -> dict[str, Any]:
     )  # fmt: skip
 
 
+@cache
+def disasters() -> dict[str, Any]:
+    return run(
+        34, restored=1, reorg_deep=0.3, epoch_raised=1, blacklisted_in_flight=0.5, slow_miner=0.3,
+    )  # fmt: skip
+
+
 def struck(totals: dict[str, Any], *names: str) -> None:
     """At least one of these did happen."""
     assert any(totals["faults"].get(name) for name in names), totals["faults"]
@@ -82,6 +89,22 @@ def test_f19_simulated_daemons__two_of_them_frozen_in_turn__one_pays() -> None:
 
 def test_f26_simulated_clocks__jump_ninety_seconds_either_way__books_as_they_were() -> None:
     struck(bad_machines(), "clock_jump")
+
+
+def test_f02_simulated_reorgs__below_finality__halted_cleared_and_exact() -> None:
+    assert disasters()["counts"]["halts cleared"] >= 1
+
+
+def test_f18_simulated_owner__raises_epochs__what_was_signed_is_paid_once() -> None:
+    struck(disasters(), "epoch_raised")
+
+
+def test_f20_simulated_backup__restored_while_money_flows__nothing_paid_twice() -> None:
+    struck(disasters(), "restored")
+
+
+def test_f21_simulated_blacklist__strikes_a_batch_in_flight__held_and_paid_later() -> None:
+    assert disasters()["counts"]["payouts failed on chain"] >= 1
 
 
 def test_f15_simulated_fees__spikes_and_slow_miners__waits_and_pays() -> None:

@@ -126,7 +126,7 @@ class World:
         self.fine_slack = scale.slack or self.dice.pick("slack", [6.0, 9.0, 15.0, 24.0])
         self.idle_slack = 1800.0
         self.busy_until = 300.0
-        self.on_commit: Any = lambda: None
+        self.on_commit: Any = lambda process: None
         self.on_block: Any = lambda chain, block: None
         """Told of each new block that has transactions."""
         self.on_payout: Any = lambda chain: None
@@ -265,9 +265,9 @@ class World:
 
     # --- what others see ---------------------------------------------------------------
 
-    def _changed(self, _process: Any) -> None:
+    def _changed(self, process: Any) -> None:
         self.counts["commits"] += 1
-        self.on_commit()
+        self.on_commit(process)
 
     def _mined(self, chain: str, block: Block) -> None:
         if not block.txs:

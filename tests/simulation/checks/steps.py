@@ -6,8 +6,10 @@ from typing import Any
 
 from config.units import Hash32
 from ledger.states import MACHINES
+from settlement.leading import lease_name
 from tests.simulation import town
 from tests.simulation.chain.blocks import SimChain
+from tests.simulation.machine.loop import Process
 from tests.simulation.world import World
 
 Row = Any
@@ -17,6 +19,8 @@ PAYMENT = (
     "SELECT id, merchant_id, chain, token, tx_hash, ordinal, token_address, sender, recipient,"
     " amount, block_hash, block_number, is_final, status, reason, held FROM payments WHERE id = ?"
 )
+LEADERS = ("transactions", "batches")
+"""Written by the leader of a chain's settlement alone."""
 MONEY = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
 
 
@@ -31,9 +35,15 @@ class StepChecks:
         """Confirmed payments that a reorg could still take from the chain."""
         self._classified: set[str] = set()
         self._cursors: dict[str, tuple[int, int]] = {}
+        self._holders: dict[str, tuple[tuple[str, int], Process]] = {}
+        """By lease: owner with its fencing token, and the process that wrote itself in."""
         self.steps = 0
 
-    def __call__(self) -> None:
+    def __call__(self, process: Process | None = None) -> None:
+        """Look at what has changed since.
+
+        :param process: whose commit it was.
+        """
         self.steps += 1
         changes = self._changes()
         touched = {row["tbl"] for row in changes}
@@ -41,6 +51,8 @@ class StepChecks:
             self.postings()
         self.confirmed([row["id"] for row in changes if row["tbl"] == "payments"])
         self.transitions(changes)
+        if process is not None:
+            self.fenced(process, changes)
         if "transactions" in touched:
             self.nonces()
         self.cursors()
@@ -60,7 +72,7 @@ class StepChecks:
         self._classified = {row["id"] for row in books.execute("SELECT id FROM payments")}
         confirmed = [p for (table, p), now in self._statuses.items() if now == "confirmed"]
         self._young = {p: books.execute(PAYMENT, (p,)).fetchone() for p in confirmed}
-        self._cursors = {}
+        self._cursors, self._holders = {}, {}
 
     def _changes(self) -> list[Row]:
         rows = self._world.books.execute(
@@ -182,6 +194,24 @@ class StepChecks:
             self._world.stir(BUSY)
             if before is not None or table != "invoices":
                 self._world.say(f"{table} {row['id']}: {before} → {after}")
+
+    def fenced(self, process: Process, changes: list[Row]) -> None:
+        """I5: what is sent and sealed is written by whoever holds the chain's lease by then."""
+        books = self._world.books
+        for row in books.execute("SELECT name, owner, fencing_token FROM leases"):
+            now = (row["owner"], row["fencing_token"])
+            if self._holders.get(row["name"], (None,))[0] != now:
+                self._holders[row["name"]] = (now, process)
+        for change in changes:
+            if change["tbl"] not in LEADERS:
+                continue
+            (chain,) = books.execute(
+                f"SELECT chain FROM {change['tbl']} WHERE id = ?", (change["id"],)
+            ).fetchone()
+            _, holder = self._holders.get(lease_name(chain), (None, process))
+            if holder is not process:
+                text = f"{change['tbl']} {change['id']} by {process.name}.{process.number}"
+                self._world.violated("I5", f"{text}, led by {holder.name}.{holder.number}")
 
     def nonces(self) -> None:
         """I5: no nonce is skipped; on one nonce there is one batch."""
