@@ -61,13 +61,10 @@ class Journal:
         lines = b"".join(_line(encode_record(record)) for record in records)
         with _locked(self.path) as file:
             _cut_torn(file)
-            try:
-                file.seek(0, os.SEEK_END)
-                file.write(lines)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError as error:
-                raise _trouble(self.path, error) from error
+            file.seek(0, os.SEEK_END)
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
 
     def records(self) -> Iterator[Record]:
         """Every record, oldest first, read as they are asked for.
@@ -260,14 +257,17 @@ def _start_of_last_line(file: BinaryIO, end: int) -> int:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO]:
-    """The file under its lock; never made here: one that is missing is trouble, not a beginning."""
+    """The file under its lock; never made here: one that is missing is trouble, not a beginning.
+
+    :raises JournalError: for whatever goes wrong with it, also while it is closed: a full disk
+        refuses the same bytes once more there.
+    """
     try:
-        file = path.open("r+b")
+        with path.open("r+b") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+            yield file
     except OSError as error:
         raise _trouble(path, error) from error
-    with file:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
-        yield file
 
 
 def _sync_folder(folder: Path) -> None:

@@ -124,6 +124,23 @@ def test_append__file_taken_away__refused_and_not_begun_anew(tmp_path: Path) -> 
     assert not path.exists()
 
 
+def test_f12_append__disk_full__refused_with_the_remedy_and_taken_up_with_room(
+    tmp_path: Path,
+) -> None:
+    journal = open_journal(tmp_path / "j", "inst")
+    journal.path.rename(tmp_path / "aside")
+    journal.path.symlink_to("/dev/full")
+    with pytest.raises(JournalError, match=r"No space left on device \(see that .* not full\)"):
+        journal.append(ATTEMPT)
+    with pytest.raises(JournalError, match="No space left"):
+        journal.reserve_indexes(0, 1)
+    journal.path.unlink()
+    (tmp_path / "aside").rename(journal.path)
+    journal.append(ATTEMPT)
+    assert list(journal.records()) == [ATTEMPT]
+    assert journal.next_index == 0, "what could not be marked was not handed out"
+
+
 def test_append__eight_writers_at_once__no_line_is_mixed(tmp_path: Path) -> None:
     path = tmp_path / "j"
     open_journal(path, "inst")
