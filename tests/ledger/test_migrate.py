@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import sqlite3
+import sys
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +22,8 @@ from ledger import migrate, store
 from ledger.migrate import current_revision, head_revision, require_current, upgrade
 from ledger.schema import metadata
 from ledger.store import make_engine
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 async def test_upgrade__twice__current_and_like_the_schema_in_code(database_url: str) -> None:
@@ -84,6 +89,44 @@ async def test_f12_sqlite__locked_by_another_program__migration_says_so(
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DatabaseError, match="locked"):
             await upgrade(url)
+
+
+_DIES = """
+import asyncio, os, signal, sys
+import sqlalchemy as sa
+from ledger import migrate
+from ledger.store import make_engine
+
+engine, done = make_engine(sys.argv[1]), 0
+
+@sa.event.listens_for(engine.sync_engine, "after_cursor_execute")
+def count(*_):
+    global done
+    done += 1
+    if done == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+@sa.event.listens_for(engine.sync_engine, "commit")
+def committing(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(migrate.upgrade_engine(engine))
+"""
+
+
+@pytest.mark.parametrize("statements", [60, 1_000_000], ids=["half_way", "before_the_commit"])
+async def test_f29_migration__killed__nothing_half_done_and_the_next_run_finishes(
+    database_url: str, statements: int
+) -> None:
+    command = [sys.executable, "-c", _DIES, database_url, str(statements)]
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+    assert await process.wait() == -signal.SIGKILL
+    engine = make_engine(database_url)
+    async with engine.connect() as conn:
+        assert await conn.run_sync(lambda sync: sa.inspect(sync).get_table_names()) == []
+    await upgrade(database_url)
+    await require_current(engine)
+    await engine.dispose()
 
 
 async def test_upgrade__server_not_there__one_clear_line() -> None:
