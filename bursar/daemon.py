@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Final
 
+from bursar.allocator import keep_little
 from bursar.compose import House, Outside, open_house
 from bursar.door import Door, operations_app
 from bursar.metrics.families import Families
@@ -57,6 +58,7 @@ async def serve(
 
     :raises BursarError: refused to start; nothing was changed but an empty SQLite file made.
     """
+    keep_little()
     families = Families()
     stop, hurry = stop or asyncio.Event(), asyncio.Event()
     chains = None if chain is None else [chain]

@@ -39,7 +39,7 @@ class NewAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt as stored."""
+    """An attempt as stored, but for its bytes (:func:`signed_bytes`): many may be in flight."""
 
     id: int
     chain: str
@@ -50,7 +50,6 @@ class Attempt:
     purpose: str
     batch_id: int | None
     tx_hash: Hash32
-    raw: bytes
     gas_limit: int
     max_fee: int
     max_tip: int
@@ -74,8 +73,9 @@ async def store_attempt(tx: Tx, new: NewAttempt) -> int:
     return int(result.inserted_primary_key[0])
 
 
+_COLUMNS: Final = tuple(transactions.c[name] for name in Attempt.__dataclass_fields__)
 _OPEN: Final = (
-    sa.select(transactions)
+    sa.select(*_COLUMNS)
     .where(
         transactions.c.chain == sa.bindparam("of_chain"),
         transactions.c.status.in_([sa.literal_column(f"'{status}'") for status in OPEN]),
@@ -97,7 +97,7 @@ async def open_attempts(tx: Tx, chain: str, lane: str | None = None) -> list[Att
 async def attempts_on(tx: Tx, chain: str, sender: Address, nonce: int) -> list[Attempt]:
     """Every attempt that ever used a nonce, whatever became of it."""
     query = (
-        sa.select(transactions)
+        sa.select(*_COLUMNS)
         .where(
             transactions.c.chain == chain,
             transactions.c.sender == sender,
@@ -111,11 +111,17 @@ async def attempts_on(tx: Tx, chain: str, sender: Address, nonce: int) -> list[A
 async def attempts_of_batches(tx: Tx, batch_ids: Sequence[int]) -> list[Attempt]:
     """Every attempt at carrying out these batches, whatever became of it."""
     query = (
-        sa.select(transactions)
+        sa.select(*_COLUMNS)
         .where(transactions.c.batch_id.in_(batch_ids))
         .order_by(transactions.c.id)
     )
     return [_attempt(row._asdict()) for row in await tx.conn.execute(query)]
+
+
+async def signed_bytes(tx: Tx, attempt: Attempt) -> bytes:
+    """What is sent of it: as signed, whole."""
+    query = sa.select(transactions.c.raw).where(transactions.c.id == attempt.id)
+    return bytes((await tx.conn.execute(query)).scalar_one())
 
 
 async def move_attempt(tx: Tx, attempt: Attempt, status: TransactionStatus, **more: Any) -> None:

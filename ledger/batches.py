@@ -94,12 +94,10 @@ async def known_onchain_ids(tx: Tx, chain: str, epochs: Collection[int]) -> set[
     return {(row.epoch, row.onchain_id) for row in await tx.conn.execute(query)}
 
 
+_IS_OPEN: Final = batches.c.status.in_([sa.literal_column(f"'{status}'") for status in OPEN])
 _OPEN: Final = (
     sa.select(batches)
-    .where(
-        batches.c.chain == sa.bindparam("of_chain"),
-        batches.c.status.in_([sa.literal_column(f"'{status}'") for status in OPEN]),
-    )
+    .where(batches.c.chain == sa.bindparam("of_chain"), _IS_OPEN)
     .order_by(batches.c.id)
 )
 _OPEN_OF_LANE: Final = _OPEN.where(batches.c.lane == sa.bindparam("of_lane"))
@@ -112,6 +110,29 @@ async def open_batches(tx: Tx, chain: str, lane: str | None = None) -> list[Batc
     else:
         rows = await execute(tx, _OPEN_OF_LANE, of_chain=chain, of_lane=lane)
     return [_batch(row) for row in rows]
+
+
+async def open_lanes(tx: Tx, chain: str) -> set[str]:
+    """Lanes that have a batch which is neither final nor void."""
+    query = sa.select(batches.c.lane).where(batches.c.chain == chain, _IS_OPEN).distinct()
+    return set((await tx.conn.execute(query)).scalars())
+
+
+_UNFINISHED: Final = (
+    sa.select(batches.c.id, batches.c.after_batch_id)
+    .where(
+        batches.c.chain == sa.bindparam("of_chain"),
+        batches.c.lane == sa.bindparam("of_lane"),
+        _IS_OPEN,
+    )
+    .order_by(batches.c.id)
+)
+
+
+async def unfinished_batches(tx: Tx, chain: str, lane: str) -> list[tuple[int, int | None]]:
+    """Ids in the order of sealing, each with that of the batch that must be final before it."""
+    rows = await execute(tx, _UNFINISHED, of_chain=chain, of_lane=lane)
+    return [(row["id"], row["after_batch_id"]) for row in rows]
 
 
 async def get_batches(tx: Tx, ids: Sequence[int]) -> dict[int, Batch]:

@@ -30,6 +30,8 @@ from config.ids import new_id, new_ids
 from ledger.driver import OPTION, Driver
 
 SQLITE_BUSY_SECONDS: Final = 15
+SQLITE_MEMORY: Final = 4 * 1024 * 1024
+"""Bytes that SQLite keeps pages in, all connections of the process together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ def make_engine(
         arguments: dict[str, Any] = {"timeout": SQLITE_BUSY_SECONDS}
         if connect is not None:
             arguments["async_creator_fn"] = connect
-        engine = create_async_engine(url, connect_args=arguments)
+        # The connection used last knows what the database holds; another has to read it again,
+        # and keeps a copy of its own.
+        engine = create_async_engine(url, connect_args=arguments, pool_use_lifo=True)
         _prepare_sqlite(engine)
     else:
         engine = create_async_engine(
@@ -101,6 +105,7 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_SECONDS * 1000}")
+        cursor.execute(f"PRAGMA soft_heap_limit={SQLITE_MEMORY}")
         cursor.close()
 
     @sa.event.listens_for(engine.sync_engine, "begin")

@@ -17,7 +17,7 @@ from chain.rpc.errors import CallReverted
 from config.catalogue import Token
 from config.errors import ConflictError
 from config.units import Amount
-from ledger.batches import NewBatch, open_batches, seal_batch
+from ledger.batches import NewBatch, open_lanes, seal_batch
 from ledger.leases import Lease, check
 from ledger.sweeps import Deposit, seal_items
 from settlement.batching import gas_limit
@@ -52,7 +52,7 @@ async def seal_fallback_sweeps(ctx: Context, lease: Lease, finality: Finality) -
     if finality.cursor is None:
         return 0
     async with ctx.ledger.reading() as tx:
-        busy = {b.lane for b in await open_batches(tx, ctx.name)}
+        busy = await open_lanes(tx, ctx.name)
     room = _MOST_AT_ONCE - sum(deposit_lane_index(lane) is not None for lane in busy)
     sealed = 0
     for token in ctx.ledger.catalogue.payable_tokens(ctx.name):

@@ -21,7 +21,7 @@ from ledger.sweeps import items_of_batches
 from settlement.context import Context
 
 
-async def write_ahead(ctx: Context, attempt: Attempt) -> None:
+async def write_ahead(ctx: Context, attempt: Attempt, raw: bytes) -> None:
     """Journal bytes before they are sent for the first time, with the batch that they carry out.
 
     A crash before it: the bytes are in the database only and were never sent. A crash
@@ -39,8 +39,9 @@ async def write_ahead(ctx: Context, attempt: Attempt) -> None:
             key = await batch_key(tx, batch)
             if attempt.attempt == 0:
                 records.append(await _batch_record(tx, batch, key))
-    names = set(AttemptRecord.__dataclass_fields__) - {"batch_key"}
-    records.append(AttemptRecord(**{name: getattr(attempt, name) for name in names}, batch_key=key))
+    names = set(AttemptRecord.__dataclass_fields__) - {"batch_key", "raw"}
+    fields = {name: getattr(attempt, name) for name in names}
+    records.append(AttemptRecord(**fields, raw=raw, batch_key=key))
     await asyncio.to_thread(ctx.journal.append, *records)
 
 

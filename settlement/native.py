@@ -31,6 +31,7 @@ from ledger.postings import AccountKind, AccountRef, Totals, Transfer, balance
 from ledger.schema import batches
 from ledger.store import Ledger, Tx
 from settlement.context import Context
+from settlement.receipts import each_receipt
 from settlement.reconcile import AccountRow
 
 NATIVE_DECIMALS: Final = 18
@@ -76,8 +77,10 @@ async def look_at_native(
         books = await _read(tx, account, sponsors)
     if books is None:
         return None
-    receipts = await client.receipts([a.tx_hash for a in books.attempts])
-    unbooked = sum(r.fee for r in receipts if r and r.block_number <= books.final.number)
+    unbooked = 0
+    async for receipt in each_receipt(client, [a.tx_hash for a in books.attempts]):
+        if receipt.block_number <= books.final.number:
+            unbooked += receipt.fee
     held = sum(await client.balances(books.addresses, books.final.hash))
     booked = balance(AccountKind.SPONSORS, books.totals) - unbooked
     return NativeLook(books.final, booked, held, books.totals)

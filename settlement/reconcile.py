@@ -9,7 +9,7 @@ away while its balances are read, the whole is done again.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,6 +30,7 @@ from ledger.store import Ledger
 from settlement.causes import Suspects
 from settlement.causes import causes as find_causes
 from settlement.outcome import transfers_in
+from settlement.receipts import each_receipt
 
 TRIES: Final = 5
 _CHUNK: Final = 500
@@ -143,13 +144,15 @@ async def _compare(
 ) -> Reconciliation:
     at = books.cursor.cursor
     hashes = [a.tx_hash for a in books.attempts]
-    found = await client.receipts(hashes + await _executed_by_strangers(client, books))
-    mined = [r for r in found if r is not None and r.block_number <= at.number]
+    flows = _Flows(ledger.catalogue.payable_tokens(client.name), books.holders, contracts.treasury)
+    hashes += await _executed_by_strangers(client, books)
+    async for receipt in each_receipt(client, hashes):
+        if receipt.block_number <= at.number:
+            flows.add(receipt)
     rows: list[AccountRow] = []
     causes: list[str] = []
     for token in ledger.catalogue.payable_tokens(client.name):
         holders = books.holders.get(token.symbol, [])
-        flows = _flows(mined, token, set(holders), contracts.treasury)
         on_deposits = 0
         for start in range(0, len(holders), _CHUNK):
             part = holders[start : start + _CHUNK]
@@ -167,7 +170,7 @@ async def _compare(
                     token.symbol,
                     token.decimals,
                     books.ledger.get((account, token.symbol), 0),
-                    flows[account],
+                    flows.of(account, token),
                     balance,
                     dict(why),
                 )
@@ -206,18 +209,28 @@ async def _executed_by_strangers(client: ChainClient, books: _Books) -> list[Has
     return found
 
 
-def _flows(
-    mined: Sequence[Receipt], token: Token, holders: set[Address], treasury: Address
-) -> dict[str, int]:
+class _Flows:
     """Net inflow of each account by the Transfer logs of what is mined but not booked."""
-    flows: dict[str, int] = defaultdict(int)
-    for receipt in mined:
+
+    def __init__(
+        self, tokens: Iterable[Token], holders: Mapping[str, Sequence[Address]], treasury: Address
+    ) -> None:
+        self._holders = {t.address: set(holders.get(t.symbol, ())) for t in tokens}
+        self._treasury = treasury
+        self._sums: dict[tuple[str, Address], int] = defaultdict(int)
+
+    def add(self, receipt: Receipt) -> None:
+        """Its transfers of our tokens, from and to us."""
         for t in transfers_in(receipt.logs):
-            if t.token != token.address:
+            holders = self._holders.get(t.token)
+            if holders is None:
                 continue
             for address, sign in ((t.sender, -1), (t.recipient, 1)):
-                if address == treasury:
-                    flows["treasury"] += sign * t.amount
+                if address == self._treasury:
+                    self._sums["treasury", t.token] += sign * t.amount
                 elif address in holders:
-                    flows["deposits"] += sign * t.amount
-    return flows
+                    self._sums["deposits", t.token] += sign * t.amount
+
+    def of(self, account: str, token: Token) -> int:
+        """Base units; negative: they left."""
+        return self._sums[account, token.address]

@@ -20,7 +20,7 @@ from config.chains import ChainSettings
 from config.clock import Clock
 from config.errors import DatabaseError, LeaseLostError, WalletError
 from config.models import SettlementSettings
-from ledger.batches import open_batches
+from ledger.batches import open_lanes
 from ledger.journal import Journal
 from ledger.leases import DEFAULT_TTL, Lease, Standstill, acquire, release, renew
 from ledger.pauses import is_paused
@@ -200,7 +200,7 @@ class ChainSettlement:
         seal = await self._way_to_sweep(lease, finality)
         await tick_lane(ctx, lease, "sweeps", signer, finality, may_send=may_send, seal=seal)
         async with ctx.ledger.reading() as tx:
-            names = {b.lane for b in await open_batches(tx, ctx.name)}
+            names = await open_lanes(tx, ctx.name)
         for name in sorted(names):
             index = deposit_lane_index(name)
             if index is not None:

@@ -15,7 +15,7 @@ from ledger.attempts import (
     open_attempts,
     store_attempt,
 )
-from ledger.batches import Batch, get_batches, open_batches
+from ledger.batches import Batch, get_batches, unfinished_batches
 from ledger.holds import close_holds, hold
 from ledger.lanes import Lane, get_lane, settle_nonce, take_nonce
 from ledger.leases import Lease, check
@@ -66,17 +66,19 @@ async def dispatch(d: Dispatch) -> bool:
     :returns: whether anything may be in flight that was not before.
     """
     async with d.ctx.ledger.reading() as tx:
-        found = await open_batches(tx, d.ctx.name, d.lane.lane)
+        found = await unfinished_batches(tx, d.ctx.name, d.lane.lane)
         if not found:
             return False
         attempts = await open_attempts(tx, d.ctx.name, d.lane.lane)
-        before = await get_batches(tx, [b.after_batch_id for b in found if b.after_batch_id])
+        before = await get_batches(tx, [after for _, after in found if after])
     waiting = _waiting(attempts, found, before)
     if not waiting:
         return False
     if not attempts and not await _idle_agrees(d):
         return True
-    for batch in waiting[: room(d.ctx.policy, attempts)]:
+    for batch_id in waiting[: room(d.ctx.policy, attempts)]:
+        async with d.ctx.ledger.reading() as tx:
+            batch = (await get_batches(tx, [batch_id]))[batch_id]
         if not await _send_batch(d, batch):
             break  # in order: what waits behind it waits too
     return True
@@ -90,14 +92,15 @@ def room(policy: Policy, attempts: Sequence[Attempt]) -> int:
     return max(left, 0)
 
 
-def _waiting(attempts: list[Attempt], found: list[Batch], before: dict[int, Batch]) -> list[Batch]:
+def _waiting(
+    attempts: list[Attempt], found: list[tuple[int, int | None]], before: dict[int, Batch]
+) -> list[int]:
     """Batches without an open attempt, whose predecessor is final."""
     busy = {a.batch_id for a in attempts}
     return [
-        b
-        for b in found
-        if b.id not in busy
-        and (b.after_batch_id is None or before[b.after_batch_id].status is BatchStatus.FINAL)
+        batch_id
+        for batch_id, after in found
+        if batch_id not in busy and (after is None or before[after].status is BatchStatus.FINAL)
     ]
 
 

@@ -23,11 +23,9 @@ from settlement.finish import finish_attempt
 from settlement.lanes.finality import Finality, is_final
 from settlement.lanes.sending import send, stop_lane
 from settlement.lanes.signing import sign_batch, sign_self_transfer
+from settlement.receipts import AT_ONCE
 from settlement.verdicts import NonceStep, Pending, next_step
 from wallets.signer import Signer
-
-_RECEIPTS = 4
-"""Nonces looked at in one call: the receipt of a full batch holds some 400 logs, a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ async def follow(f: Following, attempts: Sequence[Attempt]) -> None:
         return
     groups = [list(same_nonce) for _, same_nonce in groupby(sent, key=lambda a: a.nonce)]
     lowest = True
-    for part in chunked(groups, _RECEIPTS):
+    for part in chunked(groups, AT_ONCE):
         lowest = await _follow_part(f, part, lowest=lowest)
 
 

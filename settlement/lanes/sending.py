@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from config.units import to_hex
-from ledger.attempts import Attempt, note_broadcast
+from ledger.attempts import Attempt, note_broadcast, signed_bytes
 from ledger.batches import get_batches, move_batch
 from ledger.holds import hold
 from ledger.lanes import halt_lane
@@ -25,8 +25,9 @@ async def send(ctx: Context, lease: Lease, attempt: Attempt) -> None:
     async with ctx.ledger.reading() as tx:
         # Not an effect, but a stale leader must not even repeat what was decided.
         await check(tx, lease)
-    await write_ahead(ctx, attempt)
-    result = await ctx.client.send_raw(attempt.raw)
+        raw = await signed_bytes(tx, attempt)
+    await write_ahead(ctx, attempt, raw)
+    result = await ctx.client.send_raw(raw)
     ctx.observer.note(
         "sent",
         chain=ctx.name,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from config.models import SettlementSettings
-from ledger.attempts import open_attempts
+from ledger.attempts import open_attempts, signed_bytes
 from ledger.books import totals_of
 from ledger.cursors import get_cursor, halt_chain
 from ledger.invoices import Tolerance, Touched, refresh_invoices
@@ -53,7 +53,8 @@ class Journey:
 
     async def raws(self) -> list[str]:
         async with self.world.ledger.reading() as tx:
-            return ["0x" + a.raw.hex() for a in await open_attempts(tx, "anvil", "payouts")]
+            attempts = await open_attempts(tx, "anvil", "payouts")
+            return ["0x" + (await signed_bytes(tx, a)).hex() for a in attempts]
 
     async def rewrite(self, *, with_payout: bool) -> None:
         """The other history: as long, without the payment."""

@@ -99,10 +99,10 @@ def _around_the_broadcast() -> None:
     inner = settlement.lanes.sending.write_ahead
     wanted = os.environ.get("CRASH_AT", "")
 
-    async def before(ctx: Any, attempt: Any) -> None:
-        await inner(ctx, attempt)
+    async def before(ctx: Any, attempt: Any, raw: bytes) -> None:
+        await inner(ctx, attempt, raw)
         if wanted.startswith(f"{attempt.lane}:P4") and attempt.attempt == 0:
-            _swallowed.add(attempt.raw)
+            _swallowed.add(raw)
         if wanted == f"{attempt.lane}:send:before":
             die()
 
