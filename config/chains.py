@@ -137,6 +137,8 @@ class ChainSettings(Model):
     """What one native coin is worth, micros by currency; without it ``batch_bps`` binds nothing."""
     sweep_max_gwei: Annotated[GasPrice, Field(ge=1)] | None = None
     """Wei per gas; while gas costs more, only what a payout needs is swept. ``None``: no bound."""
+    gas_cap: Annotated[StrictInt, Field(ge=1_000_000, le=10**12)] = 2**24
+    """The highest gas limit of one transaction: EIP-7825's, where gas pays for nothing else."""
     supports_7702: YesNoAuto = "auto"
     """``auto``: found out by asking the chain."""
     receipts_proof: StrictBool = False

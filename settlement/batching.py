@@ -9,7 +9,7 @@ from typing import Final
 from ledger.views import Row
 
 TX_GAS_CAP: Final = 16_777_216
-"""No transaction may have a higher gas limit (EIP-7825)."""
+"""No transaction may have a higher gas limit (EIP-7825); what a batch may compute everywhere."""
 GAS_PER_PAYOUT: Final = 38_000
 """For a recipient without any of the token (28,325 measured with USDC), and a third more."""
 GAS_OF_BATCH: Final = 350_000
@@ -61,13 +61,14 @@ def pick_batch(
     return None
 
 
-def gas_limit(estimate: int, *, may_fail: bool) -> int:
+def gas_limit(estimate: int, *, may_fail: bool, cap: int = TX_GAS_CAP) -> int:
     """Limit for an estimate: room for refunds and for balances that became zero.
 
     :param may_fail: entries may fail by themselves; that needs gas left unspent.
+    :param cap: of the chain, ``gas_cap``.
     :raises ValueError: the estimate itself is over the cap (EIP-7825).
     """
-    if estimate > TX_GAS_CAP:
-        raise ValueError(f"{estimate} gas are over the cap of a transaction ({TX_GAS_CAP})")
+    if estimate > cap:
+        raise ValueError(f"{estimate} gas are over the cap of a transaction ({cap})")
     reserve = _FAILURE_RESERVE if may_fail else 0
-    return min(estimate + estimate * _MARGIN_PERCENT // 100 + reserve, TX_GAS_CAP)
+    return min(estimate + estimate * _MARGIN_PERCENT // 100 + reserve, cap)

@@ -79,7 +79,7 @@ async def _seal_pair(
         return False
     quote = await ctx.client.fees()
     # What the transfer may offer at most when it is signed: dispatch asks for limit x offer.
-    limit = gas_limit(estimate, may_fail=False)
+    limit = gas_limit(estimate, may_fail=False, cap=ctx.chain.gas_cap)
     price = min(_PRICE_ROOM * quote.base_fee + quote.tip, cap_for(ctx.chain.fee_cap, limit))
     has = await ctx.client.balance(deposit.address)
     top_up = NewBatch(

@@ -27,7 +27,7 @@ from settlement.fees import Fees, initial
 from settlement.lanes.adopt import adopt_execution, give_up_epoch
 from settlement.lanes.finality import Finality
 from settlement.lanes.sending import send, stop_lane
-from settlement.lanes.signing import SELF_TRANSFER_GAS, request_of, sign_batch, sign_self_transfer
+from settlement.lanes.signing import request_of, self_transfer_gas, sign_batch, sign_self_transfer
 from settlement.verdicts import IdleVerdict, judge_idle
 from wallets.signer import Signer
 
@@ -136,12 +136,13 @@ async def _fill_gap(d: Dispatch, nonce: int) -> None:
         used = await attempts_on(tx, d.ctx.name, d.lane.sender, nonce)
     if used:
         return  # an attempt was final on it: the node lags, or finality was violated
-    offer = await _offer(d, None, SELF_TRANSFER_GAS)
+    limit = await self_transfer_gas(d.ctx, d.lane.sender)
+    offer = await _offer(d, None, limit)
     if offer is None:
         return
     new = await sign_self_transfer(
         d.signer, d.ctx.chain.chain_id, d.ctx.name, d.lane.lane, "gap",
-        nonce=nonce, attempt=0, fees=offer,
+        nonce=nonce, attempt=0, gas_limit=limit, fees=offer,
     )  # fmt: skip
     async with d.ctx.ledger.transaction() as tx:
         await check(tx, d.lease)
@@ -161,7 +162,8 @@ async def _send_batch(d: Dispatch, batch: Batch) -> bool:
         return False
     try:
         estimate = await d.ctx.client.estimate_gas(request_of(batch, d.lane.sender))
-        limit = gas_limit(estimate, may_fail=batch.purpose in {"payout", "sweep"})
+        may_fail = batch.purpose in {"payout", "sweep"}
+        limit = gas_limit(estimate, may_fail=may_fail, cap=d.ctx.chain.gas_cap)
     except CallReverted as error:
         await _refused(d, batch, error.data)
         return False

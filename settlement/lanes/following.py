@@ -22,7 +22,7 @@ from settlement.fees import Fees, stuck
 from settlement.finish import finish_attempt
 from settlement.lanes.finality import Finality, is_final
 from settlement.lanes.sending import send, stop_lane
-from settlement.lanes.signing import sign_batch, sign_self_transfer
+from settlement.lanes.signing import self_transfer_gas, sign_batch, sign_self_transfer
 from settlement.receipts import AT_ONCE
 from settlement.verdicts import NonceStep, Pending, next_step
 from wallets.signer import Signer
@@ -221,9 +221,10 @@ async def replace(f: Following, newest: Attempt, fees: Fees, *, cancel: bool = F
     attempt = newest.attempt + 1
     if newest.batch_id is None or cancel:
         purpose = "cancel" if cancel else newest.purpose
+        limit = await self_transfer_gas(f.ctx, f.lane.sender)
         new = await sign_self_transfer(
             f.signer, f.ctx.chain.chain_id, f.ctx.name, f.lane.lane, purpose,
-            nonce=newest.nonce, attempt=attempt, fees=fees,
+            nonce=newest.nonce, attempt=attempt, gas_limit=limit, fees=fees,
         )  # fmt: skip
     else:
         async with f.ctx.ledger.reading() as tx:

@@ -8,10 +8,10 @@ from chain.model import Authorization, TxRequest
 from config.units import Address, from_hex
 from ledger.attempts import NewAttempt
 from ledger.batches import Batch
+from settlement.batching import gas_limit
+from settlement.context import Context
 from settlement.fees import Fees
 from wallets.signer import Signer
-
-SELF_TRANSFER_GAS = 21_000
 
 
 def request_of(batch: Batch, sender: Address) -> TxRequest:
@@ -58,6 +58,15 @@ async def sign_batch(
     )  # fmt: skip
 
 
+async def self_transfer_gas(ctx: Context, sender: Address) -> int:
+    """Limit for nothing to oneself: 21,000, and what a rollup counts for its data besides.
+
+    :raises RpcError: the chain does not answer.
+    """
+    estimate = await ctx.client.estimate_gas(TxRequest(sender=sender, to=sender, data=b""))
+    return gas_limit(estimate, may_fail=False, cap=ctx.chain.gas_cap)
+
+
 async def sign_self_transfer(
     signer: Signer,
     chain_id: int,
@@ -67,13 +76,14 @@ async def sign_self_transfer(
     *,
     nonce: int,
     attempt: int,
+    gas_limit: int,
     fees: Fees,
 ) -> NewAttempt:
     """Nothing to oneself: fills a gap, or cancels what waits on the nonce."""
     fields: dict[str, Any] = {"to": signer.address, "value": 0, "data": b""}
     return await _signed(
         signer, chain_id, fields, chain, lane, purpose, None,
-        nonce=nonce, attempt=attempt, gas_limit=SELF_TRANSFER_GAS, fees=fees,
+        nonce=nonce, attempt=attempt, gas_limit=gas_limit, fees=fees,
     )  # fmt: skip
 
 

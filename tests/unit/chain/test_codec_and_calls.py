@@ -159,6 +159,30 @@ def test_receipt__op_stack__fee_includes_the_l1_fee() -> None:
     assert without is not None and without.l1_fee == 0
 
 
+def test_receipt__arbitrum__data_on_ethereum_is_part_of_the_gas_used() -> None:
+    """Nitro's shape: ``gasUsedForL1`` is contained in ``gasUsed``, and paid at the same price."""
+    shape = receipt_json(
+        type="0x2", gasUsed="0x6d3ce", gasUsedForL1="0x51b4a", effectiveGasPrice="0x989680",
+        l1BlockNumber="0x160ab2d", timeboosted=False, cumulativeGasUsed="0x2a6f11",
+    )  # fmt: skip
+    del shape["l1Fee"]
+    receipt = to_receipt(msgspec.convert(shape, ReceiptRow))
+    assert receipt is not None
+    assert (receipt.l1_fee, receipt.fee) == (0, 0x6D3CE * 10_000_000)
+
+
+def test_receipt__op_stack_after_isthmus__further_fields_are_no_fee_of_their_own() -> None:
+    receipt = to_receipt(
+        to_row(
+            l1Fee="0x2540be400", l1GasPrice="0x77359400", l1GasUsed="0x640", l1BlobBaseFee="0x1",
+            l1BaseFeeScalar="0x8dd", l1BlobBaseFeeScalar="0x101c12", operatorFeeScalar="0x0",
+            operatorFeeConstant="0x0", blobGasUsed="0x1a2b",
+        )
+    )  # fmt: skip
+    assert receipt is not None
+    assert receipt.fee == 21_000 * 3 + 10_000_000_000
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -13,6 +13,7 @@ from chain.model import FeeQuote
 from chain.send import SendOutcome
 from config.chains import FeeCap
 from config.schedules import parse_schedule
+from config.settings import parse_settings
 from config.units import Address
 from ledger.runs import Destination, MerchantBalance
 from ledger.sweeps import Deposit
@@ -248,6 +249,20 @@ def test_gas_limit__never_over_the_cap_of_a_transaction() -> None:
         gas_limit(TX_GAS_CAP + 1, may_fail=True)
     assert most_entries(400) == 400
     assert most_entries(10_000) < 440
+
+
+def test_gas_limit__chain_whose_gas_pays_for_data__above_the_cap_of_others() -> None:
+    caps = {
+        name: parse_settings({"chains": [{"chain": name, "rpc_urls": ["http://127.0.0.1:1"]}]})
+        .chains[0]
+        .gas_cap
+        for name in ("arbitrum", "ethereum", "base", "polygon")
+    }
+    cap = caps.pop("arbitrum")
+    assert gas_limit(40_000_000, may_fail=True, cap=cap) == 50_300_000
+    with pytest.raises(ValueError, match="over the cap"):
+        gas_limit(cap + 1, may_fail=True, cap=cap)
+    assert set(caps.values()) == {TX_GAS_CAP}
 
 
 @pytest.mark.parametrize(
