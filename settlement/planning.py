@@ -136,8 +136,9 @@ def _planned(
     key = (balance.chain, balance.token)
     threshold = rules.approve_above.get(key)
     over = promised.exceeded(rules.limits, balance.merchant_id, key, amount)
-    large = over is None and threshold is not None and amount > threshold
-    reason = LARGE if large else over
+    # The second person comes first: an operator's release of a limit's hold asks nobody else.
+    large = threshold is not None and amount > threshold
+    reason = ", ".join(why for why in (LARGE if large else None, over) if why) or None
     place = (balance.merchant_id, balance.chain, balance.token)
     return PlannedPayout(*place, amount, address, reason, waits=large)
 

@@ -285,6 +285,22 @@ async def test_large_payout__waits_for_the_approver_and_is_due_again_when_reject
     assert (decided["status"], decided["reason"], decided["amount"]) == ("queued", None, "5.00")
 
 
+async def test_large_payout__over_a_limit_too__no_operator_s_release_goes_past_the_approver(
+    books: Books,
+) -> None:
+    await destination(books)
+    await paid(books)
+    security = {"approve_payouts_above": {"USDC": "4"}}
+    planner = runs(books, security=security, payout_limit={"USDC": "3"})
+    await ask(books, planner)
+    (payout,) = await made(books)
+    assert (payout.status, payout.reason) == ("pending_approval", f"{LARGE}, {PAYOUT_LIMIT}")
+    async with books.ledger.transaction() as tx:
+        assert await open_holds(tx) == []
+        decided = await decide(tx, payout.id, approve=True, actor="approver")
+    assert decided["status"] == "queued"
+
+
 async def test_cooled_refund__queued_by_the_next_look(books: Books) -> None:
     await paid(books)
     async with books.ledger.transaction() as tx:
