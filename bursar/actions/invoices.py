@@ -21,8 +21,9 @@ from bursar.output import JsonLines, progress, say
 from bursar.startup import address_source, prepare_journal
 from config.errors import InvalidInputError, NotFoundError
 from config.settings import Secrets, Settings
-from config.units import Address, checksum
+from config.units import checksum
 from gateway.invoicing import InvoiceRules, parse_invoice_request
+from ledger.bulk import select_in
 from ledger.invoices import InvoiceSpec, create_invoices
 from ledger.migrate import require_current
 from ledger.schema import invoices, merchants
@@ -32,6 +33,7 @@ BATCH: Final = 500
 """Invoices a transaction: the counter's lock is free for the API between them."""
 LINE_BYTES: Final = 1024 * 1024
 MAX_LINES: Final = 1_000_000
+_ADDRESSES: Final = sa.select(invoices.c.id, invoices.c.address)
 
 
 async def import_file(
@@ -76,8 +78,8 @@ async def _open(
     async with house.ledger.transaction() as tx:
         reuse = house.settings.invoices.reuse
         ids = await create_invoices(tx, merchant, specs, derive, reuse=reuse)
-        query = sa.select(invoices.c.id, invoices.c.address).where(invoices.c.id.in_(ids))
-        given = {row.id: Address(row.address) for row in await tx.conn.execute(query)}
+        rows = await select_in(tx, _ADDRESSES, invoices.c.id, ids)
+        given = {row["id"]: row["address"] for row in rows}
     return [(i, checksum(given[i])) for i in ids]
 
 
