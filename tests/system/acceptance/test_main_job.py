@@ -15,6 +15,9 @@ from chain.anvil import Anvil, DevRpc
 from tests.support.tokens import balance_of
 from tests.support.world import Merchant, Receiver, World, running_world
 
+KILLS = 4
+"""Of one daemon, by database; ``tests/system/crash`` has more of them, and each point by name."""
+
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -109,7 +112,7 @@ async def test_f13_kill_9__at_random_moments_while_money_flows__exact(world: Wor
     merchants = [await world.merchant(f"M{i}", i) for i in range(3)]
     moments = random.Random(20)
     expected: Counter[tuple[int, str]] = Counter()
-    for round_ in range(6):
+    for round_ in range(KILLS):
         for index, merchant in enumerate(merchants):
             invoice = await open_invoice(merchant, "10")
             symbol = ("USDC", "USDT", "DAI")[(index + round_) % 3]
@@ -125,7 +128,7 @@ async def test_f13_kill_9__at_random_moments_while_money_flows__exact(world: Wor
     async def due() -> bool:
         for merchant in merchants:
             payments = await merchant.api.all("/v1/payments")
-            if len(payments) != 6 or any(p["status"] != "confirmed" for p in payments):
+            if len(payments) != KILLS or any(p["status"] != "confirmed" for p in payments):
                 return False
         return True
 
