@@ -56,6 +56,7 @@ FAULTS: Mapping[str, float] = {
     "db_committed": 0.001,  # though everything was kept
     "clock_jump": 0.02,  # f26: by ten minutes, up to 90 s either way
     "frozen": 0.02,  # f19: stopped past its lease, then goes on, by ten minutes
+    "frozen_in_work": 0.0002,  # f19: at a request
     "two_daemons": 0.25,  # f19: per seed
     "restored": 0.1,  # f20: per seed: the database of some hours ago
     "epoch_raised": 0.02,  # f18: signed batches die, by ten minutes

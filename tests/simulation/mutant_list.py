@@ -230,7 +230,7 @@ PAYING = (
         "ledger/leases.py",
         "    if expires_at is None or expires_at <= tx.now:\n",
         "    if lease.name is None:\n",
-        {"two_daemons": 1.0, "frozen": 5.0},
+        {"two_daemons": 1.0, "frozen_in_work": 0.01},
     ),
 )
 

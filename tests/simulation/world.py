@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import shutil
 import sqlite3
 from collections import Counter, deque
@@ -27,7 +28,7 @@ from tests.simulation.daemon import Edges, Running, start
 from tests.simulation.edges import Mailbox, SimMoments, executor
 from tests.simulation.faults import Faults
 from tests.simulation.machine.dice import Dice
-from tests.simulation.machine.loop import VirtualLoop
+from tests.simulation.machine.loop import Process, VirtualLoop
 
 TRACE_LENGTH = 4_000
 RETRY, LOOKS_ROUND = 0.9, 3.0
@@ -338,6 +339,7 @@ class World:
         return [(token, bill.address) for bill in self.bills[-5:] if bill.address]
 
     async def _before_request(self, method: str, params: list[Any], provider: Provider) -> None:
+        await self._freeze_now(_current())
         if method != "eth_sendRawTransaction":
             return
         process = _current()
@@ -345,6 +347,17 @@ class World:
         self._look_at_broadcast(provider.node.chain, raw)
         if process is not None and self.faults.strikes("kill_at_send", "before"):
             await process.die()
+
+    async def _freeze_now(self, process: Process | None) -> None:
+        """Stopped in the middle of its work, past its lease, and woken (SIGSTOP, SIGCONT)."""
+        if process is None or not self.faults.strikes("frozen_in_work", process.name):
+            return
+        process.frozen = True
+        self.say(f"frozen {process.name} in its work")
+        wait = self.dice.seconds("frozen in work for", 5, 60)
+        nobody = contextvars.Context()
+        self.loop.call_later(wait, process.thaw, self.loop, context=nobody)
+        await asyncio.sleep(0)
 
     async def _after_request(self, method: str, params: list[Any], provider: Provider) -> None:
         if method != "eth_sendRawTransaction":
