@@ -202,20 +202,6 @@ async def queued_payouts(
     return sorted(rows, key=lambda row: str(row["id"]))
 
 
-async def held_payouts(tx: Tx, chain: str, reason: str, limit: int = 1000) -> list[Row]:
-    """Payouts on hold for exactly this reason."""
-    query = (
-        sa.select(payouts)
-        .where(
-            payouts.c.chain == chain,
-            payouts.c.status == PayoutStatus.ON_HOLD.value,
-            payouts.c.reason == reason,
-        )
-        .limit(limit)
-    )
-    return [as_row(row) for row in await tx.conn.execute(query)]
-
-
 async def unsent_payouts(tx: Tx, merchant_id: str, chain: str, token: str) -> list[Row]:
     """A merchant's payouts that are in no batch, newest first, locked."""
     query = (

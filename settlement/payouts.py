@@ -18,13 +18,13 @@ from config.errors import ConflictError
 from config.units import Address, Amount
 from ledger.batches import NewBatch, next_onchain_id, seal_batch
 from ledger.books import totals_of
+from ledger.held_payouts import held_payouts, held_tokens
 from ledger.holds import hold
 from ledger.leases import Lease, check
 from ledger.limits import base_units
 from ledger.pauses import paused_tokens
 from ledger.payouts import (
     PayoutMove,
-    held_payouts,
     lock_payouts,
     move_payouts,
     put_into_batch,
@@ -234,17 +234,12 @@ async def take_back(ctx: Context, lease: Lease) -> None:
 async def release_paused(ctx: Context, lease: Lease) -> None:
     """Queue again what waited for its token's pause to end."""
     async with ctx.ledger.reading() as tx:
-        waiting = await held_payouts(tx, ctx.name, TOKEN_PAUSED)
-    for token in dict.fromkeys(row["token"] for row in waiting):
+        tokens = await held_tokens(tx, ctx.name, TOKEN_PAUSED)
+    for token in tokens:
         address = ctx.ledger.catalogue.token(ctx.name, token).address
         if await is_token_paused(ctx, address):
             continue
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
-            rows = await lock_payouts(tx, [r["id"] for r in waiting if r["token"] == token])
-            moves = [
-                PayoutMove(row, PayoutStatus.QUEUED)
-                for row in rows
-                if row["status"] == PayoutStatus.ON_HOLD
-            ]
-            await move_payouts(tx, moves)
+            rows = await held_payouts(tx, ctx.name, token, TOKEN_PAUSED)
+            await move_payouts(tx, [PayoutMove(row, PayoutStatus.QUEUED) for row in rows])

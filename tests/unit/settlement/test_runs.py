@@ -14,6 +14,7 @@ from config.models import Settings, SettlementSettings
 from config.units import Address
 from ledger.approvals import decide
 from ledger.books import totals_of
+from ledger.held_payouts import held_payouts, held_tokens
 from ledger.holds import open_holds, release_hold
 from ledger.leases import acquire, ready_names, set_ready
 from ledger.limits import DAILY_LIMIT, MERCHANT_LIMIT, PAYOUT_LIMIT, TRANSACTION_LIMIT
@@ -33,7 +34,7 @@ from settlement.planning import (
     REFUSED,
 )
 from settlement.runs import PayoutRuns, request_run
-from tests.support.books import USDC, Books, token
+from tests.support.books import USDC, USDT, Books, token
 
 DESTINATION = Address(b"\xdd" * 20)
 CHAIN = {
@@ -299,6 +300,25 @@ async def test_large_payout__over_a_limit_too__no_operator_s_release_goes_past_t
         assert await open_holds(tx) == []
         decided = await decide(tx, payout.id, approve=True, actor="approver")
     assert decided["status"] == "queued"
+
+
+async def test_held_payouts__many_of_one_token__hide_none_of_another(books: Books) -> None:
+    await destination(books)
+    for address in (USDC, USDT):
+        _, to = await books.invoice(5_000000)
+        await books.record(books.sighting(to, 5_000000, token_address=address))
+        await books.confirm_all()
+    await ask(books, runs(books))
+    ids = [payout.id for payout in await made(books)]
+    assert len(ids) == 2
+    async with books.ledger.transaction() as tx:
+        rows = await lock_payouts(tx, ids)
+        await move_payouts(tx, [PayoutMove(r, PayoutStatus.ON_HOLD, "paused") for r in rows])
+    async with books.ledger.transaction() as tx:
+        assert await held_tokens(tx, "anvil", "paused") == ["USDC", "USDT"]
+        for symbol in ("USDC", "USDT"):
+            (row,) = await held_payouts(tx, "anvil", symbol, "paused", limit=1)
+            assert row["token"] == symbol
 
 
 async def test_cooled_refund__queued_by_the_next_look(books: Books) -> None:
