@@ -48,8 +48,8 @@ WATCHER = (
     one(
         "confirmed at the first confirmation",
         "watcher/finality.py",
-        "    return confirmations(view.cursor, block) >= wanted.confirmations",
-        "    return confirmations(view.cursor, block) >= 1",
+        "    return view.cursor - wanted.confirmations + 1",
+        "    return view.cursor",
         REORGS,
     ),
     one(
