@@ -46,25 +46,29 @@ async def replay(ctx: Context, lease: Lease, missing: Sequence[Sent], *, force: 
 
     A batch that has to wait holds back later batches, but not attempts at what is here.
 
-    :param force: of the first batch that would wait, book what is missing by name; those
-        after it wait, since what it brings is not final yet.
+    :param force: of batches that would wait, book what is missing by name. Payouts after a
+        sweep that was written now wait all the same: what it brings is not final yet.
     """
     written, waits = 0, None
+    brings = False
     done: set[int] = set()
     for place, record in enumerate(missing):
-        if place in done or (waits is not None and isinstance(record, BatchRecord)):
+        is_batch = isinstance(record, BatchRecord)
+        forced = force and is_batch and not (brings and record.purpose == "payout")
+        if place in done or (waits is not None and is_batch and not forced):
             continue
         try:
             done |= await _committed(ctx, lease, missing, place, force=False)
         except NotYetError as error:
             waits = waits or str(error)
-            if not force or not isinstance(record, BatchRecord):
+            if not forced:
                 continue
             try:
                 done |= await _committed(ctx, lease, missing, place, force=True)
             except NotYetError:
                 continue
         written += 1
+        brings = brings or (is_batch and record.purpose != "payout")
     return Replay(written, waits)
 
 
