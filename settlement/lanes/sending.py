@@ -41,22 +41,25 @@ async def send(ctx: Context, lease: Lease, attempt: Attempt) -> None:
     reason = None if not result.message else f"{result.outcome.value}: {result.message}"
     async with ctx.ledger.transaction() as tx:
         await check(tx, lease)
-        await note_broadcast(tx, attempt, reason)
-        if attempt.batch_id is not None:
-            batch = (await get_batches(tx, [attempt.batch_id]))[attempt.batch_id]
-            if batch.status is BatchStatus.SEALED:
-                await move_batch(tx, batch, BatchStatus.SUBMITTED)
-            rows = await payouts_of_batch(tx, attempt.batch_id)
-            batched = [row for row in rows if row["status"] == PayoutStatus.BATCHED]
-            await move_payouts(
-                tx,
-                [
-                    PayoutMove(row, PayoutStatus.SUBMITTED, tx_hash=attempt.tx_hash)
-                    for row in batched
-                ],
-            )
+        await note_sent(tx, attempt, reason)
         if after_send(result.outcome) is AfterSend.HALT:
             await stop_lane(tx, ctx, attempt.lane, f"refused for good: {result.message}")
+
+
+async def note_sent(tx: Tx, attempt: Attempt, reason: str | None) -> None:
+    """P3: the attempt, its batch and its payouts are on their way."""
+    await note_broadcast(tx, attempt, reason)
+    if attempt.batch_id is None:
+        return
+    batch = (await get_batches(tx, [attempt.batch_id]))[attempt.batch_id]
+    if batch.status is BatchStatus.SEALED:
+        await move_batch(tx, batch, BatchStatus.SUBMITTED)
+    rows = await payouts_of_batch(tx, attempt.batch_id)
+    batched = [row for row in rows if row["status"] == PayoutStatus.BATCHED]
+    await move_payouts(
+        tx,
+        [PayoutMove(row, PayoutStatus.SUBMITTED, tx_hash=attempt.tx_hash) for row in batched],
+    )
 
 
 async def stop_lane(tx: Tx, ctx: Context, lane: str, reason: str) -> None:

@@ -9,15 +9,19 @@ from sqlalchemy.exc import IntegrityError
 
 from chain.model import Receipt
 from config.units import Address
+from ledger.attempts import open_attempts
 from ledger.batches import next_onchain_id
 from ledger.comparisons import compared_block, note_compared
 from ledger.cursors import Cursor
 from ledger.holds import close_holds, hold
 from ledger.lanes import all_lanes, settle_nonce
 from ledger.leases import Lease, check, set_ready
+from ledger.states import TransactionStatus
 from settlement.context import Context
 from settlement.lanes.adopt import epoch_of
 from settlement.lanes.finality import Finality, is_final
+from settlement.lanes.sending import note_sent
+from settlement.receipts import each_receipt
 from settlement.restore.adopting import adopt_inflow, adopt_outflow
 from settlement.restore.replaying import Replay, missing_records, replay
 from settlement.restore.scanning import executed_ids, unknown_inflows, unknown_outflows
@@ -92,6 +96,7 @@ class Comparison:
         self, lease: Lease, finality: Finality, cursor: Cursor, *, deployed: bool
     ) -> str | None:
         """What is still awaited; ``None``: everything is known."""
+        await self._note_mined(lease)
         replayed = await self._replay(lease, cursor)
         if replayed.waits is not None:
             return replayed.waits
@@ -111,6 +116,22 @@ class Comparison:
             return f"batch ids {sorted(strange)[:3]} are executed, and no node shows by which logs"
         await self._raise_nonces(lease)
         return None
+
+    async def _note_mined(self, lease: Lease) -> None:
+        """A backup made between P2 and P3 says *signed* of what was sent and mined since.
+
+        Only what was sent is followed, and nothing is sent before the end of this: what such
+        a sweep brought would be missing to the payouts drawn on it.
+        """
+        ctx = self._ctx
+        async with ctx.ledger.reading() as tx:
+            attempts = await open_attempts(tx, ctx.name)
+        signed = {a.tx_hash: a for a in attempts if a.status is TransactionStatus.SIGNED}
+        async for receipt in each_receipt(ctx.client, list(signed)):
+            async with ctx.ledger.transaction() as tx:
+                await check(tx, lease)
+                await note_sent(tx, signed[receipt.tx_hash], "mined before it was noted")
+            self._quiet = 0
 
     async def _replay(self, lease: Lease, cursor: Cursor) -> Replay:
         ctx = self._ctx

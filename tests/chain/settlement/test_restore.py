@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from chain.client import SendResult
 from config.units import Address
 from ledger.attempts import open_attempts
 from ledger.books import totals_of
@@ -82,6 +83,15 @@ async def promised_to(world: World, merchant: str, destination: Address) -> str:
     return await world.promise(merchant, "USDC", AMOUNT, destination)
 
 
+def has_final_batches(world: World, count: int) -> Callable[[], Awaitable[bool]]:
+    async def look() -> bool:
+        async with world.ledger.reading() as tx:
+            query = sa.select(sa.func.count()).where(batches.c.status == "final")
+            return await tx.conn.scalar(query) == count
+
+    return look
+
+
 async def run_on(world: World, service: object, rounds: int = 25, *, between: int = 0) -> None:
     """Ticks with blocks, and ``between`` seconds, in between."""
     for _ in range(rounds):
@@ -131,6 +141,58 @@ async def test_f20_database_from_before_the_last_payouts__nothing_twice_and_book
     world.clock.advance(11)
     await old.settle(old.service(journal=kept), old.all_are("paid", fourth))
     assert await old.held("USDC", recipient(1004)) == AMOUNT
+
+
+async def test_f20_backup_between_signing_and_noting_that_it_was_sent__no_money_booked_twice(
+    world: World, copy: Backup, tmp_path: Path
+) -> None:
+    """The sweep is mined since, and signed in the backup; a payout was drawn on what it brought."""
+    journal = await journal_of(world, tmp_path / "j")
+    world.journal = journal
+    client = SpyingClient(world.client)
+    backups: list[str] = []
+
+    async def back_up_and_send(raw: bytes) -> SendResult:
+        if not backups:
+            backups.append(await copy(world))  # type: ignore[misc]
+        return await world.client.send_raw(raw)
+
+    client.answer = back_up_and_send
+    payout = await promised(world, 1001)
+    service = world.service(journal=journal, client=client)
+    await world.settle(service, world.all_are("paid", payout))
+
+    old = await restored(world, backups[0])
+    await old.watch()
+    world.clock.advance(LONGEST.seconds + 1)
+    await run_on(old, old.service(journal=journal))
+    assert (await old.payout(payout))["status"] == "paid"
+    async with old.ledger.reading() as tx:
+        ref = AccountRef(AccountKind.SUSPENSE_IN, "anvil", "USDC")
+        assert balance(ref.kind, (await totals_of(tx, [ref]))[ref]) == 0
+    await old.agrees()
+
+
+async def test_f20_many_sweeps_of_lost_invoices__written_again_together_not_one_by_one(
+    world: World, copy: Backup, tmp_path: Path
+) -> None:
+    """A day's sweeps are hundreds of batches; each by itself waits for some ticks."""
+    journal = await journal_of(world, tmp_path / "j")
+    world.journal = journal
+    merchant = await world.merchant(recipient(1003))
+    url = await copy(world)  # type: ignore[misc]
+    service = world.service(journal=journal)
+    for swept in range(1, 4):
+        await world.paid_invoice(merchant, "USDC", AMOUNT)
+        await world.watch(mine=4)
+        await world.settle(service, has_final_batches(world, swept))
+
+    old = await restored(world, url)
+    await old.watch()
+    world.clock.advance(LONGEST.seconds + 1)
+    await run_on(old, old.service(journal=journal), rounds=10)
+    assert await has_final_batches(old, 3)()
+    await old.agrees()
 
 
 async def test_f20_leases_that_lapse_at_every_tick__waiting_for_what_is_lost_ends(
