@@ -209,7 +209,7 @@ PAYING = (
         "a new payout for an unknown send",
         "settlement/lanes/sending.py",
         "PayoutMove(row, PayoutStatus.SUBMITTED, tx_hash=attempt.tx_hash)",
-        "PayoutMove(row, PayoutStatus.QUEUED if result.outcome.value == 'unknown'"
+        "PayoutMove(row, PayoutStatus.QUEUED if (reason or '').startswith('unknown')"
         " else PayoutStatus.SUBMITTED, tx_hash=attempt.tx_hash)",
         SEND,
     ),

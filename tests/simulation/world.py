@@ -7,7 +7,7 @@ import contextvars
 import shutil
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -132,6 +132,8 @@ class World:
         """Told of each new block that has transactions."""
         self.on_payout: Any = lambda chain: None
         """Told of each payout batch that is sent for the first time."""
+        self.before_send: Callable[[], None] = lambda: None
+        """Called before each broadcast."""
         self.on_restore: Any = lambda: None
         """Told when an older database has taken the image's place."""
         self.image = asyncio.Event()
@@ -343,6 +345,7 @@ class World:
         if method != "eth_sendRawTransaction":
             return
         process = _current()
+        self.before_send()
         raw = bytes.fromhex(params[0][2:])
         self._look_at_broadcast(provider.node.chain, raw)
         if process is not None and self.faults.strikes("kill_at_send", "before"):

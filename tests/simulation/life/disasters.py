@@ -14,6 +14,8 @@ from tests.simulation.life.weather import strikes
 from tests.simulation.world import World
 
 IMAGE = "books.db"
+LONGEST_WAIT = 1800.0
+"""Seconds for which a backup waits for a send."""
 REPAIR_SECONDS = 1200
 """At most, from the loss to the backup in its place."""
 
@@ -25,9 +27,7 @@ async def restored_backup(world: World) -> None:
     length = world.scale.days * 86_400
     await asyncio.sleep(world.dice.seconds("backup at", length * 0.1, length * 0.6))
     backup = world.folder / "backup.db"
-    _copy(world.folder / IMAGE, backup)
-    taken = world.now()
-    world.say("backup taken")
+    taken = await _back_up(world, backup)
     await asyncio.sleep(world.dice.seconds("lost after", 60, length * 0.4))
     world.say("the database is lost")
     world.image.clear()
@@ -55,6 +55,24 @@ async def epochs(world: World) -> None:
                 data = encode_call("raiseEpoch(uint64)", now + 1)
                 send(world, name, world.treasury, data, [], sender=town.OWNER)
                 world.say(f"{name}: the owner raises the epoch to {now + 1}")
+
+
+async def _back_up(world: World, backup: Path) -> float:
+    """At once, or just before bytes leave: signed there, and sent as soon as it was made."""
+    done = asyncio.Event()
+
+    def make() -> None:
+        if not done.is_set():
+            _copy(world.folder / IMAGE, backup)
+            world.say("backup taken")
+            done.set()
+
+    if world.dice.chance("backup at a send", 0.5):
+        world.before_send = make
+        await asyncio.wait({asyncio.ensure_future(done.wait())}, timeout=LONGEST_WAIT)
+        world.before_send = lambda: None
+    make()
+    return world.now()
 
 
 def _copy(image: Path, to: Path) -> None:
