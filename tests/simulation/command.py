@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass, field
 from itertools import count
 
 from tests.simulation.faults import FAULTS
+from tests.simulation.image import template_database
 from tests.simulation.run import Report, run_seed
 from tests.simulation.town import keyring
-from tests.simulation.world import Scale, template_database
+from tests.simulation.world import Scale
 
 SEED_SECONDS = 900
 """No seed takes so long: one that does is stuck, which is a finding."""

@@ -13,22 +13,23 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from chain.helper_contracts import decode_batch_executed, decode_pay_batch, decode_payout_failed
+from chain.helper_contracts import decode_batch_executed
 from chain.model import TRANSFER_TOPIC
 from config.units import Address
 from gateway.webhooks.dispatcher import IDLE_SECONDS
 from tests.simulation import town
+from tests.simulation.chain.batches import failed_in, meaning_of
 from tests.simulation.chain.blocks import Block, SimChain
 from tests.simulation.chain.evm import RawLog
 from tests.simulation.chain.node import Node
 from tests.simulation.chain.provider import Provider, SimTransport
 from tests.simulation.chain.transactions import Tx, decode_raw
-from tests.simulation.checks.changes import log_changes
 from tests.simulation.daemon import Edges, Running, start
 from tests.simulation.edges import Mailbox, SimMoments, executor
 from tests.simulation.faults import Faults
+from tests.simulation.image import template_database
 from tests.simulation.machine.dice import Dice
-from tests.simulation.machine.loop import Process, VirtualLoop
+from tests.simulation.machine.loop import PROCESS, Process, VirtualLoop
 
 TRACE_LENGTH = 4_000
 RETRY, LOOKS_ROUND = 0.9, 3.0
@@ -287,7 +288,7 @@ class World:
                 (chain, event.epoch, event.batch_id),
             ).fetchall()
             key = (chain, event.epoch, event.batch_id)
-            failed = _failed(block, place, Address(self.treasury))
+            failed = failed_in(block, place, Address(self.treasury))
             self.executions[key] = (
                 block.txs[place].hash,
                 [row["id"] for index, row in enumerate(rows) if index not in failed],
@@ -341,10 +342,10 @@ class World:
         return [(token, bill.address) for bill in self.bills[-5:] if bill.address]
 
     async def _before_request(self, method: str, params: list[Any], provider: Provider) -> None:
-        await self._freeze_now(_current())
+        await self._freeze_now(PROCESS.get())
         if method != "eth_sendRawTransaction":
             return
-        process = _current()
+        process = PROCESS.get()
         self.before_send()
         raw = bytes.fromhex(params[0][2:])
         self._look_at_broadcast(provider.node.chain, raw)
@@ -365,7 +366,7 @@ class World:
     async def _after_request(self, method: str, params: list[Any], provider: Provider) -> None:
         if method != "eth_sendRawTransaction":
             return
-        process = _current()
+        process = PROCESS.get()
         if process is not None and self.faults.strikes("kill_at_send", "after"):
             await process.die()
 
@@ -384,52 +385,10 @@ class World:
         self.counts["broadcasts"] += 1
         self.say(f"{chain.name} sent nonce {tx.nonce} {tx.hash.hex()[:8]}")
         attempts = self.sent.setdefault((chain.name, tx.sender, tx.nonce), {})
-        first = not attempts and _meaning(tx).startswith("batch")
+        first = not attempts and meaning_of(tx).startswith("batch")
         attempts[tx.hash] = tx
-        meanings = {_meaning(other) for other in attempts.values()} - {"self"}
+        meanings = {meaning_of(other) for other in attempts.values()} - {"self"}
         if len(meanings) > 1:
             self.violated("I5", f"nonce {tx.nonce} on {chain.name} has two meanings: {meanings}")
         if first:
             self.on_payout(chain.name)
-
-
-def _failed(block: Block, place: int, treasury: Address) -> set[int]:
-    """Indices of a batch that the treasury could not pay."""
-    events = (decode_payout_failed(log, treasury) for log in block.results[place].logs)
-    return {event.index for event in events if event is not None}
-
-
-def _meaning(tx: Tx) -> str:
-    if tx.to == tx.sender:
-        return "self"
-    try:
-        epoch, batch_id, *_ = decode_pay_batch(tx.data)
-    except ValueError:
-        return blake2b(tx.to + tx.data, digest_size=8).hexdigest()
-    return f"batch {epoch}/{batch_id}"
-
-
-def _current() -> Any:
-    from tests.simulation.machine.loop import PROCESS
-
-    return PROCESS.get()
-
-
-_TEMPLATE: list[Path] = []
-
-
-def template_database() -> Path:
-    """A migrated, empty database, made once per run of the program."""
-    if not _TEMPLATE:
-        import tempfile
-
-        from ledger.migrate import upgrade
-
-        path = Path(tempfile.mkdtemp(prefix="bursar-sim-")) / "template.db"
-        asyncio.run(upgrade(f"sqlite+aiosqlite:///{path}"))
-        with sqlite3.connect(path) as connection:
-            log_changes(connection)
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            connection.execute("PRAGMA journal_mode=WAL")
-        _TEMPLATE.append(path)
-    return _TEMPLATE[0]

@@ -73,6 +73,17 @@ async def restored(world: World, url: str) -> World:
     return replace(world, ledger=ledger, url_of_books=url)
 
 
+async def restored_and_run(
+    world: World, url: str, journal: Journal | None, rounds: int = 25, *, between: int = 0
+) -> World:
+    """:func:`restored`, looked at, with the former leader's lease over, and ticked."""
+    old = await restored(world, url)
+    await old.watch()
+    old.clock.advance(LONGEST.seconds + 1)
+    await run_on(old, old.service(journal=journal), rounds, between=between)
+    return old
+
+
 async def promised(world: World, number: int) -> str:
     return await promised_to(world, await world.merchant(recipient(number)), recipient(number))
 
@@ -117,10 +128,7 @@ async def test_f20_database_from_before_the_last_payouts__nothing_twice_and_book
     third = await promised(world, 1003)
     await world.settle(service, world.all_are("paid", third))
 
-    old = await restored(world, url)
-    await old.watch()
-    world.clock.advance(11)
-    await run_on(old, old.service(journal=kept))
+    old = await restored_and_run(world, url, kept)
     for number in (1001, 1002, 1003):
         assert await old.held("USDC", recipient(number)) == AMOUNT
     assert (await old.payout(second))["status"] == "paid"
@@ -162,10 +170,7 @@ async def test_f20_backup_between_signing_and_noting_that_it_was_sent__no_money_
     service = world.service(journal=journal, client=client)
     await world.settle(service, world.all_are("paid", payout))
 
-    old = await restored(world, backups[0])
-    await old.watch()
-    world.clock.advance(LONGEST.seconds + 1)
-    await run_on(old, old.service(journal=journal))
+    old = await restored_and_run(world, backups[0], journal)
     assert (await old.payout(payout))["status"] == "paid"
     async with old.ledger.reading() as tx:
         ref = AccountRef(AccountKind.SUSPENSE_IN, "anvil", "USDC")
@@ -187,10 +192,7 @@ async def test_f20_many_sweeps_of_lost_invoices__written_again_together_not_one_
         await world.watch(mine=4)
         await world.settle(service, has_final_batches(world, swept))
 
-    old = await restored(world, url)
-    await old.watch()
-    world.clock.advance(LONGEST.seconds + 1)
-    await run_on(old, old.service(journal=journal), rounds=10)
+    old = await restored_and_run(world, url, journal, 10)
     assert await has_final_batches(old, 3)()
     await old.agrees()
 
@@ -206,9 +208,7 @@ async def test_f20_leases_that_lapse_at_every_tick__waiting_for_what_is_lost_end
     lost = await promised_to(world, merchant, recipient(1003))
     await world.settle(world.service(journal=journal), world.all_are("paid", lost))
 
-    old = await restored(world, url)
-    await old.watch()
-    await run_on(old, old.service(journal=journal), between=LONGEST.seconds + 1)
+    old = await restored_and_run(world, url, journal, between=LONGEST.seconds + 1)
     assert (await old.payout(lost))["status"] == "paid"
     await old.agrees()
 
