@@ -11,6 +11,8 @@ from config.models import SettlementSettings
 from config.units import to_hex
 from ledger.attempts import open_attempts
 from ledger.schema import batches, merchants, payouts, transactions
+from settlement.native import look_at_native
+from settlement.reconcile import reconcile
 from settlement.service import ChainSettlement
 from tests.chain.settlement.test_faults import AMOUNT, funded, until_sent
 from tests.chain.settlement.world import SpyingClient, World, recipient
@@ -79,6 +81,28 @@ async def test_dispatch__several_batches__in_flight_in_order_up_to_the_limit(
     assert spy.most_receipts == 4, "a receipt is large: few at a time, however many are in flight"
     for n in range(5):
         assert await world.held("USDC", recipient(1000 + n)) == AMOUNT
+
+
+async def test_reconcile__many_in_flight__their_receipts_are_read_a_few_at_a_time(
+    world: World,
+) -> None:
+    """Ten thousand payouts are twenty batches, and the receipt of each a megabyte."""
+    await in_treasury(world, 6)
+    world.clock.advance(11)
+    service = small(world)
+    for _ in range(6):
+        await service.tick()
+    await world.mine()
+    async with world.ledger.reading() as tx:
+        assert len(await open_attempts(tx, "anvil")) == 6
+    lanes = [world.keys.sponsor(lane).address for lane in ("payouts", "sweeps")]
+    for look in (
+        lambda client: reconcile(client, world.ledger, world.contracts),
+        lambda client: look_at_native(client, world.ledger, "ETH", lanes),
+    ):
+        spy: Any = SpyingClient(world.client)
+        assert await look(spy) is not None
+        assert spy.most_receipts == 4
 
 
 async def test_seal__not_full_while_more_is_planned__waits_for_company_but_not_for_ever(
