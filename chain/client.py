@@ -104,6 +104,16 @@ class ChainClient:
     def _view(self, route: Route) -> ChainClient:
         return ChainClient(self._pool, route=route, least_tip=self._least_tip)
 
+    async def prove_chain(self) -> None:
+        """See whether the providers of this view serve the configured chain *now*.
+
+        Each is asked once a minute by itself; this is for a moment at which much hangs on it.
+
+        :raises WrongChain: one serves another; it is out for a minute.
+        :raises RpcError: one does not answer.
+        """
+        await self._pool.prove_chain(self._route)
+
     async def remote_chain_id(self) -> int:
         """The chain id a provider reports, even when it is not the configured one.
 

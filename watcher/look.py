@@ -110,7 +110,8 @@ class Lookout:
         wanted = self._chain.start_block
         if wanted != "latest":
             return await header_of(client, max(int(wanted) - 1, 0))
-        head, tags = await self._head(client), await self._tags(client, None)
+        head = await self._head(client)
+        tags = await self._tags(client, None, head)
         final = max(final_number(self._chain.hard_finality, head.number, tags), 0)
         async with self._ledger.reading() as tx:
             first_invoice = await first_offered_at(tx, self._chain.name)
@@ -142,7 +143,7 @@ class Lookout:
             self._highest, self._moved_at = head.number, self._clock.monotonic()
         elif head.number <= cursor.cursor.number and self._stale():
             client, head = await self._other_head(client, head)
-        tags = await self._tags(client, cursor)
+        tags = await self._tags(client, cursor, head)
         final = final_number(self._chain.hard_finality, head.number, tags)
         mark = cursor.cursor
         by_depth = self._chain.hard_finality.tag is None
@@ -175,16 +176,24 @@ class Lookout:
             raise NodeBehind("the node has no block at all", where=self._chain.name)
         return head
 
-    async def _tags(self, client: ChainClient, cursor: Cursor | None) -> dict[str, int]:
+    async def _tags(
+        self, client: ChainClient, cursor: Cursor | None, head: BlockHeader
+    ) -> dict[str, int]:
         """Blocks of the tags in use; one that is not on our chain is left out for now."""
         found: dict[str, int] = {}
         for tag in sorted(used_tags(self._chain)):
             header = await client.block(cast(Literal["safe", "finalized"], tag))
-            if header is not None and (cursor is None or await self._fits(cursor, header)):
+            if header is not None and await self._fits(cursor, header, head):
                 found[tag] = header.number
         return found
 
-    async def _fits(self, cursor: Cursor, header: BlockHeader) -> bool:
+    async def _fits(self, cursor: Cursor | None, header: BlockHeader, head: BlockHeader) -> bool:
+        if header.number > head.number:
+            # Behind one URL may be several nodes, one of them of another chain: nothing that has
+            # been read could be held against this block, and all of it would pass for final.
+            return False
+        if cursor is None:
+            return True
         if not cursor.final.number < header.number <= cursor.cursor.number:
             return True
         async with self._ledger.reading() as tx:

@@ -59,7 +59,9 @@ async def _refute(client: ChainClient, final: BlockMark) -> None:
     """See whether this provider, or another one, still holds the final block after all.
 
     :raises BadReply: it does; a single node on a branch of its own must not stop a chain.
+    :raises WrongChain: its URL has begun to lead to another chain, which says nothing of this one.
     """
+    await client.prove_chain()
     views = [client]
     other = client.second()
     if other is not None:

@@ -48,6 +48,9 @@ from chain.rpc.wire import (
     error_data,
 )
 from config.clock import Clock, Entropy
+from config.log import get_logger
+
+log = get_logger(__name__)
 
 R = TypeVar("R")
 
@@ -84,6 +87,7 @@ class Endpoint:
         self._ids = count(1)
         self._secrets = secrets_of(url)
         self._shown_state: ProviderState | None = None
+        self._named_wrong = False
 
     def _clean(self, message: str) -> str:
         return clean(message, self._secrets)
@@ -172,13 +176,21 @@ class Endpoint:
         return await self.request(_CHAIN_ID, check_chain=False)
 
     async def _ensure_chain(self) -> None:
-        if self._around.clock.monotonic() < self._health.chain_proven_until:
-            return
+        if self._around.clock.monotonic() >= self._health.chain_proven_until:
+            await self.prove_chain()
+
+    async def prove_chain(self) -> None:
+        """Ask for the chain id, however lately it was right.
+
+        :raises WrongChain: it is another one; the provider is out for a minute.
+        """
         found = await self.chain_id()
         if found == self._around.chain_id:
             self._become(healths.on_right_chain(self._health, self._around.clock.monotonic()))
+            self._name_wrong(None)
             return
         self._become(healths.misled(self._health, self._around.clock.monotonic()))
+        self._name_wrong(found)
         error = WrongChain(
             f"the provider serves chain id {found}, configured is {self._around.chain_id}",
             where=self.where,
@@ -186,6 +198,21 @@ class Endpoint:
         )
         error.provider = self.label
         raise error
+
+    def _name_wrong(self, found: int | None) -> None:
+        """Once when it goes astray, though it is asked every minute, and once when it is back."""
+        if found is not None and not self._named_wrong:
+            log.error(
+                "provider_wrong_chain",
+                chain=self._around.chain,
+                provider=self.label,
+                serves=found,
+                configured=self._around.chain_id,
+                remedy="correct rpc_urls, or tell the provider; it is not used meanwhile",
+            )
+        elif found is None and self._named_wrong:
+            log.info("provider_right_chain_again", chain=self._around.chain, provider=self.label)
+        self._named_wrong = found is not None
 
     async def _exchange(
         self,

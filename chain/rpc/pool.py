@@ -289,6 +289,14 @@ class RpcPool:
         except (Unreachable, BadReply):
             return await endpoint.request(call)
 
+    async def prove_chain(self, route: Route) -> None:
+        """Ask those of the route for their chain ids, however lately they were right.
+
+        :raises RpcError: nobody answers; :class:`WrongChain` if one serves another chain.
+        """
+        for endpoint in self._ranked(route):
+            await endpoint.prove_chain()
+
     async def chain_ids(self) -> dict[str, int | RpcError]:
         """What each provider says its chain id is, whatever is configured."""
         found: dict[str, int | RpcError] = {}
@@ -324,9 +332,10 @@ class RpcPool:
 
     def _most_telling(self, failures: dict[str, RpcError]) -> RpcError:
         if not failures:
-            if any(state is ProviderState.wrong_chain for state in self.states().values()):
+            wrong = [p for p, s in self.states().items() if s is ProviderState.wrong_chain]
+            if wrong:
                 return WrongChain(
-                    "every provider serves another chain",
+                    f"every provider serves another chain ({', '.join(wrong)})",
                     where=self.chain,
                     remedy="correct rpc_urls or chain_id",
                 )

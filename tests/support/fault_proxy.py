@@ -42,6 +42,7 @@ class Kind(StrEnum):
     outside_log = "outside_log"  # logs of the right block, said to be of one before it
     removed_log = "removed_log"
     null_receipt = "null_receipt"
+    elsewhere = "elsewhere"  # value: URL of another node, which is asked instead
     other_hash = "other_hash"  # block hash, or the hash of a sent transaction, changed
     # the node answers with an error
     error = "error"  # value: (code, message) or (code, message, data)
@@ -67,6 +68,7 @@ class Fault:
     :param methods: for these only; ``None`` for all.
     :param share: of the requests concerned, 0 … 1.
     :param times: how often at most; ``None`` for ever. Counts down.
+    :param naming: requests whose parameters hold this text only.
     """
 
     kind: Kind
@@ -74,6 +76,7 @@ class Fault:
     share: float = 1.0
     times: int | None = None
     value: Any = None
+    naming: str = ""
     struck: int = field(default=0, init=False)
 
 
@@ -234,6 +237,8 @@ class FaultProxy:
                 continue
             if fault.kind in (Kind.no_batches, Kind.missing_item) and not batch:
                 continue
+            if fault.naming not in key:
+                continue
             if self._draw(number, key, self._asked[key]) >= fault.share:
                 continue
             fault.struck += 1
@@ -251,7 +256,8 @@ class FaultProxy:
         for fault in faults:
             if fault.kind is Kind.head_behind:
                 asked = await self._behind(asked, fault.value or 1)
-        reply = await self._forward(asked)
+        other = next((fault.value for fault in faults if fault.kind is Kind.elsewhere), None)
+        reply = await self._forward(asked, other)
         reply["id"] = item["id"]
         for fault in faults:
             if fault.kind in _RESULTS:
@@ -266,15 +272,16 @@ class FaultProxy:
         height = max(0, int(head["result"], 16) - blocks)
         return {**item, "params": [hex(height), *item["params"][1:]]}
 
-    async def _forward(self, item: dict[str, Any]) -> dict[str, Any]:
-        if self._upstream is None:
+    async def _forward(self, item: dict[str, Any], other: str | None = None) -> dict[str, Any]:
+        upstream = other or self._upstream
+        if upstream is None:
             result = self._canned[item["method"]]
             if callable(result):
                 result = result(*item.get("params", ()))
             return {"jsonrpc": "2.0", "id": item["id"], "result": result}
         assert self._session is not None
         body = {"jsonrpc": "2.0", **item}
-        async with self._session.post(self._upstream, json=body) as response:
+        async with self._session.post(upstream, json=body) as response:
             reply: dict[str, Any] = await response.json(content_type=None)
             return reply
 

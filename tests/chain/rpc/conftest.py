@@ -31,13 +31,14 @@ def make_client(session: aiohttp.ClientSession) -> MakeClient:
     def make(
         urls: Sequence[str],
         *,
+        name: str = "anvil",
         chain_id: int = 31337,
         timeouts: Timeouts | None = None,
         clock: Clock | None = None,
         **options: object,
     ) -> ChainClient:
         pool = RpcPool(
-            "anvil",
+            name,
             chain_id,
             urls,
             transport=AiohttpTransport(session),
