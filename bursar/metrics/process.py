@@ -11,14 +11,13 @@ class RpcMetrics:
 
     def __init__(self, families: Families) -> None:
         self._families = families
-        self._astray: set[tuple[str, str]] = set()
 
     def on_request(
         self, chain: str, provider: str, method: str, outcome: str, seconds: float
     ) -> None:
         self._families.rpc_requests.labels(chain, provider, method, outcome).inc()
         self._families.rpc_duration.labels(chain, provider).observe(seconds)
-        if outcome == "ok" and (chain, provider) not in self._astray:
+        if outcome == "ok" and method != "eth_chainId":
             # A state that has worn off is not announced: an answer proves it. Not one that only
             # says which chain it is: what follows from that is announced.
             self._families.rpc_up.labels(chain, provider).set(1)
@@ -32,10 +31,6 @@ class RpcMetrics:
     def on_provider_state(self, chain: str, provider: str, state: str) -> None:
         up = state in (ProviderState.alive, ProviderState.rate_limited, ProviderState.out_of_sync)
         self._families.rpc_up.labels(chain, provider).set(int(up))
-        if state == ProviderState.wrong_chain:
-            self._astray.add((chain, provider))
-        else:
-            self._astray.discard((chain, provider))
 
 
 class TaskMetrics:

@@ -173,7 +173,12 @@ class Endpoint:
 
     async def chain_id(self) -> int:
         """The chain id that the provider reports, whatever is configured."""
-        return await self.request(_CHAIN_ID, check_chain=False)
+        found = await self.request(_CHAIN_ID, check_chain=False)
+        right = found == self._around.chain_id
+        judge = healths.on_right_chain if right else healths.misled
+        self._become(judge(self._health, self._around.clock.monotonic()))
+        self._name_wrong(None if right else found)
+        return found
 
     async def _ensure_chain(self) -> None:
         if self._around.clock.monotonic() >= self._health.chain_proven_until:
@@ -186,11 +191,7 @@ class Endpoint:
         """
         found = await self.chain_id()
         if found == self._around.chain_id:
-            self._become(healths.on_right_chain(self._health, self._around.clock.monotonic()))
-            self._name_wrong(None)
             return
-        self._become(healths.misled(self._health, self._around.clock.monotonic()))
-        self._name_wrong(found)
         error = WrongChain(
             f"the provider serves chain id {found}, configured is {self._around.chain_id}",
             where=self.where,
