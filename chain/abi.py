@@ -17,6 +17,8 @@ from eth_utils.crypto import keccak
 from config.units import Address, Hash32
 
 WORD: Final = 32
+_ADDRESS: Final = 20
+_PADDING: Final = bytes(WORD - _ADDRESS)
 
 
 @lru_cache(maxsize=256)
@@ -44,6 +46,16 @@ def encode_call(signature: str, *values: object) -> bytes:
     :raises eth_abi.exceptions.EncodingError: a value does not fit its type.
     """
     return selector(signature) + bytes(encode(_types(signature), values))
+
+
+def encode_account_call(signature: str, account: Address) -> bytes:
+    """The same for one argument that is an address, as hundreds of a batch are asked about.
+
+    :raises ValueError: the address has not 20 bytes.
+    """
+    if len(account) != _ADDRESS:
+        raise ValueError(f"an address has {_ADDRESS} bytes, not {len(account)}")
+    return selector(signature) + _PADDING + account
 
 
 def decode_values(types: Sequence[str], data: bytes) -> tuple[Any, ...]:

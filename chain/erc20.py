@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from chain.abi import WORD, decode_uint, decode_values, encode_call
+from chain.abi import WORD, decode_uint, decode_values, encode_account_call, encode_call
 from config.units import Address, Amount
 
 BLACKLIST_SIGNATURES: Final = ("isBlacklisted(address)", "isBlackListed(address)")
@@ -18,7 +18,7 @@ _LONGEST_SYMBOL: Final = 64
 
 
 def encode_balance_of(account: Address) -> bytes:
-    return encode_call("balanceOf(address)", account)
+    return encode_account_call("balanceOf(address)", account)
 
 
 def encode_decimals() -> bytes:
@@ -35,7 +35,7 @@ def encode_transfer(to: Address, amount: Amount) -> bytes:
 
 def encode_blacklist_probes(account: Address) -> tuple[bytes, ...]:
     """One call per spelling; the account is listed if any of them answers true (a word 1)."""
-    return tuple(encode_call(signature, account) for signature in BLACKLIST_SIGNATURES)
+    return tuple(encode_account_call(signature, account) for signature in BLACKLIST_SIGNATURES)
 
 
 def encode_paused() -> bytes:

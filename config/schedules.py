@@ -44,6 +44,9 @@ class Schedule:
         only; one that it leaves out is due an hour later by the clock.
         ``None``: never again (such as the 31st of February).
         """
+        return _next_after(self, moment)
+
+    def _after(self, moment: datetime) -> datetime | None:
         if self.every is not None:
             return _EPOCH + ((moment - _EPOCH) // self.every + 1) * self.every
         # The fields are matched against wall time as if it were UTC, then given their zone: left
@@ -58,6 +61,12 @@ class Schedule:
             due: datetime = wall.replace(tzinfo=zone).astimezone(UTC)
             if due > moment:
                 return due
+
+
+@lru_cache(maxsize=256)
+def _next_after(schedule: Schedule, moment: datetime) -> datetime | None:
+    """Kept: of thousands of merchants who fall due at once most have the same schedule."""
+    return schedule._after(moment)
 
 
 @lru_cache(maxsize=1024)

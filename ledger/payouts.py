@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from config.units import Address, Hash32
 from ledger.books import post, second_step
-from ledger.bulk import Insert, Update, insert_rows, select_in, update_rows, write_all
+from ledger.bulk import Insert, Update, execute, insert_rows, select_in, update_rows, write_all
 from ledger.outbox import NewEvent, emit
 from ledger.postings import AccountKind, AccountRef, Posting, Transfer
 from ledger.schema import holds, payments, payouts
@@ -43,6 +43,13 @@ _DUE: Final = sa.select(
     payments.c.status == sa.literal_column("'confirmed'"),
     payments.c.payout_id.is_(None),
     payments.c.held.is_(False),
+)
+_LOCKED: Final = sa.select(payouts).order_by(payouts.c.id).with_for_update()
+_OF_BATCH: Final = (
+    sa.select(payouts)
+    .where(payouts.c.batch_id == sa.bindparam("of_batch"))
+    .order_by(payouts.c.batch_index)
+    .with_for_update()
 )
 _CHOSEN_BY: Final = ("id", "merchant_id", "token", "address", "amount", "created_at")
 _UNSENT: Final = (PayoutStatus.QUEUED, PayoutStatus.ON_HOLD, PayoutStatus.PENDING_APPROVAL)
@@ -124,7 +131,7 @@ async def create_payouts(tx: Tx, new: Sequence[NewPayout]) -> list[str]:
         )
         links += [{"id": payment["id"], "payout_id": payout_id} for payment in settled]
     write_all(tx, [Insert(payouts, rows), Update(payments, links, ("payout_id",))])
-    await post(tx, [reserve_of(row) for row in rows])
+    await post(tx, [reserve_of(row) for row in rows], fresh=True)
     await _hold(tx, [row for row in rows if row["status"] == PayoutStatus.ON_HOLD])
     await _tell(tx, rows)
     return [row["id"] for row in rows]
@@ -238,22 +245,12 @@ async def matching_payout(
 
 async def lock_payouts(tx: Tx, ids: Sequence[str]) -> list[Row]:
     """These payouts, locked, in order of id."""
-    found: list[Row] = []
-    for part in chunked(sorted(ids)):
-        query = sa.select(payouts).where(payouts.c.id.in_(part)).order_by(payouts.c.id)
-        found += [as_row(row) for row in await tx.conn.execute(query.with_for_update())]
-    return found
+    return [*await select_in(tx, _LOCKED, payouts.c.id, sorted(ids))]
 
 
 async def payouts_of_batch(tx: Tx, batch_id: int) -> list[Row]:
     """A batch's payouts in the order of its entries, locked."""
-    query = (
-        sa.select(payouts)
-        .where(payouts.c.batch_id == batch_id)
-        .order_by(payouts.c.batch_index)
-        .with_for_update()
-    )
-    return [as_row(row) for row in await tx.conn.execute(query)]
+    return [*await execute(tx, _OF_BATCH, of_batch=batch_id)]
 
 
 async def put_into_batch(tx: Tx, rows: Sequence[Row], batch_id: int) -> None:
@@ -276,7 +273,7 @@ async def put_into_batch(tx: Tx, rows: Sequence[Row], batch_id: int) -> None:
         check_transition("payouts", row["status"], PayoutStatus.BATCHED)
     columns = ("status", "reason", "batch_id", "batch_index", "attempt")
     update_rows(tx, payouts, placed, columns)
-    await post(tx, [draw_of(row) for row in placed])
+    await post(tx, [draw_of(row) for row in placed], fresh=True)
 
 
 async def move_payouts(tx: Tx, moves: Sequence[PayoutMove]) -> None:

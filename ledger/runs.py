@@ -6,15 +6,16 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from config.units import Address
+from ledger.bulk import select_in, update_rows
 from ledger.postings import AccountKind, Totals, available
 from ledger.schema import accounts, deposit_addresses, merchants, payout_runs, payouts
 from ledger.schema import payout_destinations as destinations
-from ledger.sql import as_row, chunked
+from ledger.sql import as_row
 from ledger.store import Tx
 from ledger.views import Row
 
@@ -41,6 +42,22 @@ class Destination:
     address: Address
     status: str
     active_at: datetime
+
+
+_CREDIT: Final = AccountKind.MERCHANT.value
+_DEBT: Final = AccountKind.RECEIVABLE.value
+_BALANCES: Final = (
+    sa.select(accounts)
+    .where(accounts.c.kind.in_([sa.literal_column(f"'{kind}'") for kind in (_CREDIT, _DEBT)]))
+    .order_by(accounts.c.kind, accounts.c.chain, accounts.c.token, accounts.c.merchant_id)
+)
+_LOCKED_BALANCES: Final = _BALANCES.with_for_update()
+_DESTINATIONS: Final = (
+    sa.select(*(destinations.c[name] for name in Destination.__dataclass_fields__))
+    .where(destinations.c.status != sa.literal_column("'revoked'"))
+    .order_by(destinations.c.id.desc())
+)
+_OURS: Final = sa.select(deposit_addresses.c.address)
 
 
 async def create_run(tx: Tx, merchant_id: str | None, trigger: str) -> str:
@@ -136,15 +153,10 @@ async def get_merchants(tx: Tx, ids: Collection[str] | None) -> list[Row]:
     return [as_row(row) for row in await tx.conn.execute(query)]
 
 
-async def set_next_settlement(tx: Tx, moments: Sequence[tuple[str, datetime | None]]) -> None:
+async def set_next_settlement(tx: Tx, moments: Sequence[tuple[str, datetime]]) -> None:
     """When each merchant's settlement is due next."""
-    if moments:
-        await tx.conn.execute(
-            merchants.update()
-            .where(merchants.c.id == sa.bindparam("merchant"))
-            .values(next_settlement_at=sa.bindparam("due")),
-            [{"merchant": merchant_id, "due": due} for merchant_id, due in moments],
-        )
+    rows = [{"id": merchant_id, "next_settlement_at": due} for merchant_id, due in moments]
+    update_rows(tx, merchants, rows, ("next_settlement_at",))
 
 
 async def merchant_balances(
@@ -156,21 +168,13 @@ async def merchant_balances(
         balances and payments read after this agree.
     """
     sums: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
-    kinds = (AccountKind.MERCHANT.value, AccountKind.RECEIVABLE.value)
-    for part in chunked(sorted(merchant_ids)):
-        query = (
-            sa.select(accounts)
-            .where(accounts.c.merchant_id.in_(part), accounts.c.kind.in_(kinds))
-            .order_by(accounts.c.kind, accounts.c.chain, accounts.c.token, accounts.c.merchant_id)
-        )
-        for row in await tx.conn.execute(query.with_for_update() if lock else query):
-            totals = Totals(
-                row.debits_pending, row.debits_posted, row.credits_pending, row.credits_posted
-            )
-            place = (row.merchant_id, row.chain, row.token)
-            sums[place][row.kind] = available(AccountKind(row.kind), totals)
+    query = _LOCKED_BALANCES if lock else _BALANCES
+    for row in await select_in(tx, query, accounts.c.merchant_id, sorted(merchant_ids)):
+        totals = Totals(*(row[name] for name in Totals.__struct_fields__))
+        place = (row["merchant_id"], row["chain"], row["token"])
+        sums[place][row["kind"]] = available(AccountKind(row["kind"]), totals)
     return [
-        MerchantBalance(*place, found.get(kinds[0], 0), found.get(kinds[1], 0))
+        MerchantBalance(*place, found.get(_CREDIT, 0), found.get(_DEBT, 0))
         for place, found in sorted(sums.items())
         if any(found.values())
     ]
@@ -178,18 +182,9 @@ async def merchant_balances(
 
 async def destinations_of(tx: Tx, merchant_ids: Collection[str]) -> list[Destination]:
     """Destinations that are not revoked, newest first."""
-    found: list[Destination] = []
-    for part in chunked(sorted(merchant_ids)):
-        query = (
-            sa.select(destinations)
-            .where(destinations.c.merchant_id.in_(part), destinations.c.status != "revoked")
-            .order_by(destinations.c.id.desc())
-        )
-        found += [
-            Destination(**{n: getattr(row, n) for n in Destination.__dataclass_fields__})
-            for row in await tx.conn.execute(query)
-        ]
-    return found
+    column = destinations.c.merchant_id
+    found = await select_in(tx, _DESTINATIONS, column, sorted(merchant_ids))
+    return [Destination(**row) for row in found]
 
 
 async def owners_of_destination(tx: Tx, chain: str, token: str, address: Address) -> set[str]:
@@ -204,8 +199,5 @@ async def owners_of_destination(tx: Tx, chain: str, token: str, address: Address
 
 async def own_addresses(tx: Tx, candidates: Collection[Address]) -> set[Address]:
     """Those of the candidates that are our deposit addresses."""
-    found: set[Address] = set()
-    for part in chunked(sorted(candidates)):
-        query = sa.select(deposit_addresses.c.address).where(deposit_addresses.c.address.in_(part))
-        found |= {Address(value) for value in (await tx.conn.execute(query)).scalars()}
-    return found
+    column = deposit_addresses.c.address
+    return {Address(r["address"]) for r in await select_in(tx, _OURS, column, sorted(candidates))}

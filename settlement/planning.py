@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -91,6 +92,9 @@ def make_plan(
 ) -> Plan:
     """Everything available goes out, but for what a rule holds back."""
     promised = rules.promised.copy()
+    places: dict[str, list[Destination]] = defaultdict(list)
+    for destination in destinations:
+        places[destination.merchant_id].append(destination)
     made: list[PlannedPayout] = []
     held: list[HeldBack] = []
     for balance in balances:
@@ -100,7 +104,7 @@ def make_plan(
         held += kept
         if payable <= 0:
             continue
-        chosen = choose_destination(balance, destinations)
+        chosen = choose_destination(balance, places[balance.merchant_id])
         reason = _obstacle(balance, payable, chosen, rules)
         if reason is not None or chosen is None:
             place = (balance.merchant_id, balance.chain, balance.token)
