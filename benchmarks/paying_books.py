@@ -32,14 +32,17 @@ from ledger.payment_rules import Sighting
 from ledger.payments import record_sightings
 from ledger.postings import AccountKind, AccountRef, Transfer
 from ledger.schema import (
+    batches,
     deposit_addresses,
     invoices,
     merchants,
     payments,
     payout_destinations,
+    sweep_items,
+    transactions,
 )
 from ledger.states import PaymentStatus
-from ledger.store import Ledger, make_engine
+from ledger.store import Ledger, Tx, make_engine
 from tests.support.tokens import call_data
 from tests.support.world import MNEMONIC, World
 from wallets.derivation import DepositDeriver
@@ -47,6 +50,8 @@ from wallets.derivation import DepositDeriver
 UNITS: Final = 10_000_000
 """Base units that each merchant is due: 10 USDC."""
 CHAIN: Final = "anvil"
+SEEDED: Final = "benchmark"
+"""Lane of the sweep that was never sent."""
 _FAR: Final = datetime(2100, 1, 1, tzinfo=UTC)
 _PART: Final = 500
 _MINTS: Final = 200
@@ -99,7 +104,7 @@ async def seed(world: World, count: int, *, swept: bool = True) -> None:
             await _merchants(ledger, numbers)
             await _paid(ledger, numbers, deriver, usdc, row)
         if swept:
-            await _swept(ledger, count)
+            await _swept(ledger, count, row)
         else:
             async with ledger.transaction() as tx:
                 await pause(tx, scope_of("sweeps", CHAIN), "benchmark")
@@ -213,9 +218,11 @@ def _sightings(
     ]
 
 
-async def _swept(ledger: Ledger, count: int) -> None:
+async def _swept(ledger: Ledger, count: int, row: BlockRow) -> None:
+    """One sweep took it all, as far as the balance audit asks."""
     async with ledger.transaction() as tx:
-        await tx.conn.execute(payments.update().values(sweep_item_id=0, is_final=True))
+        item = await _sweep_item(tx, count, row)
+        await tx.conn.execute(payments.update().values(sweep_item_id=item, is_final=True))
         sweep = Transfer(
             "benchmark:swept",
             AccountRef(AccountKind.TREASURY, CHAIN, "USDC"),
@@ -225,3 +232,28 @@ async def _swept(ledger: Ledger, count: int) -> None:
             "benchmark",
         )
         await post(tx, [sweep])
+
+
+async def _sweep_item(tx: Tx, count: int, row: BlockRow) -> int:
+    """An entry of a sweep that was final in ``row``'s block; its id."""
+    nobody, nothing = bytes(20), bytes(32)
+    batch = batches.insert().values(
+        chain=CHAIN, lane=SEEDED, purpose="sweep", token="USDC", content_hash=nothing,
+        target=nobody, value=0, calldata=b"", sealed_block=row.number, size=count,
+        status="final", created_at=tx.now, final_at=tx.now,
+    )  # fmt: skip
+    batch_id = await tx.conn.scalar(batch.returning(batches.c.id))
+    attempt = transactions.insert().values(
+        chain=CHAIN, lane=SEEDED, sender=nobody, nonce=0, attempt=0, purpose="sweep",
+        batch_id=batch_id, tx_hash=nothing, raw=b"", gas_limit=0, max_fee=0, max_tip=0,
+        status="final", created_at=tx.now, broadcast_at=tx.now, block_number=row.number,
+        block_hash=row.hash, gas_used=0, fee_paid=0, final_at=tx.now,
+    )  # fmt: skip
+    await tx.conn.execute(attempt)
+    item = sweep_items.insert().values(
+        batch_id=batch_id, batch_index=0, address=nobody, derivation_index=0, chain=CHAIN,
+        token="USDC", amount=count * UNITS, status="swept",
+    )  # fmt: skip
+    found: int | None = await tx.conn.scalar(item.returning(sweep_items.c.id))
+    assert found is not None
+    return found

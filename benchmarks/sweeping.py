@@ -46,5 +46,5 @@ async def _course(context: Context, count: int) -> Course:
     url = sqlite_url(context.folder / "b.db")
     async with daemon(context, context.folder, url, count, swept=False) as (world, engine):
         context.tell("sweeps go on")
-        steps = (("sealed", "swept"), "swept")
-        return await watched(world, engine, count, go, sweep_items, steps, _PATIENCE)
+        begun = ("sealed", "submitted", "executed", "final")
+        return await watched(world, engine, count, go, sweep_items, "swept", begun, _PATIENCE)
