@@ -12,6 +12,7 @@ from itertools import pairwise
 import msgspec
 
 from chain.model import BlockHeader, BlockRef, Log, Receipt, TxRequest
+from chain.op_stack import operator_fee
 from config.units import Address, BlockNumber, Hash32, to_hex
 
 
@@ -56,6 +57,9 @@ class ReceiptRow(msgspec.Struct, gc=False, rename="camel"):
     contract_address: str | None = None
     effective_gas_price: str | None = None
     l1_fee: str | None = None
+    operator_fee_scalar: str | None = None
+    operator_fee_constant: str | None = None
+    da_footprint_gas_scalar: str | None = None
 
 
 class TransactionRow(msgspec.Struct, gc=False, rename="camel"):
@@ -155,6 +159,12 @@ def to_receipt(row: ReceiptRow) -> Receipt | None:
             None if row.contract_address is None else Address(fixed(row.contract_address, 20))
         ),
         logs=logs,
+        operator_fee=operator_fee(
+            quantity(row.gas_used),
+            quantity(row.operator_fee_scalar or "0x0"),
+            quantity(row.operator_fee_constant or "0x0"),
+            jovian=row.da_footprint_gas_scalar is not None,
+        ),
     )
     if receipt.status not in (0, 1):
         raise ValueError("a receipt's status is neither 0 nor 1")

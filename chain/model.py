@@ -71,11 +71,13 @@ class Receipt:
     to: Address | None
     contract_address: Address | None
     logs: tuple[Log, ...]
+    operator_fee: int = 0
+    """Wei for the operator of an OP-stack chain (:func:`chain.op_stack.operator_fee`)."""
 
     @property
     def fee(self) -> int:
         """Wei that the sender paid in all."""
-        return self.gas_used * self.effective_gas_price + self.l1_fee
+        return self.gas_used * self.effective_gas_price + self.l1_fee + self.operator_fee
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,32 @@ def test_receipt__arbitrum__data_on_ethereum_is_part_of_the_gas_used() -> None:
     assert (receipt.l1_fee, receipt.fee) == (0, 0x6D3CE * 10_000_000)
 
 
+def test_receipt__operator_fee_of_isthmus__as_a_balance_showed_it() -> None:
+    """A withdrawal on a devnet of the OP Stack's own tests, which notes the sender's balance:
+    it went down by 422 wei more than gas and ``l1Fee``."""
+    receipt = to_receipt(
+        to_row(
+            gasUsed="0x12448", effectiveGasPrice="0x6696339c", l1GasPrice="0x1023dc7",
+            l1BlobBaseFee="0x1", l1GasUsed="0x640", l1Fee="0x2353d65", l1BaseFeeScalar="0x558",
+            l1BlobBaseFeeScalar="0xc5fc5", operatorFeeScalar="0x12c", operatorFeeConstant="0x190",
+        )
+    )  # fmt: skip
+    assert receipt is not None
+    assert receipt.fee == 128_781_093_286_213 + 422
+
+
+def test_receipt__operator_fee_of_jovian__known_by_the_da_scalar() -> None:
+    """The first receipt's fields are of alloy's test of a Jovian receipt; without the parameters
+    (both zero) nodes give the DA scalar all the same."""
+    jovian = {"gasUsed": "0x5208", "l1Fee": "0x5bf1ab43d", "daFootprintGasScalar": "0x1"}
+    receipt = to_receipt(to_row(**jovian, operatorFeeScalar="0x1", operatorFeeConstant="0x1"))
+    assert receipt is not None
+    assert receipt.fee == 21_000 * 3 + 0x5BF1AB43D + 21_000 * 100 + 1
+    plain = to_receipt(to_row(**jovian))
+    assert plain is not None
+    assert plain.fee == 21_000 * 3 + 0x5BF1AB43D
+
+
 def test_receipt__op_stack_after_isthmus__further_fields_are_no_fee_of_their_own() -> None:
     receipt = to_receipt(
         to_row(
