@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -48,6 +49,23 @@ async def test_post__same_key_again__changes_nothing(books: Books) -> None:
     assert await write(books, credit("a", 5), credit("b", 7)) == 1
     assert await totals(books, MERCHANT) == Totals(credits_posted=12)
     assert await totals(books, DEPOSITS) == Totals(debits_posted=12)
+
+
+async def test_post__many_at_once_on_the_same_accounts__none_is_lost(books: Books) -> None:
+    """Each waits for the lock of the one before, and goes on from what that one wrote."""
+    merchants = [AccountRef(AccountKind.MERCHANT, "anvil", "USDC", f"mer_{n}") for n in range(5)]
+
+    async def one(number: int) -> int:
+        order = merchants if number % 2 else merchants[::-1]
+        return await write(
+            books,
+            *(Transfer(f"{number}:{m}", DEPOSITS, m, 3, "payment", "pay_1") for m in order),
+        )
+
+    assert await asyncio.gather(*(one(number) for number in range(8))) == [5] * 8
+    assert await totals(books, DEPOSITS) == Totals(debits_posted=8 * 5 * 3)
+    for merchant in merchants:
+        assert await totals(books, merchant) == Totals(credits_posted=8 * 3)
 
 
 async def test_post__pending_then_post_or_void__moves_whole_amounts(books: Books) -> None:
