@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -22,6 +22,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 from config.catalogue import Catalogue
 from config.clock import Clock, Entropy
@@ -162,28 +163,33 @@ class Ledger:
 
     @asynccontextmanager
     async def _open(self, *, write: bool) -> AsyncIterator[Tx]:
-        conn = await self._connected()
+        conn, driver = await self._connected(write)
         try:
-            driver = Driver(conn)
-            await conn.execution_options(**{OPTION: driver, "bursar_write": write})
-            async with conn.begin() as transaction:
-                yield Tx(
-                    conn, driver, self.clock.now(), self.entropy, self.catalogue, self.public_url
-                )
-                if write:
-                    await driver.flush()
-                else:
-                    await transaction.rollback()
+            yield Tx(conn, driver, self.clock.now(), self.entropy, self.catalogue, self.public_url)
+            if write:
+                await driver.flush()
+                await conn.commit()
         except (DBAPIError, sqlite3.Error) as error:
             raise _translated(error) from error
         finally:
-            await conn.close()
+            await conn.close()  # what is not committed is rolled back
 
-    async def _connected(self) -> AsyncConnection:
+    async def _connected(self, write: bool) -> tuple[AsyncConnection, Driver]:
         try:
-            return await self.engine.connect()
+            return await greenlet_spawn(self._begun, write)
         except (DBAPIError, sqlite3.Error, OSError, TimeoutError) as error:
             raise _translated(error) from error
+
+    def _begun(self, write: bool) -> tuple[AsyncConnection, Driver]:
+        """In one of SQLAlchemy's greenlets: each of these steps would make one of its own."""
+        with ExitStack() as stack:
+            sync = stack.enter_context(self.engine.sync_engine.connect())
+            conn = AsyncConnection(self.engine, sync)
+            driver = Driver(conn)
+            sync.execution_options(**{OPTION: driver, "bursar_write": write})
+            sync.begin()
+            stack.pop_all()
+        return conn, driver
 
     async def dispose(self) -> None:
         """Close every pooled connection."""

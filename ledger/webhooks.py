@@ -8,7 +8,8 @@ worker that was overtaken changes nothing. The oldest pending delivery of an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -320,22 +321,36 @@ class Result:
     retry_at: datetime | None = None
 
 
-async def record_result(tx: Tx, delivery_id: int, attempt: int, result: Result) -> bool:
-    """Write down an attempt's outcome; ``False``: the claim had been lost."""
+async def record_results(tx: Tx, results: Mapping[tuple[int, int], Result]) -> set[int]:
+    """Write down what came of attempts, given by (delivery id, attempt).
+
+    :return: ids of the deliveries whose claim had not been lost.
+    """
+    alike: dict[tuple[int, Result], list[int]] = defaultdict(list)
+    for (delivery_id, attempt), result in results.items():
+        alike[attempt, result].append(delivery_id)
     table = webhook_deliveries
+    held: set[int] = set()
+    for (attempt, result), ids in alike.items():
+        changed = await tx.conn.execute(
+            table.update()
+            .where(table.c.id.in_(ids), table.c.attempts == attempt, table.c.status == "pending")
+            .values(**_values(result, tx.now))
+            .returning(table.c.id)
+        )
+        held.update(changed.scalars())
+    return held
+
+
+def _values(result: Result, now: datetime) -> dict[str, Any]:
     values: dict[str, Any] = {"response_status": result.response_status, "error": result.error}
     if result.delivered:
-        values |= {"status": "delivered", "delivered_at": tx.now}
+        values |= {"status": "delivered", "delivered_at": now}
     elif result.retry_at is None:
         values["status"] = "dead"
     else:
         values["next_attempt_at"] = result.retry_at
-    changed = await tx.conn.execute(
-        table.update()
-        .where(table.c.id == delivery_id, table.c.attempts == attempt, table.c.status == "pending")
-        .values(**values)
-    )
-    return bool(changed.rowcount)
+    return values
 
 
 async def oldest_pending(tx: Tx) -> datetime | None:

@@ -85,6 +85,7 @@ class ChainSettlement:
         )  # fmt: skip
         self._owner = owner_id
         self._lease: Lease | None = None
+        self._renew_at = 0.0
         self._standstill = Standstill()
         self._draining = False
         self._last_tick_at: datetime | None = None
@@ -115,14 +116,10 @@ class ChainSettlement:
         :raises DatabaseError: the database does not.
         """
         ctx = self.context
-        async with ctx.ledger.transaction() as tx:
-            waiting = (self._standstill, ctx.clock.monotonic())
-            self._lease = await acquire(
-                tx, lease_name(ctx.name), self._owner, DEFAULT_TTL, waiting=waiting
-            )
-        if self._lease is None:
+        lease = await self._lead()
+        if lease is None:
             return False
-        lease, finality = self._lease, await read_finality(ctx.ledger, ctx.name)
+        finality = await read_finality(ctx.ledger, ctx.name)
         await self._compare(lease, finality)
         await self._sweep_lanes(lease, finality)
         await self._payout_lane(lease, finality)
@@ -131,6 +128,18 @@ class ChainSettlement:
             self._comparison.tick_ended()
         self._last_tick_at = ctx.clock.now()
         return True
+
+    async def _lead(self) -> Lease | None:
+        """The lease; written only when half of it is over. Each effect checks it in its commit."""
+        ctx, now = self.context, self.context.clock.monotonic()
+        if self._lease is None or now >= self._renew_at:
+            async with ctx.ledger.transaction() as tx:
+                self._lease = await acquire(
+                    tx, lease_name(ctx.name), self._owner, DEFAULT_TTL,
+                    waiting=(self._standstill, now),
+                )  # fmt: skip
+            self._renew_at = now + DEFAULT_TTL.total_seconds() / 2
+        return self._lease
 
     async def _compare(self, lease: Lease, finality: Finality) -> None:
         """A new leader sends nothing before it knows that nothing left without these books."""
@@ -283,9 +292,15 @@ class ChainSettlement:
             lease = self._lease
             if lease is None:
                 continue
-            with suppress(LeaseLostError, DatabaseError):
-                async with self.context.ledger.transaction() as tx:
-                    await renew(tx, lease)
+            now = self.context.clock.monotonic()
+            with suppress(DatabaseError):
+                try:
+                    async with self.context.ledger.transaction() as tx:
+                        await renew(tx, lease)
+                except LeaseLostError:
+                    self._renew_at = now  # the next tick asks who leads
+                else:
+                    self._renew_at = now + DEFAULT_TTL.total_seconds() / 2
 
     async def _give_back(self) -> None:
         lease, self._lease = self._lease, None

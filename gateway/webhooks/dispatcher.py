@@ -2,7 +2,8 @@
 
 What it guarantees: at least once, in order per object and endpoint, by any
 number of workers; an endpoint that is slow or dead holds up nobody else, since
-each has a few slots of its own. What it does not: exactly once. A crash between
+each has a few slots of its own. Outcomes are committed together, however many
+attempts end while the last commit is written. What it does not: exactly once. A crash between
 an answer and its commit sends again; the receiver tells by ``webhook-id``.
 """
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -28,13 +31,15 @@ from ledger.webhooks import (
     disable_endpoint,
     due_endpoints,
     lock_endpoint,
-    record_result,
+    record_results,
 )
 
 log = get_logger(__name__)
 
 PER_ENDPOINT: Final = 8
 AT_ONCE: Final = 256
+TOGETHER: Final = 16
+"""Endpoints whose deliveries one transaction claims: nobody waits long for the database."""
 LEASE: Final = timedelta(seconds=30)
 """Longer than an attempt: a claim that runs out belongs to a worker that died."""
 IDLE_SECONDS: Final = 0.25
@@ -62,6 +67,8 @@ class WebhookDispatcher:
         self._busy: Counter[str] = Counter()
         self._failing: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ended: list[_Ended] = []
+        self._recording = asyncio.Lock()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until ``stop`` is set; what is under way then is finished (10 s at most).
@@ -88,21 +95,34 @@ class WebhookDispatcher:
             return 0
         async with self._ledger.reading() as tx:
             due = await due_endpoints(tx)
-        started = 0
         # The least busy first, so that the slots left over never all go to the same few.
-        for endpoint_id in sorted(due, key=lambda e: (self._busy[e], e)):
-            # One that failed last time is tried with one at a time: many dead endpoints that
-            # answer only after ten seconds would otherwise take every slot.
-            own = 1 if endpoint_id in self._failing else PER_ENDPOINT
-            slots = min(own - self._busy[endpoint_id], free - started)
-            if slots <= 0:
-                continue
-            async with self._ledger.transaction() as tx:
-                claimed = await claim_deliveries(tx, endpoint_id, limit=slots, lease=LEASE)
+        ready = sorted((e for e in due if self._slots(e) > 0), key=lambda e: (self._busy[e], e))
+        started = 0
+        for place in range(0, len(ready), TOGETHER):
+            claimed = await self._claim(ready[place : place + TOGETHER], free - started)
             for delivery in claimed:
                 self._begin(delivery)
             started += len(claimed)
         return started
+
+    async def _claim(self, endpoint_ids: Sequence[str], free: int) -> list[Claimed]:
+        claimed: list[Claimed] = []
+        async with self._ledger.transaction() as tx:
+            for endpoint_id in endpoint_ids:
+                limit = min(self._slots(endpoint_id), free - len(claimed))
+                if limit <= 0:
+                    break
+                claimed += await claim_deliveries(tx, endpoint_id, limit=limit, lease=LEASE)
+        return claimed
+
+    def _slots(self, endpoint_id: str) -> int:
+        """How many attempts more an endpoint may have at once.
+
+        One that failed last time is tried with one at a time: many dead endpoints that
+        answer only after ten seconds would otherwise take every slot.
+        """
+        own = 1 if endpoint_id in self._failing else PER_ENDPOINT
+        return own - self._busy[endpoint_id]
 
     async def drain(self) -> None:
         """Wait for every attempt that was begun."""
@@ -155,19 +175,56 @@ class WebhookDispatcher:
         return await self._sender.send(message, self._clock.now())
 
     async def _record(self, delivery: Claimed, reply: Reply) -> None:
-        jitter = self._entropy.token_bytes(1)[0] / 255
+        """Returns when the outcome is on disk: with those of all attempts that ended meanwhile."""
+        ended = _Ended(delivery, reply)
+        self._ended.append(ended)
+        async with self._recording:
+            if ended in self._ended:  # else whoever had the lock before wrote it too
+                for outcome in await self._write():
+                    self._observer.on_delivery(outcome)
+
+    async def _write(self) -> list[str]:
+        """All that ended, in one transaction; the outcomes of those that were still claimed."""
+        outcomes = []
         async with self._ledger.transaction() as tx:
-            if reply.outcome == "gone":
-                await lock_endpoint(tx, delivery.endpoint_id)
-            result = _result_of(delivery, reply, tx.now, jitter)
-            held = await record_result(tx, delivery.id, delivery.attempt, result)
-            if held and reply.outcome == "gone":
-                await disable_endpoint(tx, delivery.endpoint_id, "answered 410 Gone")
-        if held:
-            self._observer.on_delivery(_outcome(reply, result))
+            group = list(self._ended)
+            gone = sorted({e.delivery.endpoint_id for e in group if e.reply.outcome == "gone"})
+            for endpoint_id in gone:
+                await lock_endpoint(tx, endpoint_id)
+            results = {
+                (e.delivery.id, e.delivery.attempt): _result_of(e, tx.now, self._jitter())
+                for e in group
+            }
+            held = await record_results(tx, results)
+            for e in group:
+                if e.delivery.id in held:
+                    key = (e.delivery.id, e.delivery.attempt)
+                    outcomes.append(_outcome(e.reply, results[key]))
+            for endpoint_id in gone:
+                if any(e.told_gone_by(endpoint_id) and e.delivery.id in held for e in group):
+                    await disable_endpoint(tx, endpoint_id, "answered 410 Gone")
+        # Only now: what was not committed is tried again by the next that ends. A crash here
+        # leaves claims that run out: the whole group is sent once more.
+        del self._ended[: len(group)]
+        return outcomes
+
+    def _jitter(self) -> float:
+        return self._entropy.token_bytes(1)[0] / 255
 
 
-def _result_of(delivery: Claimed, reply: Reply, now: datetime, jitter: float) -> Result:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ended:
+    """An attempt and its answer, not on disk yet."""
+
+    delivery: Claimed
+    reply: Reply
+
+    def told_gone_by(self, endpoint_id: str) -> bool:
+        return self.reply.outcome == "gone" and self.delivery.endpoint_id == endpoint_id
+
+
+def _result_of(ended: _Ended, now: datetime, jitter: float) -> Result:
+    delivery, reply = ended.delivery, ended.reply
     retry_at = None
     if reply.outcome == "failed":
         retry_at = next_attempt(delivery.attempt, delivery.created_at, now, jitter)

@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from config.settings import SecuritySettings
 from gateway.webhooks.dispatcher import LEASE, WebhookDispatcher
-from gateway.webhooks.sender import http_sender
+from gateway.webhooks.sender import Message, Reply, http_sender
 from gateway.webhooks.vault import Vault
 from ledger.schema import webhook_deliveries, webhook_endpoints
 from ledger.store import Ledger
@@ -285,6 +285,45 @@ async def test_webhook__worker_died_after_claiming__tried_again_after_the_lease(
         await make_due(door.ledger)
         assert await deliver(dispatcher) == 1
         assert len(shop.got) == 1
+
+
+@dataclass
+class Gate:
+    """Stands in for the network: every answer comes at the same moment."""
+
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    sent: list[str] = field(default_factory=list)
+
+    async def send(self, message: Message, now: datetime) -> Reply:
+        self.sent.append(message.event_id)
+        await self.opened.wait()
+        return Reply("ok", 200)
+
+
+async def test_webhook__many_answered_at_once__one_commit_for_all(door: Door) -> None:
+    key = await door.merchant()
+    for place in range(3):
+        await subscribe(door, key, f"http://127.0.0.1:9/{place}")
+    for _ in range(8):
+        await door.invoice(key)
+    gate = Gate()
+    dispatcher = WebhookDispatcher(
+        ledger=door.ledger, sender=gate, vault=Vault(door.deps.data_key),
+        clock=door.deps.clock, entropy=door.deps.entropy, observer=door.observer,
+    )  # fmt: skip
+    commits = []
+    sa.event.listen(door.ledger.engine.sync_engine, "commit", commits.append)
+    assert await dispatcher.tick() == 24
+    assert len(commits) == 1, "all endpoints' deliveries are claimed together"
+    async with asyncio.timeout(10):
+        while len(gate.sent) < 24:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    gate.opened.set()
+    await dispatcher.drain()
+    assert len(commits) == 2, "a commit for each answer would keep the chain's recorder waiting"
+    async with door.ledger.reading() as tx:
+        found = await tx.conn.execute(sa.select(webhook_deliveries.c.status))
+        assert set(found.scalars()) == {"delivered"}
 
 
 class Rebinding(AbstractResolver):
