@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from config.errors import NotFoundError
 from config.money import format_amount
 from ledger.listing import Page, PageQuery, page_of_rows
-from ledger.runs import get_run, run_payouts
+from ledger.runs import get_run, plans_of, run_payouts
 from ledger.schema import batches, payout_runs, transactions
 from ledger.sql import chunked
 from ledger.store import Tx
@@ -20,8 +20,11 @@ _NATIVE_DECIMALS: Final = 18
 _SPENT: Final = ("mined", "final", "reverted")
 
 
-def view_run(run: Row) -> dict[str, Any]:
-    """A run without its payouts."""
+def view_run(run: Row, plan: Any) -> dict[str, Any]:
+    """A run without its payouts.
+
+    :param plan: of :func:`ledger.runs.plans_of`.
+    """
     return {
         "id": run["id"],
         "status": run["status"],
@@ -29,7 +32,7 @@ def view_run(run: Row) -> dict[str, Any]:
         "merchant": run["merchant_id"],
         "created_at": view_time(run["created_at"]),
         "finished_at": view_time(run["finished_at"]),
-        "plan": run["plan"],
+        "plan": plan,
     }
 
 
@@ -41,7 +44,8 @@ async def list_runs(tx: Tx, asked: PageQuery) -> Page:
     if asked.created_after is not None:
         query = query.where(payout_runs.c.created_at > asked.created_after)
     rows, cursor = await page_of_rows(tx, query, payout_runs.c.id, asked)
-    return [view_run(row) for row in rows], cursor
+    plans = await plans_of(tx, rows)
+    return [view_run(row, plans[row["id"]]) for row in rows], cursor
 
 
 async def find_run(tx: Tx, run_id: str) -> dict[str, Any]:
@@ -54,7 +58,7 @@ async def find_run(tx: Tx, run_id: str) -> dict[str, Any]:
         raise NotFoundError(f"no run {run_id}")
     rows = await run_payouts(tx, run_id)
     return {
-        **view_run(run),
+        **view_run(run, (await plans_of(tx, [run]))[run_id]),
         "payouts": [view_payout(row, tx.catalogue) for row in rows],
         "gas": await _spent(tx, rows),
     }

@@ -13,9 +13,16 @@ import sqlalchemy as sa
 from config.units import Address
 from ledger.bulk import select_in, update_rows
 from ledger.postings import AccountKind, Totals, available
-from ledger.schema import accounts, deposit_addresses, merchants, payout_runs, payouts
+from ledger.schema import (
+    accounts,
+    deposit_addresses,
+    merchants,
+    payout_run_pages,
+    payout_runs,
+    payouts,
+)
 from ledger.schema import payout_destinations as destinations
-from ledger.sql import as_row
+from ledger.sql import as_row, chunked
 from ledger.store import Tx
 from ledger.views import Row
 
@@ -75,12 +82,13 @@ async def create_run(tx: Tx, merchant_id: str | None, trigger: str) -> str:
     return run_id
 
 
-async def requested_runs(tx: Tx) -> list[Row]:
-    """Runs that nobody has planned yet, oldest first."""
+async def requested_runs(tx: Tx, limit: int) -> list[Row]:
+    """Runs that are not planned yet, or not to their end, oldest first; locked."""
     query = (
         sa.select(payout_runs)
         .where(payout_runs.c.status == "requested")
         .order_by(payout_runs.c.id)
+        .limit(limit)
         .with_for_update()
     )
     return [as_row(row) for row in await tx.conn.execute(query)]
@@ -101,6 +109,43 @@ async def move_run(tx: Tx, run_id: str, status: str, plan: Any = None) -> None:
     if status == "done":
         values["finished_at"] = tx.now
     await tx.conn.execute(payout_runs.update().where(payout_runs.c.id == run_id).values(values))
+
+
+async def add_page(tx: Tx, run: Row, plan: Any, last: str | None, *, over: bool) -> None:
+    """Record what was planned of a run that was asked for, in the commit that promises it.
+
+    :param run: as stored, locked.
+    :param last: merchants up to this one are planned now; ``None``: there were none.
+    :param over: this page is the run's last.
+    """
+    values: dict[str, Any] = {"position": last or run["position"]}
+    if run["plan"] is None:
+        values["plan"] = plan
+    elif last is not None:
+        page = {"run_id": run["id"], "position": last, "plan": plan}
+        await tx.conn.execute(payout_run_pages.insert().values(page))
+    if over:
+        values["status"] = "planned"
+    await tx.conn.execute(payout_runs.update().where(payout_runs.c.id == run["id"]).values(values))
+
+
+async def plans_of(tx: Tx, runs: Sequence[Row]) -> dict[str, dict[str, list[Any]] | None]:
+    """What was planned of each run so far, its pages together; ``None``: nothing yet."""
+    found = {run["id"]: [run["plan"]] for run in runs if run["plan"] is not None}
+    query = sa.select(payout_run_pages).order_by(payout_run_pages.c.position)
+    for part in chunked(sorted(found)):
+        pages = await tx.conn.execute(query.where(payout_run_pages.c.run_id.in_(part)))
+        for page in pages:
+            found[page.run_id].append(page.plan)
+    return {
+        run["id"]: {
+            name: [one for plan in found[run["id"]] for one in plan.get(name, [])]
+            for name in ("payouts", "held_back")
+        }
+        if run["id"] in found
+        else None
+        for run in runs
+    }
 
 
 async def planned_runs_over(tx: Tx) -> list[str]:
@@ -150,6 +195,14 @@ async def get_merchants(tx: Tx, ids: Collection[str] | None) -> list[Row]:
     query = sa.select(merchants).order_by(merchants.c.id)
     if ids is not None:
         query = query.where(merchants.c.id.in_(sorted(ids)))
+    return [as_row(row) for row in await tx.conn.execute(query)]
+
+
+async def merchants_after(tx: Tx, merchant_id: str | None, limit: int) -> list[Row]:
+    """The next merchants by id; ``None``: the first ones."""
+    query = sa.select(merchants).order_by(merchants.c.id).limit(limit)
+    if merchant_id is not None:
+        query = query.where(merchants.c.id > merchant_id)
     return [as_row(row) for row in await tx.conn.execute(query)]
 
 

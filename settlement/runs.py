@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from config.errors import NotFoundError
 from config.models import Settings
@@ -24,11 +24,13 @@ from ledger.receivables import recover_debts
 from ledger.refunds import release_cooled
 from ledger.runs import (
     MerchantBalance,
+    add_page,
     create_run,
     destinations_of,
     due_merchants,
     get_merchants,
     merchant_balances,
+    merchants_after,
     merchants_without_date,
     move_run,
     own_addresses,
@@ -102,12 +104,15 @@ class PayoutRuns:
             due = await due_merchants(tx, _AT_ONCE)
             if due:
                 await self._settle_due(tx, due, blind)
-            for run in await requested_runs(tx):
-                await self._settle_requested(tx, run, blind)
+            left = _AT_ONCE
+            for run in await requested_runs(tx, _AT_ONCE):
+                left -= await self._settle_requested(tx, run, blind, left)
+                if left <= 0:
+                    break
             if len(due) < _AT_ONCE:  # it reads every payout on its way: not once a page
                 for run_id in await planned_runs_over(tx):
                     await move_run(tx, run_id, "done")
-        return len(due) == _AT_ONCE
+        return len(due) == _AT_ONCE or left <= 0
 
     async def preview(self, merchant_id: str | None = None) -> Plan:
         """What a run would do now; nothing is written.
@@ -154,14 +159,26 @@ class PayoutRuns:
         plan = await self._plan(tx, due, blind, lock=True)
         if plan.payouts:
             run_id = await create_run(tx, None, "schedule")
-            await self._carry_out(tx, run_id, plan, due)
+            await move_run(tx, run_id, "planned", await self._carry_out(tx, run_id, plan, due))
 
-    async def _settle_requested(self, tx: Tx, run: Row, blind: Collection[str]) -> None:
+    async def _settle_requested(self, tx: Tx, run: Row, blind: Collection[str], most: int) -> int:
+        """The next page of a run that was asked for; how many merchants it took, at most ``most``.
+
+        Promises, plan and how far it is are one commit: whoever comes after a crash goes on
+        behind the last page.
+        """
         wanted = run["merchant_id"]
-        rows = await get_merchants(tx, None if wanted is None else [wanted])
+        if wanted is None:
+            rows = await merchants_after(tx, run["position"], most)
+        else:
+            rows = await get_merchants(tx, [wanted])
         if tx.now - run["created_at"] < _PATIENCE and await self._blind_balances(tx, rows, blind):
-            return  # looked at again in a second: chains are compared right after a start
-        await self._carry_out(tx, run["id"], await self._plan(tx, rows, blind, lock=True), rows)
+            return 0  # looked at again in a second: chains are compared right after a start
+        plan = await self._plan(tx, rows, blind, lock=True)
+        shown = await self._carry_out(tx, run["id"], plan, rows)
+        last = rows[-1]["id"] if rows else None
+        await add_page(tx, run, shown, last, over=wanted is not None or len(rows) < most)
+        return max(len(rows), 1)  # an empty page is work too: the run after it must not wait
 
     async def _blind_balances(
         self, tx: Tx, rows: Sequence[Row], blind: Collection[str]
@@ -172,7 +189,10 @@ class PayoutRuns:
         balances = await merchant_balances(tx, [row["id"] for row in rows])
         return [b for b in balances if b.chain in blind and b.available > 0]
 
-    async def _carry_out(self, tx: Tx, run_id: str, plan: Plan, rows: Sequence[Row]) -> None:
+    async def _carry_out(
+        self, tx: Tx, run_id: str, plan: Plan, rows: Sequence[Row]
+    ) -> dict[str, Any]:
+        """Make the promises; the plan as people see it."""
         terms = {row["id"]: self._terms(row) for row in rows}
         new = [
             NewPayout(
@@ -188,8 +208,7 @@ class PayoutRuns:
             )
             for p in plan.payouts
         ]
-        ids = await create_payouts(tx, new)
-        await move_run(tx, run_id, "planned", view_plan(plan, tx.catalogue, ids))
+        return view_plan(plan, tx.catalogue, await create_payouts(tx, new))
 
     async def _plan(
         self, tx: Tx, rows: Sequence[Row], blind: Collection[str], *, lock: bool

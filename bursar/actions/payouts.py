@@ -18,7 +18,7 @@ from bursar.supervision import Supervisor
 from config.money import format_amount
 from config.settings import Secrets, Settings
 from ledger.migrate import require_current
-from ledger.runs import get_run, run_payouts
+from ledger.runs import get_run, plans_of, run_payouts
 from ledger.schema import leases
 from ledger.views import view_payout
 from settlement.plan_view import NATIVE_DECIMALS, view_costs, view_plan
@@ -117,7 +117,7 @@ async def _tell(house: House, run_id: str, *, as_json: bool) -> bool:
     async with house.ledger.reading() as tx:
         row = await get_run(tx, run_id)
         rows = [view_payout(payout, tx.catalogue) for payout in await run_payouts(tx, run_id)]
-    plan = (row or {}).get("plan") or {}
+        plan = (await plans_of(tx, [] if row is None else [row])).get(run_id) or {}
     good = all(payout["status"] == "paid" for payout in rows)
     if as_json:
         held = plan.get("held_back", [])

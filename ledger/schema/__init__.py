@@ -41,6 +41,7 @@ from ledger.schema.presigned import (
 from ledger.schema.settlement import (
     batches,
     lanes,
+    payout_run_pages,
     payout_runs,
     payouts,
     sweep_items,
@@ -76,6 +77,7 @@ __all__ = [
     "pauses",
     "payments",
     "payout_destinations",
+    "payout_run_pages",
     "payout_runs",
     "payouts",
     "presigned_addresses",

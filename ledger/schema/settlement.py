@@ -63,8 +63,18 @@ payout_runs: Final = sa.Table(
     sa.Column("plan", sa.JSON(), nullable=True),
     moment("created_at"),
     moment("finished_at", nullable=True),
+    text("position", nullable=True, comment="merchants up to this one are planned"),
     one_of("trigger", ("schedule", "api", "command")),
     one_of("status", ("requested", "planned", "done")),
+)
+
+payout_run_pages: Final = sa.Table(
+    "payout_run_pages",
+    metadata,
+    sa.Column("run_id", sa.Text(), sa.ForeignKey("payout_runs.id"), primary_key=True),
+    sa.Column("position", sa.Text(), primary_key=True, comment="the last merchant of the page"),
+    sa.Column("plan", sa.JSON(), nullable=False),
+    comment="plans of runs of many merchants, after the first page",
 )
 
 batches: Final = sa.Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -18,13 +19,16 @@ from ledger.held_payouts import held_payouts, held_tokens
 from ledger.holds import open_holds, release_hold
 from ledger.leases import acquire, ready_names, set_ready
 from ledger.limits import DAILY_LIMIT, MERCHANT_LIMIT, PAYOUT_LIMIT, TRANSACTION_LIMIT
+from ledger.listing import PageQuery
 from ledger.merchants import PayoutTerms, change_terms
-from ledger.payouts import PayoutMove, lock_payouts, move_payouts
+from ledger.payouts import NewPayout, PayoutMove, create_payouts, lock_payouts, move_payouts
 from ledger.postings import AccountKind, AccountRef
 from ledger.refunds import NewRefund, RefundPolicy, create_refund
+from ledger.run_views import find_run, list_runs
 from ledger.runs import get_run, set_next_settlement
 from ledger.schema import merchants, payments, payout_destinations, payouts
 from ledger.states import PayoutStatus
+from ledger.store import Tx
 from settlement.leading import lease_name
 from settlement.planning import (
     BELOW_MINIMUM,
@@ -333,6 +337,68 @@ async def test_cooled_refund__queued_by_the_next_look(books: Books) -> None:
     books.clock.advance(3600)
     await planner.tick()
     assert [p.status for p in await made(books)] == ["queued"]
+
+
+async def test_f13_run_of_everybody__killed_between_pages__goes_on_behind_the_last(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes after a crash has nothing but the database, like the new planners here."""
+    monkeypatch.setattr("settlement.runs._AT_ONCE", 2)
+    names = [f"mer_{n}" for n in range(1, 6)]
+    for name in names[1:]:
+        async with books.ledger.transaction() as tx:
+            await tx.conn.execute(merchants.insert().values(
+                id=name, name=name, created_at=tx.now, next_settlement_at=tx.now + timedelta(9)
+            ))  # fmt: skip
+    for name in names[:4]:
+        await destination(books, merchant=name)
+    for name in names:
+        await paid(books, merchant=name)
+    async with books.ledger.transaction() as tx:
+        run_id = await request_run(tx, None, "command")
+    sizes = []
+
+    async def dies(tx: Tx, new: Sequence[NewPayout]) -> list[str]:
+        await create_payouts(tx, new)
+        raise RuntimeError("killed")
+
+    for more in (True, True, False):
+        with monkeypatch.context() as crash, pytest.raises(RuntimeError):
+            crash.setattr("settlement.runs.create_payouts", dies)
+            await runs(books).tick()
+        before = len(await made(books))
+        assert await runs(books).tick() is more
+        sizes.append(len(await made(books)) - before)
+    await paid(books, merchant="mer_1")
+    assert await runs(books).tick() is False
+    assert sizes == [2, 2, 0], "no more merchants in hand than fit into a page"
+    promised = sorted((p.merchant_id, p.amount) for p in await made(books))
+    assert promised == [(name, 5_000000) for name in names[:4]]
+    async with books.ledger.reading() as tx:
+        found = await find_run(tx, run_id)
+        (listed,), _ = await list_runs(tx, PageQuery(limit=5))
+    assert found["status"] == "planned"
+    assert found["plan"] == listed["plan"]
+    assert [p["merchant"] for p in found["plan"]["payouts"]] == names[:4]
+    assert {p["payout"] for p in found["plan"]["payouts"]} == {p["id"] for p in found["payouts"]}
+    assert [h["merchant"] for h in found["plan"]["held_back"]] == ["mer_5"]
+
+
+async def test_runs_asked_for__as_many_merchants_as_a_page__and_then_the_end(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("settlement.runs._AT_ONCE", 1)
+    await destination(books)
+    await paid(books)
+    async with books.ledger.transaction() as tx:
+        first = await request_run(tx, None, "command")
+        second = await request_run(tx, "mer_1", "api")
+    ticks = [await runs(books).tick() for _ in range(4)]
+    assert ticks == [True, True, True, False], "a page, its run's end, the other run, nothing"
+    async with books.ledger.reading() as tx:
+        views = [await find_run(tx, run_id) for run_id in (first, second)]
+    assert [len(view["payouts"]) for view in views] == [1, 0]
+    assert all(view["status"] in {"planned", "done"} for view in views)
 
 
 async def test_schedule__due_time_passed_several_times__one_run_then_the_next(
