@@ -29,6 +29,7 @@ from settlement.simulation import blacklisted, is_token_paused, simulate
 from settlement.sweep_plan import (
     DELEGATION_GAS,
     GAS_BUDGET,
+    MOST_AT_ONCE,
     AccountState,
     account_state,
     choose,
@@ -93,7 +94,7 @@ async def seal_sweeps(ctx: Context, lease: Lease, finality: Finality) -> int:
         return 0
     sealed = 0
     for token in ctx.ledger.catalogue.payable_tokens(ctx.name):
-        deposits = await chosen_deposits(ctx, token)
+        deposits = (await chosen_deposits(ctx, token))[:MOST_AT_ONCE]
         if not deposits or await is_token_paused(ctx, token.address):
             continue
         states = await account_states(ctx, lease, [d.address for d in deposits])
