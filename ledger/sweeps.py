@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from config.errors import ConflictError
 from config.units import Address
 from ledger.books import post, second_step
-from ledger.bulk import insert_rows, select_in, update_rows
+from ledger.bulk import execute, insert_rows, select_in, update_rows
 from ledger.postings import AccountKind, AccountRef, Posting, Transfer
 from ledger.schema import batches, deposit_addresses, payments, sweep_items
 from ledger.sql import chunked
@@ -35,6 +35,39 @@ _FREE: Final = (
     .with_for_update()
 )
 """Locked in one order: a reversal that comes between waits for the seal, or is seen by it."""
+
+
+Place = tuple[str, Address]
+"""A merchant's deposit address: in this order they are looked through."""
+BEGINNING: Final[Place] = ("", Address(b""))
+MOST_PAYMENTS: Final = 20_000
+"""Looked at at once."""
+_UNSWEPT: Final = (
+    sa.select(
+        payments.c.id,
+        payments.c.merchant_id,
+        payments.c.recipient,
+        payments.c.amount,
+        payments.c.confirmed_at,
+        deposit_addresses.c.derivation_index,
+    )
+    .join(deposit_addresses, deposit_addresses.c.address == payments.c.recipient)
+    .where(
+        payments.c.chain == sa.bindparam("of_chain"),
+        payments.c.token == sa.bindparam("of_token"),
+        # Spelled as in the index, which holds nothing else and has this order.
+        sa.text("payments.status = 'confirmed' AND payments.sweep_item_id IS NULL"),
+        sa.tuple_(payments.c.merchant_id, payments.c.recipient)
+        > sa.tuple_(
+            sa.bindparam("merchant", type_=sa.Text()),
+            sa.bindparam("account", type_=sa.LargeBinary()),
+        ),
+        payments.c.held.is_(False),
+    )
+    .order_by(payments.c.merchant_id, payments.c.recipient)
+    .limit(sa.bindparam("most", type_=sa.Integer()))
+    .offset(sa.literal_column("0"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,41 +98,36 @@ class SweepItem:
     status: str
 
 
-async def unswept_deposits(tx: Tx, chain: str, token: str, limit: int = 20_000) -> list[Deposit]:
-    """Confirmed payments of a token that no sweep has taken, added up per address."""
-    query = (
-        sa.select(
-            payments.c.id,
-            payments.c.recipient,
-            payments.c.amount,
-            payments.c.confirmed_at,
-            deposit_addresses.c.derivation_index,
-        )
-        .join(deposit_addresses, deposit_addresses.c.address == payments.c.recipient)
-        .where(
-            payments.c.chain == chain,
-            payments.c.token == token,
-            payments.c.status == "confirmed",
-            payments.c.sweep_item_id.is_(None),
-            payments.c.held.is_(False),
-        )
-        .order_by(payments.c.id)
-        .limit(limit)
-    )
-    groups: dict[int, list[Any]] = defaultdict(list)
-    for row in await tx.conn.execute(query):
-        groups[row.derivation_index].append(row)
-    return [
+async def unswept_deposits(
+    tx: Tx, chain: str, token: str, after: Place = BEGINNING, limit: int = MOST_PAYMENTS
+) -> tuple[list[Deposit], Place | None]:
+    """Confirmed payments of a token that no sweep has taken, added up per address; a page.
+
+    :param after: where the page before ended.
+    :param limit: payments; an address with more of them comes in parts.
+    :returns: the deposits, and where the next page begins; ``None``: there is none.
+    """
+    params = {"of_chain": chain, "of_token": token, "merchant": after[0], "account": after[1]}
+    rows = await execute(tx, _UNSWEPT, **params, most=limit)
+    cut = len(rows) == limit
+    groups: dict[Place, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row["merchant_id"], Address(row["recipient"])].append(row)
+    if cut and len(groups) > 1:
+        # There may be more at the last address: it comes whole with the next page.
+        groups.popitem()
+    deposits = [
         Deposit(
-            Address(rows[0].recipient),
-            index,
+            place[1],
+            group[0]["derivation_index"],
             token,
-            sum(row.amount for row in rows),
-            tuple(row.id for row in rows),
-            min(row.confirmed_at for row in rows),
+            sum(row["amount"] for row in group),
+            tuple(row["id"] for row in group),
+            min(row["confirmed_at"] for row in group),
         )
-        for index, rows in groups.items()
+        for place, group in groups.items()
     ]
+    return deposits, next(reversed(groups)) if cut else None
 
 
 async def unswept_of(tx: Tx, merchant_id: str, chain: str, token: str) -> dict[Address, int]:

@@ -27,7 +27,9 @@ from settlement.clone_plan import CLONE_GAS, CloneState, clone_state, fit_clones
 from settlement.context import Context
 from settlement.creating import create_apart
 from settlement.lanes.finality import Finality
+from settlement.outlook import DepositRounds
 from settlement.simulation import is_token_paused, simulate
+from settlement.sweep_plan import MOST_AT_ONCE
 from settlement.sweeps import LANE, chosen_deposits, commit_sweep, hold_failing
 from wallets.create2 import CloneDeriver
 
@@ -71,14 +73,16 @@ class FactoryCheck:
         return good
 
 
-async def seal_create2_sweeps(ctx: Context, lease: Lease, finality: Finality) -> int:
+async def seal_create2_sweeps(
+    ctx: Context, lease: Lease, finality: Finality, rounds: DepositRounds
+) -> int:
     """Seal one sweep per token that has something to sweep; returns how many were made."""
     if finality.cursor is None:
         return 0
     sealed = 0
     block = finality.cursor.final.number
     for token in ctx.ledger.catalogue.payable_tokens(ctx.name):
-        deposits = await chosen_deposits(ctx, token, CLONE_GAS)
+        deposits = (await chosen_deposits(ctx, token, CLONE_GAS, rounds))[:MOST_AT_ONCE]
         if not deposits or await is_token_paused(ctx, token.address):
             continue
         states = await _states(ctx, lease, deposits)

@@ -24,6 +24,7 @@ from settlement.batching import gas_limit
 from settlement.context import Context
 from settlement.fees import cap_for
 from settlement.lanes.finality import Finality
+from settlement.outlook import DepositRounds
 from settlement.simulation import is_token_paused
 from settlement.sweep_policy import SweepGas
 from settlement.sweeps import chosen_deposits
@@ -47,7 +48,9 @@ def deposit_lane_index(lane: str) -> int | None:
     return int(lane.removeprefix(_PREFIX)) if lane.startswith(_PREFIX) else None
 
 
-async def seal_fallback_sweeps(ctx: Context, lease: Lease, finality: Finality) -> int:
+async def seal_fallback_sweeps(
+    ctx: Context, lease: Lease, finality: Finality, rounds: DepositRounds
+) -> int:
     """Seal top-up and transfer for what is worth or needed; returns how many addresses."""
     if finality.cursor is None:
         return 0
@@ -56,7 +59,7 @@ async def seal_fallback_sweeps(ctx: Context, lease: Lease, finality: Finality) -
     room = _MOST_AT_ONCE - sum(deposit_lane_index(lane) is not None for lane in busy)
     sealed = 0
     for token in ctx.ledger.catalogue.payable_tokens(ctx.name):
-        deposits: Sequence[Deposit] = await chosen_deposits(ctx, token, TOP_UP_GAS)
+        deposits: Sequence[Deposit] = await chosen_deposits(ctx, token, TOP_UP_GAS, rounds)
         if not deposits or await is_token_paused(ctx, token.address):
             continue
         for deposit in deposits:

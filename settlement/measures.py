@@ -5,7 +5,7 @@ from __future__ import annotations
 from chain.rpc.errors import RpcError
 from settlement.context import Context
 from settlement.costs import GAS_PER_PAYOUT
-from settlement.outlook import look_at_deposits, summed
+from settlement.outlook import sum_deposits
 from settlement.reconcile import Reconciliation, reconcile
 from settlement.sweep_policy import SweepGas
 
@@ -56,6 +56,6 @@ async def _tell_runway(ctx: Context) -> None:
 async def tell_unswept(ctx: Context, gas: SweepGas) -> None:
     """What lies at deposit addresses, by token and reason, dust too."""
     for token in ctx.ledger.catalogue.payable_tokens(ctx.name):
-        found = await look_at_deposits(ctx.client, ctx.ledger, ctx.settings, token, gas)
-        for reason, (count, units) in summed(found).items():
+        sums = await sum_deposits(ctx.client, ctx.ledger, ctx.settings, token, gas)
+        for reason, (count, units) in sums.items():
             ctx.observer.unswept(ctx.name, token.symbol, reason.value, count, units)

@@ -37,6 +37,7 @@ from settlement.measures import measure
 from settlement.native import book_native
 from settlement.observer import SettlementObserver
 from settlement.outflow import OutflowGuard
+from settlement.outlook import DepositRounds
 from settlement.payouts import UnknownExecutionError, release_paused, seal_payouts, take_back
 from settlement.presigned import PresignedCheck
 from settlement.restore.comparing import Comparison
@@ -99,6 +100,7 @@ class ChainSettlement:
         self._outflow = OutflowGuard()
         self._presigned = PresignedCheck()
         self._factory = FactoryCheck()
+        self._rounds = DepositRounds()
 
     def status(self) -> SettlementStatus:
         """What readiness and metrics ask."""
@@ -223,14 +225,16 @@ class ChainSettlement:
         ctx = self.context
         if ctx.policy.create2:
             found = await self._factory.look(ctx, lease)
-            return (lambda: seal_create2_sweeps(ctx, lease, finality)) if found else None
+            return (
+                (lambda: seal_create2_sweeps(ctx, lease, finality, self._rounds)) if found else None
+            )
         if self._supports_7702 is None:
             self._supports_7702 = await supports_7702(ctx)
         if ctx.policy.presigned:
             await self._presigned.look(ctx, lease, supports_7702=self._supports_7702)
         if self._supports_7702 or ctx.policy.presigned:
-            return lambda: seal_sweeps(ctx, lease, finality)
-        return lambda: seal_fallback_sweeps(ctx, lease, finality)
+            return lambda: seal_sweeps(ctx, lease, finality, self._rounds)
+        return lambda: seal_fallback_sweeps(ctx, lease, finality, self._rounds)
 
     async def _payout_lane(self, lease: Lease, finality: Finality) -> None:
         ctx = self.context

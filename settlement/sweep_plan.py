@@ -54,6 +54,7 @@ def choose(
     gather: timedelta,
     now: datetime,
     not_worth: Collection[int] = (),
+    rest: bool = True,
 ) -> list[Deposit]:
     """What to sweep now, one token.
 
@@ -64,6 +65,8 @@ def choose(
     :param needed: base units that queued payouts lack in the treasury and on the way to it.
     :param not_worth: indexes of those whose gas costs too much now
         (:mod:`settlement.sweep_policy`).
+    :param rest: whether what is not worth its gas may go along: not while there may be
+        better ones that are not among these.
     """
     payable = [d for d in deposits if 0 < d.amount <= MAX_ENTRY_AMOUNT]
     by_size = sorted(payable, key=lambda d: (-d.amount, d.derivation_index))
@@ -71,6 +74,8 @@ def choose(
     worth = [d for d in by_size if d.amount >= minimum and d.derivation_index not in dear]
     if needed <= 0:
         return worth if any(now - d.since >= gather for d in worth) else []
+    if not rest:
+        return worth
     chosen, covered = list(worth), sum(d.amount for d in worth)
     taken = {d.derivation_index for d in worth}
     for deposit in (d for d in by_size if d.derivation_index not in taken):

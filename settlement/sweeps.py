@@ -22,7 +22,7 @@ from ledger.store import Tx
 from ledger.sweeps import Deposit, pending_sweeps, seal_items
 from settlement.context import Context
 from settlement.lanes.finality import Finality
-from settlement.outlook import look_at_deposits
+from settlement.outlook import DepositRounds, Outlook, look_at_deposits
 from settlement.payouts import floor_of
 from settlement.presigned import presigned_authorizations
 from settlement.simulation import blacklisted, is_token_paused, simulate
@@ -43,13 +43,27 @@ _MOST_QUEUED = 5_000
 
 
 async def chosen_deposits(
-    ctx: Context, token: Token, gas: SweepGas = DELEGATION_GAS
+    ctx: Context,
+    token: Token,
+    gas: SweepGas = DELEGATION_GAS,
+    rounds: DepositRounds | None = None,
 ) -> list[Deposit]:
     """What to sweep of one token now.
 
     :param gas: of one address, the way in which it is swept.
+    :param rounds: which page of very many is looked at; a new round without.
     """
-    found = await look_at_deposits(ctx.client, ctx.ledger, ctx.settings, token, gas)
+    rounds = rounds or DepositRounds()
+    begins, most = rounds.begins(token.symbol), rounds.most
+    found = await look_at_deposits(ctx.client, ctx.ledger, ctx.settings, token, gas, begins, most)
+    chosen = await _chosen(ctx, token, gas, found, rest=rounds.all_seen(token.symbol, found))
+    rounds.looked(token.symbol, found, found=bool(chosen))
+    return chosen
+
+
+async def _chosen(
+    ctx: Context, token: Token, gas: SweepGas, found: Outlook, *, rest: bool
+) -> list[Deposit]:
     free = [s for s in found.seen if s.waits is not Waits.HELD]
     if not free:
         return []
@@ -63,6 +77,7 @@ async def chosen_deposits(
         gather=ctx.policy.gather,
         now=now,
         not_worth=[s.deposit.derivation_index for s in free if s.waits is not Waits.SOON],
+        rest=rest,
     )
     if not chosen or needed > 0 or found.market is None:
         return chosen
@@ -88,13 +103,13 @@ async def _needed(tx: Tx, ctx: Context) -> dict[str, int]:
     }
 
 
-async def seal_sweeps(ctx: Context, lease: Lease, finality: Finality) -> int:
+async def seal_sweeps(ctx: Context, lease: Lease, finality: Finality, rounds: DepositRounds) -> int:
     """Seal one sweep per token that has something to sweep; returns how many were made."""
     if finality.cursor is None:
         return 0
     sealed = 0
     for token in ctx.ledger.catalogue.payable_tokens(ctx.name):
-        deposits = (await chosen_deposits(ctx, token))[:MOST_AT_ONCE]
+        deposits = (await chosen_deposits(ctx, token, rounds=rounds))[:MOST_AT_ONCE]
         if not deposits or await is_token_paused(ctx, token.address):
             continue
         states = await account_states(ctx, lease, [d.address for d in deposits])

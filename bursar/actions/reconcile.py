@@ -17,7 +17,7 @@ from ledger.migrate import require_current
 from settlement.clone_plan import CLONE_GAS
 from settlement.fallback import TOP_UP_GAS
 from settlement.native import native_row
-from settlement.outlook import look_at_deposits, summed
+from settlement.outlook import sum_deposits
 from settlement.reconcile import AccountRow, Reconciliation
 from settlement.reconcile import reconcile as compare
 from settlement.sweep_plan import DELEGATION_GAS
@@ -81,13 +81,11 @@ async def _unswept(house: House, chain: ChainSettings) -> list[Unswept]:
         gas = CLONE_GAS
     found = []
     for token in house.catalogue.payable_tokens(chain.name):
-        outlook = await look_at_deposits(
+        sums = await sum_deposits(
             house.chains[chain.name], house.ledger, house.settings.settlement, token, gas
         )
         found += [
-            Unswept(token, reason, count, units)
-            for reason, (count, units) in summed(outlook).items()
-            if count
+            Unswept(token, reason, count, units) for reason, (count, units) in sums.items() if count
         ]
     return found
 

@@ -131,6 +131,7 @@ payments: Final = sa.Table(
         "chain",
         "token",
         "merchant_id",
+        "recipient",
         sqlite_where=sa.text("status = 'confirmed' AND sweep_item_id IS NULL"),
         postgresql_where=sa.text("status = 'confirmed' AND sweep_item_id IS NULL"),
     ),

@@ -25,7 +25,7 @@ async def seal(books: Books) -> int:
             tx,
             NewBatch("anvil", "sweeps", "sweep", "USDC", digest("content"), USDC, b"", 1, 5),
         )
-        await seal_items(tx, "anvil", batch_id, await unswept_deposits(tx, "anvil", "USDC"))
+        await seal_items(tx, "anvil", batch_id, (await unswept_deposits(tx, "anvil", "USDC"))[0])
     return batch_id
 
 

@@ -39,7 +39,7 @@ async def swept(books: Books) -> None:
     """Everything confirmed is final and in the treasury."""
     async with books.ledger.transaction() as tx:
         mark_final(tx, "anvil", 10**6)
-        deposits = await unswept_deposits(tx, "anvil", "USDC")
+        deposits, _ = await unswept_deposits(tx, "anvil", "USDC")
         batch = NewBatch(
             "anvil", "sweeps", "sweep", "USDC", digest("batch", len(deposits)),
             Address(b"\1" * 20), b"", len(deposits), 1,
