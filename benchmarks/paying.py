@@ -21,10 +21,11 @@ from benchmarks.context import Context
 from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.paying_books import SEEDED, merchant_id, seed
 from chain.anvil import Anvil, AnvilOptions, DevRpc
-from ledger.schema import batches, merchants, payouts, transactions
+from ledger.schema import batches, chain_checks, merchants, payouts, transactions
 from ledger.store import make_engine
 from tests.support.postgres import DURABLE, PostgresCluster
 from tests.support.world import World, open_world
+from watcher.auditor import NAME as BALANCE_AUDIT
 
 _PATIENCE: Final = 170.0
 _LOOK: Final = 0.05
@@ -134,6 +135,7 @@ async def daemon(
         keeping = asyncio.create_task(_keep_what_was_accepted(rpc, engine))
         try:
             await world.ready(150)
+            await _audited(engine)
             yield world, engine
             if keeping.done():
                 keeping.result()
@@ -141,6 +143,18 @@ async def daemon(
             keeping.cancel()
             world.kill()
             await engine.dispose()
+
+
+async def _audited(engine: AsyncEngine) -> None:
+    """The first round of the balance audit is over: a daemon that has just started asks for the
+    balances of every address, which one that runs does once in a while."""
+    query = sa.select(chain_checks.c.round_done).where(chain_checks.c.name == BALANCE_AUDIT)
+    for _ in range(round(_PATIENCE / _LOOK)):
+        async with engine.connect() as conn:
+            if await conn.scalar(query) is not None:
+                return
+        await asyncio.sleep(_LOOK)
+    raise RuntimeError("the first balance audit does not end")
 
 
 async def _keep_what_was_accepted(rpc: DevRpc, engine: AsyncEngine) -> None:
