@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
 
 from config.units import Address
+from ledger.bulk import execute
 from ledger.schema import deposit_addresses, invoice_options, invoices
 from ledger.store import Tx
 
@@ -52,17 +54,24 @@ async def load_addresses(tx: Tx, above: int, limit: int = 20_000) -> tuple[str, 
     return (digits, int(last)) if digits else ("", above)
 
 
+_ABOVE: Final = (
+    sa.select(
+        deposit_addresses.c.derivation_index,
+        deposit_addresses.c.address,
+        deposit_addresses.c.watch_from,
+    )
+    .where(deposit_addresses.c.derivation_index > sa.bindparam("above"))
+    .order_by(deposit_addresses.c.derivation_index)
+    .limit(sa.bindparam("most"))
+)
+
+
 async def addresses_above(tx: Tx, above: int, limit: int = 20_000) -> list[DepositAddress]:
     """Addresses handed out after index ``above``, with the blocks to watch them from."""
-    query = (
-        sa.select(deposit_addresses)
-        .where(deposit_addresses.c.derivation_index > above)
-        .order_by(deposit_addresses.c.derivation_index)
-        .limit(limit)
-    )
+    rows = await execute(tx, _ABOVE, above=above, most=limit)
     return [
-        DepositAddress(row.derivation_index, Address(row.address), row.watch_from)
-        for row in await tx.conn.execute(query)
+        DepositAddress(row["derivation_index"], Address(row["address"]), row["watch_from"])
+        for row in rows
     ]
 
 

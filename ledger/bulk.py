@@ -72,12 +72,16 @@ async def execute(tx: Tx, statement: Executable, **params: Any) -> list[dict[str
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A compiled statement; ``given``: its parameters in order, and what they must become."""
+    """A compiled statement; ``given``: its parameters in order, and what they must become.
+
+    ``fixed``: those whose value stands in the statement itself, such as SQLite's ``OFFSET 0``.
+    """
 
     sql: str
     given: tuple[tuple[str, Convert | None], ...]
     names: tuple[str, ...]
     converts: tuple[tuple[str, Convert], ...]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _steps(dialect: str, read: Read) -> Iterator[tuple[_Plan, list[Any]]]:
@@ -99,6 +103,8 @@ def _steps(dialect: str, read: Read) -> Iterator[tuple[_Plan, list[Any]]]:
 
 
 def _values(plan: _Plan, params: Values) -> list[Any]:
+    if plan.fixed:
+        params = {**plan.fixed, **params}
     return [
         params[name] if convert is None or params[name] is None else convert(params[name])
         for name, convert in plan.given
@@ -132,6 +138,7 @@ def _compiled(query: Executable, column: sa.Column[Any] | None, dialect: str, co
     compiled = whole.compile(dialect=_dialect(dialect))
     assert isinstance(compiled, SQLCompiler)
     types = {name: bind.type for name, bind in compiled.binds.items()}
+    fixed = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
     columns = [*getattr(query, "selected_columns", ()), *getattr(query, "_returning", ())]
     converts = ((c.name, decoder(c.type, dialect)) for c in columns)
     return _Plan(
@@ -139,6 +146,7 @@ def _compiled(query: Executable, column: sa.Column[Any] | None, dialect: str, co
         given=tuple((n, encoder(types[n], dialect)) for n in compiled.positiontup or ()),
         names=tuple(c.name for c in columns),
         converts=tuple((name, convert) for name, convert in converts if convert is not None),
+        fixed=fixed,
     )
 
 

@@ -242,20 +242,22 @@ async def cancel_invoice(tx: Tx, invoice_id: str, tolerance: Tolerance) -> None:
     await refresh_invoices(tx, [invoice_id], tolerance)
 
 
+_OVERDUE: Final = (
+    sa.select(invoices.c.id)
+    .where(
+        sa.text("status IN ('new', 'partially_paid')"),
+        invoices.c.expires_at < sa.bindparam("by"),
+        # What is new leaves that status; a partial payment stays, so it is looked at once.
+        sa.or_(sa.text("status = 'new'"), invoices.c.updated_at <= invoices.c.expires_at),
+    )
+    .order_by(invoices.c.expires_at)
+    .limit(sa.bindparam("most"))
+)
+
+
 async def expire_due(tx: Tx, tolerance: Tolerance, limit: int = 1000) -> int:
     """Bring invoices whose deadline has passed up to date; returns how many were due."""
-    query = (
-        sa.select(invoices.c.id)
-        .where(
-            invoices.c.status.in_(("new", "partially_paid")),
-            invoices.c.expires_at < tx.now,
-            # What is new leaves that status; a partial payment stays, so it is looked at once.
-            sa.or_(invoices.c.status == "new", invoices.c.updated_at <= invoices.c.expires_at),
-        )
-        .order_by(invoices.c.expires_at)
-        .limit(limit)
-    )
-    due = list((await tx.conn.execute(query)).scalars())
+    due = [row["id"] for row in await execute(tx, _OVERDUE, by=tx.now, most=limit)]
     await refresh_invoices(tx, due, tolerance)
     return len(due)
 

@@ -20,6 +20,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from config.errors import LeaseLostError
+from ledger.bulk import execute
 from ledger.schema import leases
 from ledger.sql import insert_ignore
 from ledger.store import Tx
@@ -136,14 +137,26 @@ async def ready_names(tx: Tx, names: Collection[str]) -> set[str]:
     return set((await tx.conn.execute(query)).scalars())
 
 
+_HELD: Final = (
+    sa.select(leases.c.expires_at)
+    .where(
+        leases.c.name == sa.bindparam("of_name"),
+        leases.c.owner == sa.bindparam("of_owner"),
+        leases.c.fencing_token == sa.bindparam("of_token"),
+    )
+    .with_for_update(read=True)
+)
+
+
 async def check(tx: Tx, lease: Lease) -> None:
     """Refuse the surrounding transaction to a stale holder; call it first in each effect.
 
     :raises LeaseLostError: expired, or held by another; nothing may be committed.
     """
-    query = sa.select(leases.c.expires_at).where(*_held(lease)).with_for_update(read=True)
-    expires_at = await tx.conn.scalar(query)
-    if expires_at is None or expires_at <= tx.now:
+    held = await execute(
+        tx, _HELD, of_name=lease.name, of_owner=lease.owner, of_token=lease.fencing_token
+    )
+    if not held or held[0]["expires_at"] <= tx.now:
         raise _lost(lease)
 
 

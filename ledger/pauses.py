@@ -13,6 +13,7 @@ from typing import Final, Literal
 import sqlalchemy as sa
 
 from config.errors import InvalidInputError
+from ledger.bulk import execute
 from ledger.schema import pauses
 from ledger.sql import insert_ignore
 from ledger.store import Tx
@@ -70,10 +71,12 @@ async def lift(tx: Tx, scope: str) -> None:
     await tx.conn.execute(pauses.delete().where(pauses.c.scope == scope))
 
 
+_ACTIVE: Final = sa.select(pauses.c.scope, pauses.c.since, pauses.c.reason).order_by(pauses.c.scope)
+
+
 async def active_pauses(tx: Tx) -> list[Pause]:
     """Everything that is stopped now."""
-    rows = await tx.conn.execute(sa.select(pauses).order_by(pauses.c.scope))
-    return [Pause(row.scope, row.since, row.reason) for row in rows]
+    return [Pause(**row) for row in await execute(tx, _ACTIVE)]
 
 
 async def is_paused(tx: Tx, what: What, chain: str) -> bool:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from config.errors import ConflictError, InvalidInputError
 from ledger.books import post, totals_of
+from ledger.bulk import execute
 from ledger.payouts import PayoutMove, move_payouts, unsent_payouts
 from ledger.postings import AccountKind, AccountRef, Totals, Transfer, available, balance
 from ledger.schema import accounts, audit_log
@@ -49,20 +50,25 @@ async def owed_by(tx: Tx, merchant_id: str, chain: str, token: str) -> int:
     return max(balance(AccountKind.RECEIVABLE, (await totals_of(tx, [debt]))[debt]), 0)
 
 
-async def open_debts(tx: Tx, chain: str | None = None) -> list[Debt]:
-    """Everything that merchants owe, on one chain or all."""
-    query = sa.select(accounts).where(
-        accounts.c.kind == AccountKind.RECEIVABLE.value,
+_DEBTS: Final = (
+    sa.select(accounts)
+    .where(
+        accounts.c.kind == sa.literal_column(f"'{AccountKind.RECEIVABLE.value}'"),
         accounts.c.debits_posted != accounts.c.credits_posted,
     )
-    if chain is not None:
-        query = query.where(accounts.c.chain == chain)
-    found = []
-    for row in await tx.conn.execute(query.order_by(accounts.c.id)):
-        owed = row.debits_posted - row.credits_posted
-        if owed > 0:
-            found.append(Debt(row.merchant_id, row.chain, row.token, owed))
-    return found
+    .order_by(accounts.c.id)
+)
+_DEBTS_ON: Final = _DEBTS.where(accounts.c.chain == sa.bindparam("of_chain"))
+
+
+async def open_debts(tx: Tx, chain: str | None = None) -> list[Debt]:
+    """Everything that merchants owe, on one chain or all."""
+    if chain is None:
+        rows = await execute(tx, _DEBTS)
+    else:
+        rows = await execute(tx, _DEBTS_ON, of_chain=chain)
+    owed = [(row, row["debits_posted"] - row["credits_posted"]) for row in rows]
+    return [Debt(r["merchant_id"], r["chain"], r["token"], debt) for r, debt in owed if debt > 0]
 
 
 async def recover_debts(tx: Tx, chain: str | None = None) -> int:

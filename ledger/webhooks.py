@@ -12,11 +12,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from config.errors import NotFoundError
+from ledger.bulk import execute
 from ledger.outbox import wants
 from ledger.schema import events, webhook_deliveries, webhook_endpoints
 from ledger.sql import as_row
@@ -236,17 +237,19 @@ async def redeliver(tx: Tx, merchant_id: str, event_id: str) -> list[dict[str, A
     return [view_delivery(as_row(row)) for row in found]
 
 
+_DUE_ENDPOINTS: Final = (
+    sa.select(webhook_deliveries.c.endpoint_id)
+    .where(
+        webhook_deliveries.c.status == sa.text("'pending'"),
+        webhook_deliveries.c.next_attempt_at <= sa.bindparam("by"),
+    )
+    .distinct()
+)
+
+
 async def due_endpoints(tx: Tx) -> list[str]:
     """Endpoints to which something is due now."""
-    query = (
-        sa.select(webhook_deliveries.c.endpoint_id)
-        .where(
-            webhook_deliveries.c.status == "pending",
-            webhook_deliveries.c.next_attempt_at <= tx.now,
-        )
-        .distinct()
-    )
-    return sorted((await tx.conn.execute(query)).scalars())
+    return sorted(row["endpoint_id"] for row in await execute(tx, _DUE_ENDPOINTS, by=tx.now))
 
 
 async def claim_deliveries(
