@@ -45,6 +45,7 @@ FAULTS: Mapping[str, float] = {
     "slow_miner": 0.1,  # a block does not take a transaction
     "chain_stops": 0.02,  # no block, by ten minutes
     "tag_stalls": 0.05,  # the finality tag stands still, by ten minutes
+    "no_delegation": 0.15,  # per chain: no EIP-7702, deposit addresses send by themselves
     # the machine
     "kill": 0.0002,  # f13: at an await: a statement, a commit, a request
     "kill_at_commit": 0.0005,  # f13: between a commit and what follows
@@ -72,7 +73,14 @@ FAULTS: Mapping[str, float] = {
     "operator_rescans": 0.05,
     "operator_runs": 0.05,
 }
-PER_SEED = ("two_daemons", "restored", "sponsor_empty", "rpc_small_range", "blacklisted")
+PER_SEED = (
+    "no_delegation",
+    "two_daemons",
+    "restored",
+    "sponsor_empty",
+    "rpc_small_range",
+    "blacklisted",
+)
 EXCLUSIVE = {"rpc_forged": ("rpc_down", "rpc_all_down", "rpc_timeout", "rpc_refused")}
 """One provider's word counts where no other is alive: then a lie is believed, by design."""
 

@@ -153,6 +153,7 @@ def make_chain(plan: Plan, faults: Faults) -> SimChain:
         genesis=genesis(poor=faults.level["sponsor_empty"] > 0),
         market=market,
         takes=takes,
+        delegations=not faults.strikes("no_delegation", plan.name),
     )
 
 

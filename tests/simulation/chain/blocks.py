@@ -62,9 +62,12 @@ class SimChain:
         genesis: Slots,
         market: Callable[[int], int],
         takes: Callable[[int, bytes], bool],
+        delegations: bool = True,
     ) -> None:
+        """:param delegations: whether it knows EIP-7702."""
         self.name, self.chain_id, self.block_time = name, chain_id, block_time
         self.code = code
+        self.delegations = delegations
         self._market, self._takes, self._epoch = market, takes, epoch
         first = Block(0, bytes(keccak(text=name)), None, epoch, GWEI, dict(genesis))
         self.canonical: list[Block] = [first]

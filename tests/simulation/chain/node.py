@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import rlp
@@ -156,6 +157,8 @@ class Node:
             tx = decode_raw(_bytes(params[0]), self.chain.chain_id)
         except InvalidTxError as error:
             raise NodeError(-32000, str(error)) from None
+        if tx.authorizations and not self.chain.delegations:
+            raise NodeError(-32000, "transaction type not supported")
         refusal = self.chain.offer(tx)
         if refusal is not None:
             raise NodeError(-32000, refusal)
@@ -191,8 +194,9 @@ class Node:
             authorizations=tuple(map(_authorization, asked.get("authorizationList", ()))),
         )  # fmt: skip
         vm = self._machine(block, int(asked["gas"], 16) if "gas" in asked else 50_000_000)
-        vm.gas = intrinsic_gas(tx)
-        authorize(vm, tx.authorizations)
+        vm.gas = intrinsic_gas(tx if self.chain.delegations else replace(tx, authorizations=()))
+        if self.chain.delegations:  # else: a field that the node does not know
+            authorize(vm, tx.authorizations)
         done, output = vm.call(tx.sender, tx.to, tx.value, tx.data)
         vm.back_to((0, 0))
         return vm, done, output
