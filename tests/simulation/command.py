@@ -21,7 +21,7 @@ from tests.simulation.town import keyring
 from tests.simulation.world import Scale
 
 SEED_SECONDS = 900
-"""No seed takes so long: one that does is stuck, which is a finding."""
+"""Of one core. No seed takes so long: one that does is stuck, which is a finding."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -174,7 +174,7 @@ def _fork(seed: int, given: dict[str, float], scale: Scale) -> tuple[int, int]:
         os.close(writer)
         return reader, child
     os.close(reader)
-    signal.alarm(SEED_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SEED_SECONDS)
     report = run_seed(seed, given, scale)
     with os.fdopen(writer, "wb") as pipe:
         pipe.write(json.dumps(asdict(report)).encode())
