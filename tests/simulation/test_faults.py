@@ -43,9 +43,10 @@ def bad_machines() -> dict[str, Any]:
 
 @cache
 def bad_luck() -> dict[str, Any]:
+    """One of the two chains knows no delegation."""
     return run(
-        33, fee_spike=0.3, slow_miner=0.4, token_paused=0.3, blacklisted=0.5, sponsor_empty=1,
-        webhook_fails=0.4, webhook_slow=0.05, webhook_down=0.2,
+        65, "--invoices", "5", no_delegation=0.5, fee_spike=0.3, slow_miner=0.4, token_paused=0.3,
+        blacklisted=0.5, sponsor_empty=1, webhook_fails=0.4, webhook_slow=0.05, webhook_down=0.2,
     )  # fmt: skip
 
 
@@ -114,6 +115,10 @@ def test_f20_simulated_backup__restored_while_money_flows__nothing_paid_twice() 
 
 def test_f21_simulated_blacklist__strikes_a_batch_in_flight__held_and_paid_later() -> None:
     assert disasters()["counts"]["payouts failed on chain"] >= 1
+
+
+def test_simulated_chain_without_delegation__deposit_addresses_send__swept_and_paid() -> None:
+    assert bad_luck()["counts"]["sent by deposit addresses"] >= 1
 
 
 def test_f15_simulated_fees__spikes_and_slow_miners__waits_and_pays() -> None:

@@ -383,6 +383,7 @@ class World:
         if tx.hash.hex().encode() not in journal.read_bytes().lower():
             self.violated("I4", f"sent before it was journaled: nonce {tx.nonce} on {chain.name}")
         self.counts["broadcasts"] += 1
+        self.counts["sent by deposit addresses"] += tx.sender in self.by_address
         self.say(f"{chain.name} sent nonce {tx.nonce} {tx.hash.hex()[:8]}")
         attempts = self.sent.setdefault((chain.name, tx.sender, tx.nonce), {})
         first = not attempts and meaning_of(tx).startswith("batch")
