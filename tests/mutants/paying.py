@@ -86,7 +86,7 @@ PAYING: Final = (
         (
             Change(
                 "ledger/leases.py",
-                "    if expires_at is None or expires_at <= tx.now:\n        raise _lost(lease)",
+                '    if not held or held[0]["expires_at"] <= tx.now:\n        raise _lost(lease)',
                 "    return",
             ),
         ),

@@ -120,13 +120,13 @@ LEDGER = (
     one(
         "a payout draws nothing on the treasury",
         "ledger/payouts.py",
-        "    await post(tx, [draw_of(row) for row in placed])",
+        "    await post(tx, [draw_of(row) for row in placed], fresh=True)",
         "    await post(tx, [])",
     ),
     one(
         "a promise reserves nothing",
         "ledger/payouts.py",
-        "    await post(tx, [reserve_of(row) for row in rows])",
+        "    await post(tx, [reserve_of(row) for row in rows], fresh=True)",
         "    await post(tx, [])",
     ),
     one(
@@ -228,7 +228,7 @@ PAYING = (
     one(
         "a lease is not checked",
         "ledger/leases.py",
-        "    if expires_at is None or expires_at <= tx.now:\n",
+        '    if not held or held[0]["expires_at"] <= tx.now:\n',
         "    if lease.name is None:\n",
         {"two_daemons": 1.0, "frozen_in_work": 0.01},
     ),
