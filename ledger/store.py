@@ -164,15 +164,20 @@ class Ledger:
     @asynccontextmanager
     async def _open(self, *, write: bool) -> AsyncIterator[Tx]:
         conn, driver = await self._connected(write)
+        now, entropy = self.clock.now(), self.entropy
         try:
-            yield Tx(conn, driver, self.clock.now(), self.entropy, self.catalogue, self.public_url)
-            if write:
-                await driver.flush()
-                await conn.commit()
+            try:
+                yield Tx(conn, driver, now, entropy, self.catalogue, self.public_url)
+                if write:
+                    await driver.flush()
+                    await conn.commit()
+            finally:
+                await conn.close()  # what is not committed is rolled back
         except (DBAPIError, sqlite3.Error) as error:
             raise _translated(error) from error
         finally:
-            await conn.close()  # what is not committed is rolled back
+            if not conn.closed:  # rolling back failed: the pool has to get it back all the same
+                await conn.close()
 
     async def _connected(self, write: bool) -> tuple[AsyncConnection, Driver]:
         try:

@@ -203,7 +203,8 @@ class Endpoint:
     def _name_wrong(self, found: int | None) -> None:
         """Once when it goes astray, though it is asked every minute, and once when it is back."""
         if found is not None and not self._named_wrong:
-            log.error(
+            # No error: where nothing goes on without it, whoever asked refuses in one line.
+            log.warning(
                 "provider_wrong_chain",
                 chain=self._around.chain,
                 provider=self.label,
