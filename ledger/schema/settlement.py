@@ -51,6 +51,13 @@ payouts: Final = sa.Table(
     sa.UniqueConstraint("batch_id", "batch_index", name="uq_payouts_batch_place"),
     sa.Index("ix_payouts_merchant_id_id", "merchant_id", "id"),
     sa.Index("ix_payouts_status_chain_token", "status", "chain", "token"),
+    sa.Index(
+        "ix_payouts_run_id",
+        "run_id",
+        "id",
+        sqlite_where=sa.text("run_id IS NOT NULL"),
+        postgresql_where=sa.text("run_id IS NOT NULL"),
+    ),
 )
 
 payout_runs: Final = sa.Table(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
+from chain.client import ChainClient
 from config.models import SettlementSettings
-from config.units import to_hex
+from config.units import Address, to_hex
 from ledger.attempts import open_attempts
 from ledger.schema import batches, merchants, payouts, transactions
 from settlement.native import look_at_native
@@ -145,3 +148,31 @@ async def test_f18_dropped_from_every_mempool__same_bytes_sent_again_soon(world:
     await world.mine()
     await world.settle(service, world.all_are("paid", payout))
     assert all(len(versions) == 1 for versions in spy.sent.values())
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_sweep__more_addresses_than_one_takes__chain_asked_about_no_more_than_those(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two calls an address: of ten thousand that wait, all but 812 would be asked for nothing."""
+    monkeypatch.setattr("settlement.sweeps.MOST_AT_ONCE", 3)
+    asked: list[int] = []
+    real = ChainClient.codes
+
+    async def codes(client: ChainClient, addresses: Sequence[Address]) -> list[bytes]:
+        asked.append(len(addresses))
+        return await real(client, addresses)
+
+    service = world.service()
+    await service.tick()
+    monkeypatch.setattr(ChainClient, "codes", codes)
+    merchant = await world.merchant()
+    deposits = [await world.paid_invoice(merchant, "USDC", AMOUNT) for _ in range(7)]
+    await world.watch(mine=4)
+
+    async def all_swept() -> bool:
+        return await world.held("USDC", world.contracts.treasury) == len(deposits) * AMOUNT
+
+    await world.settle(service, all_swept)
+    assert [n for n in asked if n] == [3, 3, 1]
+    assert [n for lane, n in world.observer.sealed if lane == "sweeps"] == [3, 3, 1]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import signal
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -25,7 +29,7 @@ from ledger.payouts import NewPayout, PayoutMove, create_payouts, lock_payouts, 
 from ledger.postings import AccountKind, AccountRef
 from ledger.refunds import NewRefund, RefundPolicy, create_refund
 from ledger.run_views import find_run, list_runs
-from ledger.runs import get_run, set_next_settlement
+from ledger.runs import get_run, run_payouts, set_next_settlement
 from ledger.schema import merchants, payments, payout_destinations, payouts
 from ledger.states import PayoutStatus
 from ledger.store import Tx
@@ -382,6 +386,58 @@ async def test_f13_run_of_everybody__killed_between_pages__goes_on_behind_the_la
     assert [p["merchant"] for p in found["plan"]["payouts"]] == names[:4]
     assert {p["payout"] for p in found["plan"]["payouts"]} == {p["id"] for p in found["payouts"]}
     assert [h["merchant"] for h in found["plan"]["held_back"]] == ["mer_5"]
+
+
+async def test_f13_run_of_everybody__kill_9_in_its_second_page__the_next_process_ends_it(
+    books: Books, migrated_url: str
+) -> None:
+    """The second page's promises are made and not committed when the process is gone."""
+    names = [f"mer_{n}" for n in range(1, 6)]
+    for name in names:
+        if name != "mer_1":
+            await books.merchant(name)
+        await destination(books, merchant=name)
+        await paid(books, merchant=name)
+    async with books.ledger.transaction() as tx:
+        run_id = await request_run(tx, None, "command")
+    planner = [sys.executable, "-m", "tests.support.planner", migrated_url, "2"]
+
+    killed = await asyncio.create_subprocess_exec(*planner, "2")
+    assert await killed.wait() == -signal.SIGKILL
+    assert sorted(p.merchant_id for p in await made(books)) == names[:2]
+    async with books.ledger.reading() as tx:
+        half = await find_run(tx, run_id)
+    assert (half["status"], len(half["plan"]["payouts"])) == ("requested", 2)
+
+    other = await asyncio.create_subprocess_exec(*planner, "0")
+    assert await other.wait() == 0
+    promised = sorted((p.merchant_id, p.amount, p.run_id) for p in await made(books))
+    assert promised == [(name, 5_000000, run_id) for name in names]
+    async with books.ledger.reading() as tx:
+        whole = await find_run(tx, run_id)
+    assert whole["status"] == "planned"
+    assert [p["merchant"] for p in whole["plan"]["payouts"]] == names
+
+
+async def test_run_s_payouts__found_through_their_index(books: Books) -> None:
+    async with books.ledger.reading() as tx:
+        await tx.driver.prefer_indexes()
+        explain = "EXPLAIN QUERY PLAN" if tx.dialect == "sqlite" else "EXPLAIN"
+        statements: list[str] = []
+        listened = (books.ledger.engine.sync_engine, "before_cursor_execute")
+
+        def note(_c: object, _cursor: object, sql: str, *_rest: object) -> None:
+            statements.append(sql)
+
+        sa.event.listen(*listened, note)
+        await run_payouts(tx, "run_1")
+        sa.event.remove(*listened, note)
+        (asked,) = statements
+        by_hand = re.sub(r"\?|\$1::\w+", "'run_1'", asked)
+        lines = await tx.conn.exec_driver_sql(f"{explain} {by_hand}")
+        plan = " ".join(str(part) for line in lines for part in line)
+    assert "ix_payouts_run_id" in plan
+    assert "SORT" not in plan.upper().replace("SORT KEY", ""), "they come in order"
 
 
 async def test_runs_asked_for__as_many_merchants_as_a_page__and_then_the_end(
