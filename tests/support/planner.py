@@ -34,7 +34,7 @@ async def plan(url: str, size: int, dies_in: int) -> None:
         return ids
 
     settlement.runs._AT_ONCE = size  # type: ignore[misc]
-    settlement.runs.create_payouts = made
+    settlement.runs.create_payouts = made  # type: ignore[attr-defined]
     ledger = Ledger(
         make_engine(url),
         clock=ManualClock(),
