@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from config.settings import Secrets, Settings
 
 T = TypeVar("T")
+_USUAL: Final = (700, 10, 10)
+"""Python's thresholds (gc.set_threshold, 3.11)."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 ChainOption = Annotated[
@@ -60,7 +63,14 @@ class Invocation:
         level = settings.log.level if daemon else "error"
         log = settings.log.model_copy(update={"level": "debug" if self.debug else level})
         configure_logging(log, redactor_for(settings, secrets), SystemClock(), sys.stderr)
+        _keep_what_is_loaded()
         return asyncio.run(action(settings, secrets))
+
+
+def _keep_what_is_loaded() -> None:
+    """No collection looks at modules again, nor does the one at exit; from now on as usual."""
+    gc.freeze()
+    gc.set_threshold(*_USUAL)
 
 
 def invocation(ctx: typer.Context) -> Invocation:

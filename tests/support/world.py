@@ -22,8 +22,13 @@ import aiohttp
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from bursar.actions.contracts import deploy
+from bursar.addresses import own_addresses
 from chain.anvil import Anvil, DevRpc
+from config.credentials import load_secrets
+from config.settings import load_settings
 from config.units import Address, checksum
+from ledger.migrate import upgrade
 from tests.support.postgres import free_port
 from tests.support.tokens import TestToken, deploy_tokens, send, transfer_data
 
@@ -235,7 +240,20 @@ class World:
         return out
 
     async def prepare(self) -> None:
-        """Everything before ``bursar run``: schema, gas money, contracts."""
+        """Everything before ``bursar run``: schema, gas money, contracts.
+
+        What the commands do, called here: a process for each would take seconds of a test's time.
+        """
+        environ = {k: v for k, v in self.environment().items() if k.startswith("BURSAR_")}
+        settings, secrets = load_settings(None, environ), load_secrets(environ)
+        await upgrade(settings.database.url)
+        own = own_addresses(settings, secrets)
+        for address in (own.sponsor_sweeps, own.sponsor_payouts, own.treasury_signer):
+            await self.rpc.call("anvil_setBalance", checksum(address), hex(100 * 10**18))
+        await deploy(settings, secrets, chain="anvil", as_json=False)
+
+    async def prepare_by_commands(self) -> None:
+        """The same as a user does it."""
         await self.ok("migrate")
         shown = json.loads(await self.ok("wallets", "show", "--json"))
         for address in addresses_in(shown):
@@ -364,12 +382,12 @@ async def open_world(
 
 @asynccontextmanager
 async def running_world(
-    folder: Path, anvil: Anvil, rpc: DevRpc, database: str
+    folder: Path, anvil: Anvil, rpc: DevRpc, database: str, *, by_commands: bool = False
 ) -> AsyncIterator[World]:
     """A world whose daemon is ready and whose chain mines by itself; stopped at the end."""
     async with aiohttp.ClientSession() as session:
         made = await open_world(folder, anvil, rpc, session, database)
-        await made.prepare()
+        await (made.prepare_by_commands() if by_commands else made.prepare())
         made.start()
         mining = asyncio.create_task(made.mining())
         try:

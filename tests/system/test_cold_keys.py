@@ -85,7 +85,7 @@ async def test_cold_keys__invoices_first_and_repeat_sweep_and_payout__exact(
     assert json.loads(online)["deposit_xpub"] is None
     (cold.folder / "online.json").write_text(online)
     file = await sealed_off(offline, cold, 0, 30)
-    await cold.prepare()
+    await cold.prepare_by_commands()
     assert "30 of them new" in await cold.ok("wallets", "import-presigned", str(file))
     assert "0 of them new" in await cold.ok("wallets", "import-presigned", str(file))
     cold.start()

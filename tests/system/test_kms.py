@@ -76,7 +76,7 @@ async def test_f30_kms__refuses_throttles_and_dawdles__paid_once_to_the_unit(
     served: Served,
 ) -> None:
     assert served.kms is not None
-    await served.prepare()
+    await served.prepare_by_commands()
     _, told, _ = await served.bursar("doctor")
     assert "signer: kms opens, signs as 0x" in told
     served.start()

@@ -23,9 +23,13 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture
 async def world(
-    tmp_path: Path, anvil: Anvil, dev_rpc: DevRpc, database_url: str
+    tmp_path: Path, anvil: Anvil, dev_rpc: DevRpc, database_url: str, request: pytest.FixtureRequest
 ) -> AsyncIterator[World]:
-    async with running_world(tmp_path, anvil, dev_rpc, database_url) as made:
+    """For the main job itself prepared as a user does it."""
+    by_commands = "main_job" in request.node.name
+    async with running_world(
+        tmp_path, anvil, dev_rpc, database_url, by_commands=by_commands
+    ) as made:
         yield made
 
 
