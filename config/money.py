@@ -36,6 +36,7 @@ def parse_amount(text: str, decimals: int) -> Amount:
     return Amount(int(whole) * 10**decimals + int((fraction or "0").ljust(decimals, "0") or "0"))
 
 
+@lru_cache(maxsize=256)
 def least_amount(text: str, decimals: int) -> Amount:
     """The fewest base units that are not below ``text``, which may be finer than the token.
 

@@ -122,13 +122,14 @@ async def _set_aside(ctx: Context, lease: Lease, token: str, rows: list[Row]) ->
     """Those who can be paid now; the others go on hold with the reason."""
     address = ctx.ledger.catalogue.token(ctx.name, token).address
     entries = [(Address(row["address"]), int(row["amount"])) for row in rows]
-    if await is_token_paused(ctx, address):
+    paused, listed, reasons = await asyncio.gather(
+        is_token_paused(ctx, address),
+        blacklisted(ctx, address, [account for account, _ in entries]),
+        simulate(ctx, ctx.contracts.treasury, address, entries),
+    )
+    if paused:
         reasons = dict.fromkeys(range(len(rows)), TOKEN_PAUSED)
     else:
-        listed, reasons = await asyncio.gather(
-            blacklisted(ctx, address, [account for account, _ in entries]),
-            simulate(ctx, ctx.contracts.treasury, address, entries),
-        )
         reasons |= dict.fromkeys(listed, BLACKLISTED)
     if reasons:
         async with ctx.ledger.transaction() as tx:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from chain.reverts import describe_revert, error_name
-from chain.rpc.errors import CallReverted
+from chain.rpc.errors import CallReverted, RpcError
 from config.errors import ConflictError
 from ledger.attempts import (
     Attempt,
@@ -19,6 +21,7 @@ from ledger.batches import Batch, get_batches, unfinished_batches
 from ledger.holds import close_holds, hold
 from ledger.lanes import Lane, get_lane, settle_nonce, take_nonce
 from ledger.leases import Lease, check
+from ledger.sql import chunked
 from ledger.states import BatchStatus, TransactionStatus
 from settlement.batching import gas_limit
 from settlement.caps import cap_of, goes_on, wait_at_cap
@@ -30,6 +33,9 @@ from settlement.lanes.sending import send, stop_lane
 from settlement.lanes.signing import request_of, self_transfer_gas, sign_batch, sign_self_transfer
 from settlement.verdicts import IdleVerdict, judge_idle
 from wallets.signer import Signer
+
+_ESTIMATED_AT_ONCE: Final = 4
+"""Batches: to estimate 400 payouts a node executes them several times over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +82,22 @@ async def dispatch(d: Dispatch) -> bool:
         return False
     if not attempts and not await _idle_agrees(d):
         return True
-    for batch_id in waiting[: room(d.ctx.policy, attempts)]:
+    for part in chunked(waiting[: room(d.ctx.policy, attempts)], _ESTIMATED_AT_ONCE):
         async with d.ctx.ledger.reading() as tx:
-            batch = (await get_batches(tx, [batch_id]))[batch_id]
-        if not await _send_batch(d, batch):
-            break  # in order: what waits behind it waits too
+            batches = await get_batches(tx, part)
+        estimates = await asyncio.gather(*(_estimate(d, batches[one]) for one in part))
+        for batch_id, estimate in zip(part, estimates, strict=True):
+            if not await _send_batch(d, batches[batch_id], estimate):
+                return True  # in order: what waits behind it waits too
     return True
+
+
+async def _estimate(d: Dispatch, batch: Batch) -> int | RpcError:
+    """Gas; an error is met when it is this batch's turn: those before it go out."""
+    try:
+        return await d.ctx.client.estimate_gas(request_of(batch, d.lane.sender))
+    except RpcError as error:
+        return error
 
 
 def room(policy: Policy, attempts: Sequence[Attempt]) -> int:
@@ -150,8 +166,11 @@ async def _fill_gap(d: Dispatch, nonce: int) -> None:
     await resume(d, await stored_attempts(d))
 
 
-async def _send_batch(d: Dispatch, batch: Batch) -> bool:
-    """Estimate, sign, store, send; whether the next batch may follow."""
+async def _send_batch(d: Dispatch, batch: Batch, estimate: int | RpcError) -> bool:
+    """Sign, store, send; whether the next batch may follow.
+
+    :raises RpcError: the chain did not estimate, or does not answer.
+    """
     async with d.ctx.ledger.reading() as tx:
         before = await attempts_of_batches(tx, [batch.id])
     reverts = sum(a.status is TransactionStatus.REVERTED for a in before)
@@ -160,13 +179,14 @@ async def _send_batch(d: Dispatch, batch: Batch) -> bool:
             await check(tx, d.lease)
             await stop_lane(tx, d.ctx, d.lane.lane, f"batch_{batch.id} reverted {reverts} times")
         return False
+    if isinstance(estimate, CallReverted):
+        await _refused(d, batch, estimate.data)
+        return False
+    if isinstance(estimate, RpcError):
+        raise estimate
     try:
-        estimate = await d.ctx.client.estimate_gas(request_of(batch, d.lane.sender))
         may_fail = batch.purpose in {"payout", "sweep"}
         limit = gas_limit(estimate, may_fail=may_fail, cap=d.ctx.chain.gas_cap)
-    except CallReverted as error:
-        await _refused(d, batch, error.data)
-        return False
     except ValueError as error:
         await _hold_batch(d, batch, str(error))
         return False

@@ -10,6 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from chain.client import ChainClient
+from chain.model import TxRequest
+from chain.rpc.errors import Timeout
 from config.models import SettlementSettings
 from config.units import Address, to_hex
 from ledger.attempts import open_attempts
@@ -176,3 +178,32 @@ async def test_sweep__more_addresses_than_one_takes__chain_asked_about_no_more_t
     await world.settle(service, all_swept)
     assert [n for n in asked if n] == [3, 3, 1]
     assert [n for lane, n in world.observer.sealed if lane == "sweeps"] == [3, 3, 1]
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_dispatch__one_estimate_fails__those_before_it_go_out_and_it_is_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await in_treasury(world, 3)
+    world.clock.advance(11)
+    await world.rpc.call("evm_setAutomine", False)
+    service = small(world)
+    real = ChainClient.estimate_gas
+    asked: list[object] = []
+
+    async def estimate(client: ChainClient, tx: TxRequest) -> int:
+        if tx.data:
+            asked.append(tx.data)
+            if len(asked) == 2:
+                raise Timeout("no answer")
+        return await real(client, tx)
+
+    monkeypatch.setattr(ChainClient, "estimate_gas", estimate)
+    with pytest.raises(Timeout):
+        for _ in range(5):  # the first compares books and chain
+            await service.tick()
+    assert [status for _, status in await sent(world)] == ["broadcast"]
+    await service.tick()
+    assert asked[1] in asked[3:]
+    assert [status for _, status in await sent(world)] == ["broadcast"] * 3
+    await world.settle(service, world.all_are("paid", *made))
