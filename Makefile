@@ -11,7 +11,7 @@ PYTHON ?=
 # Parallel test processes, and further arguments for pytest: make test PYTEST_ARGS="-k reorg".
 WORKERS ?= 2
 PYTEST_ARGS ?=
-SHELL_SCRIPTS := scripts/setup.sh scripts/lock.sh .ci/run
+SHELL_SCRIPTS := scripts/setup.sh scripts/lock.sh scripts/in_memory.sh .ci/run
 
 export PYTHON
 
@@ -30,7 +30,7 @@ demo: setup  ## the whole product on this machine, once round
 	@$(BIN)/bursar demo --once
 
 test: setup-tests  ## every test
-	@PATH="$(CURDIR)/.tools/usr/bin:$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	@PATH="$(CURDIR)/.tools/usr/bin:$$PATH" scripts/in_memory.sh $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	  $(PYTEST_ARGS)
 
 bench: setup  ## benchmarks: a table, and benchmarks/results.json
