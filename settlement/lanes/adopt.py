@@ -73,16 +73,22 @@ async def _find_execution(ctx: Context, batch: Batch) -> Log | None:
     return None
 
 
-async def give_up_epoch(ctx: Context, lease: Lease, batch: Batch, finality: Finality) -> None:
+async def give_up_epoch(
+    ctx: Context, lease: Lease, lane: str, batch: Batch, finality: Finality
+) -> None:
     """The owner raised the epoch: once that is final the batch can never run, by anybody.
 
     Only then may its payouts get a new id: until the raise is final a reorg could still
-    let the signed bytes run.
+    let the signed bytes run. One that ran before the raise is booked: of the two reasons
+    why it is refused, the treasury tells the epoch first.
     """
     if finality.final_block is None or batch.epoch is None or batch.onchain_id is None:
         return
     current = await epoch_of(ctx, batch.target, finality.final_block)
-    if current <= batch.epoch or await executed_at(ctx, batch, finality.final_block):
+    if current <= batch.epoch:
+        return
+    if await executed_at(ctx, batch, finality.final_block):
+        await adopt_execution(ctx, lease, lane, batch, finality)
         return
     async with ctx.ledger.transaction() as tx:
         await check(tx, lease)

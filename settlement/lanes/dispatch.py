@@ -246,7 +246,7 @@ async def _refused(d: Dispatch, batch: Batch, data: bytes) -> None:
     if batch.purpose == "payout" and name == "AlreadyExecuted":
         await adopt_execution(d.ctx, d.lease, d.lane.lane, batch, d.finality)
     elif batch.purpose == "payout" and name == "WrongEpoch":
-        await give_up_epoch(d.ctx, d.lease, batch, d.finality)
+        await give_up_epoch(d.ctx, d.lease, d.lane.lane, batch, d.finality)
     else:
         await _hold_batch(d, batch, describe_revert(data))
 

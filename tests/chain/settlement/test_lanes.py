@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from chain.abi import encode_call
 from chain.helper_contracts import encode_pay_batch
 from chain.model import Receipt, TxRequest
 from chain.send import SendOutcome, SendResult
 from config.units import Hash32, to_hex
 from ledger.attempts import open_attempts
-from ledger.batches import open_batches
+from ledger.batches import Batch, open_batches
 from ledger.holds import open_holds, release_hold
 from ledger.lanes import get_lane, take_nonce
 from ledger.leases import acquire
@@ -93,31 +94,35 @@ async def test_f17_cancel_is_mined__batch_is_sent_again_on_another_nonce__paid_o
     assert len([b for b in await rows(world, batches) if b.purpose == "payout"]) == 1
 
 
-async def test_f18_epoch_raised_before_it_ran__given_up_at_finality__paid_under_a_new_id(
-    world: World,
-) -> None:
+async def stuck_batch(world: World) -> tuple[str, Any, Batch]:
+    """A payout in a batch that was signed for the treasury, and has no gas money to be sent."""
     payout = await funded(world)
     service = world.service()
-    sponsor = world.keys.sponsor("payouts").address
-    await world.fund(sponsor, 1000)
+    await world.fund(world.keys.sponsor("payouts").address, 1000)
     for _ in range(12):
         await service.tick()
         await world.watch(mine=1)
     async with world.ledger.reading() as tx:
         (stuck,) = await open_batches(tx, "anvil", "payouts")
-    owner = to_hex(world.keys.treasury_signer().address)
-    await world.rpc.call("anvil_impersonateAccount", owner)
-    await world.fund(world.keys.treasury_signer().address, 10**18)
-    from chain.abi import encode_call
+    return payout, service, stuck
 
-    call = {
-        "from": owner,
-        "to": to_hex(world.contracts.treasury),
-        "data": to_hex(encode_call("raiseEpoch(uint64)", 1)),
-    }
+
+async def owner_sends(world: World, data: bytes) -> None:
+    """To the treasury, from its owner."""
+    owner = world.keys.treasury_signer().address
+    await world.rpc.call("anvil_impersonateAccount", to_hex(owner))
+    await world.fund(owner, 10**18)
+    call = {"from": to_hex(owner), "to": to_hex(world.contracts.treasury), "data": to_hex(data)}
     await world.rpc.call("eth_sendTransaction", call)
     await world.watch(mine=1)
-    await world.fund(sponsor, 10**20)
+
+
+async def test_f18_epoch_raised_before_it_ran__given_up_at_finality__paid_under_a_new_id(
+    world: World,
+) -> None:
+    payout, service, stuck = await stuck_batch(world)
+    await owner_sends(world, encode_call("raiseEpoch(uint64)", 1))
+    await world.fund(world.keys.sponsor("payouts").address, 10**20)
     await service.tick()
     async with world.ledger.reading() as tx:
         assert [b.id for b in await open_batches(tx, "anvil", "payouts")] == [stuck.id], (
@@ -128,6 +133,20 @@ async def test_f18_epoch_raised_before_it_ran__given_up_at_finality__paid_under_
     assert [(b.epoch, b.onchain_id, b.status) for b in found] == [(0, 0, "void"), (1, 0, "final")]
     assert await world.held("USDC", recipient(world.merchants)) == AMOUNT
     assert encode_pay_batch  # the bytes of epoch 0 are public; the contract refuses them
+
+
+async def test_f18_submitted_by_somebody_and_epoch_raised_after__booked_as_paid_once(
+    world: World,
+) -> None:
+    """The treasury tells the epoch before it tells that the id is used."""
+    payout, service, stuck = await stuck_batch(world)
+    await owner_sends(world, stuck.calldata)
+    await owner_sends(world, encode_call("raiseEpoch(uint64)", 1))
+    await world.fund(world.keys.sponsor("payouts").address, 10**20)
+    await world.settle(service, world.all_are("paid", payout))
+    found = [b for b in await rows(world, batches) if b.purpose == "payout"]
+    assert [(b.epoch, b.onchain_id, b.status) for b in found] == [(0, 0, "final")]
+    assert await world.held("USDC", recipient(world.merchants)) == AMOUNT
 
 
 class Blind(SpyingClient):
