@@ -23,9 +23,9 @@ from config.units import Address
 from ledger.cursors import get_cursor
 from ledger.deposit_factories import FactorySource
 from ledger.installation import installation_id, raise_index
-from ledger.journal import PRESIGNED_STEP, Journal, open_journal, succeed_journal
+from ledger.journal import LOST_INDEXES, PRESIGNED_STEP, Journal, open_journal, succeed_journal
 from ledger.migrate import require_current, upgrade
-from ledger.presigned import PresignedSource
+from ledger.presigned import PresignedSource, next_index_of, presigned_sets_of
 from ledger.schema import merchants
 from ledger.sources import Source
 from ledger.store import sqlite_path
@@ -85,10 +85,30 @@ async def prepare_journal(house: House) -> Journal:
         is_new = not await tx.conn.scalar(sa.select(sa.exists().where(merchants.c.id.is_not(None))))
     opening = succeed_journal if is_new else open_journal
     journal = await asyncio.to_thread(opening, journal_path(house), name)
+    await _make_up_for_lost_marks(house, journal)
     async with house.ledger.transaction() as tx:
         raised = await raise_index(tx, journal.next_index)
     log.info("journal_open", path=str(journal.path), index_raised=raised)
     return journal
+
+
+async def _make_up_for_lost_marks(house: House, journal: Journal) -> None:
+    """A journal without a mark, where indexes were handed out: the one that had them is lost.
+
+    The database may be a restored one: what was handed out since its backup nobody knows. Where
+    addresses were signed offline, all that were imported may have been.
+    """
+    if journal.next_index:
+        return
+    async with house.ledger.reading() as tx:
+        known = await next_index_of(tx)
+        ends = [known, *(s.next_index for s in await presigned_sets_of(tx))]
+    if not known:
+        return
+    presigned = house.settings.wallets.deposits == "presigned"
+    skipped = max(ends) - known if presigned else LOST_INDEXES
+    await asyncio.to_thread(journal.reserve_indexes, known, skipped, step=0)
+    log.warning("journal_lost", path=str(journal.path), known=known, skipped=skipped)
 
 
 def address_source(settings: Settings, secrets: Secrets, journal: Journal) -> Source:

@@ -29,6 +29,9 @@ from ledger.journal_records import IndexMark, Record, decode_record, encode_reco
 
 INDEX_STEP: Final = 1_000
 """Derivation indexes that one record covers: one write to the disk per so many invoices."""
+LOST_INDEXES: Final = 1_000_000
+"""Left out where a journal was lost: more than are handed out between a backup and a loss. An
+xpub has 2³¹ of them."""
 PRESIGNED_STEP: Final = 20
 """The same where each address was signed offline and is not to be wasted."""
 _SUM_DIGITS: Final = 16

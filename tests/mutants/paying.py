@@ -141,4 +141,30 @@ PAYING: Final = (
             "tests/unit/settlement/test_journal.py::test_f20_index_from_a_restored_database__never_handed_out_again",
         ),
     ),
+    Mutant(
+        "a lost journal leaves no index out",
+        (
+            Change(
+                "bursar/startup.py",
+                "    if not known:\n        return\n    presigned",
+                "    if known:\n        return\n    presigned",
+            ),
+        ),
+        (
+            "tests/system/test_lost_journal.py::test_f20_journal_lost__a_million_indexes_left_out__once",
+        ),
+    ),
+    Mutant(
+        "an execution of a past epoch is left waiting",
+        (
+            Change(
+                "settlement/lanes/adopt.py",
+                "        await adopt_execution(ctx, lease, lane, batch, finality)\n        return",
+                "        return",
+            ),
+        ),
+        (
+            f"{_SETTLEMENT}/test_lanes.py::test_f18_submitted_by_somebody_and_epoch_raised_after__booked_as_paid_once",
+        ),
+    ),
 )

@@ -1,0 +1,75 @@
+"""The journal is lost, perhaps with the database: which indexes are handed out from then on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bursar.compose import House, open_house
+from bursar.startup import prepare_journal
+from config.settings import Secrets, parse_settings
+from config.units import Address, Hash32
+from ledger.installation import installation_id, raise_index
+from ledger.journal import INDEX_STEP, LOST_INDEXES, open_journal
+from ledger.migrate import upgrade
+from ledger.presigned import next_index_of
+from ledger.schema import presigned_sets
+from tests.support.database import sqlite_url
+
+
+@asynccontextmanager
+async def house_with(folder: Path, handed_out: int, **wallets: str) -> AsyncIterator[House]:
+    """A house whose books say that so many indexes were handed out, and that has no journal."""
+    url = sqlite_url(folder / "books.db")
+    await upgrade(url)
+    chain = {"chain": "base", "rpc_urls": ["https://rpc.example/"]}
+    settings = parse_settings({"database": {"url": url}, "wallets": wallets, "chains": [chain]})
+    async with open_house(settings, Secrets(), chains=[]) as house:
+        async with house.ledger.transaction() as tx:
+            await raise_index(tx, handed_out)
+        yield house
+
+
+async def next_index(house: House) -> int:
+    async with house.ledger.reading() as tx:
+        return await next_index_of(tx)
+
+
+async def test_f20_journal_lost__a_million_indexes_left_out__once(tmp_path: Path) -> None:
+    async with house_with(tmp_path, 6) as house:
+        first = await prepare_journal(house)
+        assert await next_index(house) == first.next_index == 6 + LOST_INDEXES
+        await prepare_journal(house)
+        assert await next_index(house) <= 6 + LOST_INDEXES + INDEX_STEP
+
+
+async def test_f20_journal_lost__died_before_the_mark_was_written__left_out_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with house_with(tmp_path, 6) as house:
+        async with house.ledger.transaction() as tx:
+            open_journal(tmp_path / "books.journal", await installation_id(tx))
+        await prepare_journal(house)
+        assert await next_index(house) == 6 + LOST_INDEXES
+
+
+async def test_journal_of_a_new_database__nothing_left_out(tmp_path: Path) -> None:
+    async with house_with(tmp_path, 0) as house:
+        await prepare_journal(house)
+        assert await next_index(house) == 0
+
+
+async def test_f20_journal_lost__addresses_signed_offline__all_imported_ones_are_left_out(
+    tmp_path: Path,
+) -> None:
+    """A million signatures nobody has; whoever needs more is told so, and signs more."""
+    async with house_with(tmp_path, 6, deposits="presigned") as house:
+        async with house.ledger.transaction() as tx:
+            row = {
+                "chain_id": 1, "delegate": Address(bytes(20)), "code_hash": Hash32(bytes(32)),
+                "first_index": 0, "next_index": 50,
+            }  # fmt: skip
+            await tx.conn.execute(presigned_sets.insert().values(row))
+        await prepare_journal(house)
+        assert await next_index(house) == 50
