@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from config.units import Address, Hash32
 from ledger.bulk import execute
-from ledger.schema import transactions
+from ledger.schema import batches, transactions
 from ledger.states import TransactionStatus, check_transition
 from ledger.store import Tx
 
@@ -116,6 +116,30 @@ async def attempts_of_batches(tx: Tx, batch_ids: Sequence[int]) -> list[Attempt]
         .order_by(transactions.c.id)
     )
     return [_attempt(row._asdict()) for row in await tx.conn.execute(query)]
+
+
+async def committed_wei(tx: Tx, chain: str, sender: Address) -> int:
+    """What may still leave a sender for what is in flight and in no block, wei.
+
+    The sum that a node holds against the balance when it takes the next one: of each nonce the
+    dearest attempt, at its highest price.
+    """
+    query = (
+        sa.select(
+            transactions.c.nonce, transactions.c.gas_limit, transactions.c.max_fee, batches.c.value
+        )
+        .outerjoin(batches, batches.c.id == transactions.c.batch_id)
+        .where(
+            transactions.c.chain == chain,
+            transactions.c.sender == sender,
+            transactions.c.status.in_(("signed", "broadcast")),
+        )
+    )
+    dearest: dict[int, int] = {}
+    for row in await tx.conn.execute(query):
+        wei = row.gas_limit * row.max_fee + (row.value or 0)
+        dearest[row.nonce] = max(wei, dearest.get(row.nonce, 0))
+    return sum(dearest.values())
 
 
 async def signed_bytes(tx: Tx, attempt: Attempt) -> bytes:

@@ -141,6 +141,12 @@ async def get_batches(tx: Tx, ids: Sequence[int]) -> dict[int, Batch]:
     return {row.id: _batch(row._asdict()) for row in await tx.conn.execute(query)}
 
 
+async def batches_after(tx: Tx, batch_id: int) -> list[Batch]:
+    """Those that wait for this one to be final."""
+    query = sa.select(batches).where(batches.c.after_batch_id == batch_id, _IS_OPEN)
+    return [_batch(row._asdict()) for row in await tx.conn.execute(query)]
+
+
 async def batch_amount(tx: Tx, batch: Batch) -> int:
     """Base units of the batch's token that it moves."""
     table = payouts if batch.purpose == "payout" else sweep_items

@@ -11,7 +11,7 @@ from dataclasses import replace
 from chain.model import Receipt
 from config.units import Address
 from ledger.attempts import Attempt, move_attempt, note_broadcast
-from ledger.batches import Batch, get_batches, move_batch
+from ledger.batches import Batch, batches_after, get_batches, move_batch
 from ledger.books import post
 from ledger.holds import close_holds, hold
 from ledger.pauses import pause, scope_of
@@ -81,6 +81,20 @@ async def finish_batch(tx: Tx, ctx: Context, batch: Batch, receipt: Receipt) -> 
             await _finish_sweep(tx, ctx, batch, receipt)
         case _:
             await close_batch(tx, batch, executed=receipt.status == 1)
+            if receipt.status != 1:
+                await _give_up_after(tx, ctx, batch)
+
+
+async def _give_up_after(tx: Tx, ctx: Context, top_up: Batch) -> None:
+    """An address got no gas: what waits for that never goes, and its deposit is free again."""
+    for batch in await batches_after(tx, top_up.id):
+        items = await items_of_batches(tx, [batch.id])
+        reason = "the transfer of gas to it reverted"
+        await finish_items(tx, items, {item.batch_index: reason for item in items}, {})
+        for item in items:
+            place = f"{ctx.name}/{item.address.hex()}/{item.token}"
+            await hold(tx, "batch", "sweep", place, reason)
+        await close_batch(tx, batch, executed=False)
 
 
 def payout_batch_of(ctx: Context, batch: Batch, rows: list[Row]) -> PayoutBatch:

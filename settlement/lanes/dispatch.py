@@ -14,6 +14,7 @@ from ledger.attempts import (
     Attempt,
     attempts_of_batches,
     attempts_on,
+    committed_wei,
     open_attempts,
     store_attempt,
 )
@@ -225,11 +226,20 @@ async def _offer(d: Dispatch, batch: Batch | None, limit: int) -> Fees | None:
 
 
 async def _can_pay(d: Dispatch, batch: Batch, wei: int) -> bool:
-    """Whether the sender has the native coin; if not, a hold says which address to fund."""
+    """Whether the sender has the native coin; if not, a hold says which address to fund.
+
+    What is in flight is held against it, as nodes do: a nonce that cannot be paid stands in
+    the way of every one after it.
+    """
+    async with d.ctx.ledger.reading() as tx:
+        wei += await committed_wei(tx, d.ctx.name, d.lane.sender)
     has = await d.ctx.client.balance(d.lane.sender)
     if has >= wei:
         return True
-    reason = f"sponsor has {has} wei of native coin and needs {wei} for batch_{batch.id}"
+    reason = (
+        f"sponsor has {has} wei of native coin and needs {wei} for batch_{batch.id} "
+        "and what is in flight"
+    )
     async with d.ctx.ledger.transaction() as tx:
         await hold(tx, "batch", "sponsor", _gas_place(d), reason)
     d.ctx.observer.note("sponsor_empty", chain=d.ctx.name, lane=d.lane.lane, reason=reason)

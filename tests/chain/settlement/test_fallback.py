@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
 import sqlalchemy as sa
 
 from chain.anvil import Anvil, DevRpc
 from chain.client import ChainClient
+from config.units import checksum
+from ledger.attempts import committed_wei, open_attempts
+from ledger.holds import open_holds, release_hold
 from ledger.schema import batches
 from settlement.support7702 import supports_7702
 from tests.chain.settlement.world import Crash, CrashingLedger, World, build_world, recipient
 
 AMOUNT = 5_000001
+ONE_TOP_UP = 12 * 10**13
+"""What one may take at its highest price, wei, gas for the token's transfer in it."""
+ONE_DATABASE = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
 
 
 async def _world(anvil: Anvil, rpc: DevRpc, client: ChainClient, url: str) -> World:
@@ -55,6 +62,64 @@ async def test_f13_fallback__dies_at_every_other_write__moved_once(
         break
     assert await world.held("USDC", recipient(1)) == AMOUNT
     await world.agrees()
+    await world.ledger.dispose()
+
+
+@ONE_DATABASE
+async def test_fallback__sponsor_can_pay_for_one_of_two_in_flight__the_other_takes_no_nonce(
+    anvil: Anvil, dev_rpc: DevRpc, client: ChainClient, migrated_url: str
+) -> None:
+    world = await _world(anvil, dev_rpc, client, migrated_url)
+    merchant = await world.merchant()
+    for _ in range(2):
+        await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    payout = await world.promise(merchant, "USDC", 2 * AMOUNT, recipient(1))
+    sponsor = world.keys.sponsor("sweeps").address
+    await world.fund(sponsor, ONE_TOP_UP * 3 // 2)
+    await dev_rpc.call("evm_setAutomine", False)
+    service = world.service()
+    for _ in range(4):
+        await service.tick()
+    async with world.ledger.reading() as tx:
+        (only,) = await open_attempts(tx, "anvil")
+        wei = await committed_wei(tx, "anvil", sponsor)
+    assert ONE_TOP_UP * 3 // 4 < wei < ONE_TOP_UP * 5 // 4
+    assert (only.lane, only.nonce) == ("sweeps", 0)
+    assert world.observer.count("sponsor_empty") > 0
+    await world.fund(sponsor, 10**18)
+    await world.settle(service, world.all_are("paid", payout))
+    await world.ledger.dispose()
+
+
+@ONE_DATABASE
+async def test_fallback__the_gas_s_own_transfer_reverts__deposit_is_held_and_swept_once_released(
+    anvil: Anvil, dev_rpc: DevRpc, client: ChainClient, migrated_url: str
+) -> None:
+    world = await _world(anvil, dev_rpc, client, migrated_url)
+    merchant = await world.merchant()
+    deposit = await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1))
+    await dev_rpc.call("evm_setAutomine", False)
+    service = world.service()
+    for _ in range(3):
+        await service.tick()
+    await dev_rpc.call("anvil_setCode", checksum(deposit), "0xfe")  # takes nothing
+    for _ in range(8):
+        await world.watch(mine=1)
+        await service.tick()
+    async with world.ledger.reading() as tx:
+        query = sa.select(batches.c.purpose, batches.c.status).order_by(batches.c.id)
+        assert [tuple(row) for row in await tx.conn.execute(query)] == [
+            ("top_up", "void"), ("transfer", "void"),
+        ]  # fmt: skip
+        (held,) = await open_holds(tx)
+    assert held.reason == "the transfer of gas to it reverted"
+    await dev_rpc.call("anvil_setCode", checksum(deposit), "0x")
+    async with world.ledger.transaction() as tx:
+        await release_hold(tx, held.id, "looked at")
+    await world.settle(service, world.all_are("paid", payout))
     await world.ledger.dispose()
 
 

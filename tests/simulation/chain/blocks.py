@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -160,6 +161,7 @@ class SimChain:
         assert block.parent.slots is not None
         moment = block.timestamp - self._epoch
         nonces: dict[bytes, int] = {}
+        spent: Counter[bytes] = Counter()
         chosen, gas = [], 0
         for tx in sorted(self.mempool.values(), key=lambda t: t.nonce or 0):
             if tx.not_before > moment or tx.max_fee < block.base_fee:
@@ -172,7 +174,11 @@ class SimChain:
                     if tx.nonce < due:
                         self.mempool.pop(tx.hash, None)
                     continue
+                wei = block.parent.slots.get(("wei", tx.sender), 0) - spent[tx.sender]
+                if wei < _dearest(tx):
+                    continue
                 nonces[tx.sender] = due + 1
+                spent[tx.sender] += _dearest(tx)
             chosen.append(tx)
             gas += tx.gas
         return chosen
@@ -188,7 +194,12 @@ class SimChain:
         if tx.nonce is not None:
             if tx.nonce < slots.get(("nonce", tx.sender), 0):
                 return "nonce too low"
-            if slots.get(("wei", tx.sender), 0) < tx.gas * tx.max_fee + tx.value:
+            waiting = sum(
+                _dearest(other)
+                for other in self.mempool.values()
+                if other.sender == tx.sender and other.nonce != tx.nonce
+            )
+            if slots.get(("wei", tx.sender), 0) < waiting + _dearest(tx):
                 return "insufficient funds for gas * price + value"
             for other in list(self.mempool.values()):
                 if (other.sender, other.nonce) != (tx.sender, tx.nonce):
@@ -274,3 +285,8 @@ class SimChain:
             self.mine()
             length -= 1
         return lost
+
+
+def _dearest(tx: Tx) -> int:
+    """What its sender must have for a node to take it, wei."""
+    return tx.gas * tx.max_fee + tx.value
