@@ -49,11 +49,11 @@ def test_simulation__nothing_fails__paid_out_and_agreeing() -> None:
 
 @pytest.mark.timeout(LONGEST)
 def test_simulation__same_seed_twice__same_history() -> None:
-    """A seed is worth something only if it replays."""
+    """A seed is worth something only if it replays; this one has a death and nine other faults."""
     prints = []
     for _ in range(2):
         done = subprocess.run(
-            [sys.executable, "-m", "tests.simulation", *SHORT, "--seed", "4"],
+            [sys.executable, "-m", "tests.simulation", *SHORT, "--seed", "7"],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
@@ -68,6 +68,8 @@ def test_simulation__same_seed_twice__same_history() -> None:
 @pytest.mark.timeout(LONGEST)
 def test_simulation__a_few_seeds_or_fresh_ones__no_rule_broken() -> None:
     """The same few each time; with ``SIMULATION_MINUTES=3``, new ground for so long.
+
+    500: two top-ups in flight, and a sponsor that could pay for one.
 
     Fresh seeds are printed by the run that fails: they become named cases above.
     """
