@@ -17,6 +17,7 @@ from ledger.payouts import PayoutMove, move_payouts, payouts_of_batch
 from ledger.states import BatchStatus, PayoutStatus
 from settlement.context import Context
 from settlement.finish import finish_batch
+from settlement.lanes.agreement import borne_out, close_dispute
 from settlement.lanes.finality import Finality, is_final
 from settlement.lanes.sending import stop_lane
 
@@ -43,9 +44,12 @@ async def adopt_execution(
     receipt = await ctx.client.receipt(log.tx_hash)
     if receipt is None or not await is_final(ctx.client, ctx.ledger, finality, receipt):
         return
+    if not await borne_out(ctx, lease, finality, receipt):
+        return
     async with ctx.ledger.transaction() as tx:
         await check(tx, lease)
         await finish_batch(tx, ctx, batch, receipt)
+        await close_dispute(tx, ctx, receipt)
     ctx.observer.note("execution_adopted", chain=ctx.name, batch=batch.id)
 
 

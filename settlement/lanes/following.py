@@ -20,6 +20,7 @@ from settlement.caps import cap_of_id, goes_on, wait_at_cap
 from settlement.context import Context
 from settlement.fees import Fees, stuck
 from settlement.finish import finish_attempt
+from settlement.lanes.agreement import borne_out, close_dispute
 from settlement.lanes.finality import Finality, is_final
 from settlement.lanes.sending import send, stop_lane
 from settlement.lanes.signing import self_transfer_gas, sign_batch, sign_self_transfer
@@ -82,6 +83,8 @@ async def _mined(f: Following, group: list[Attempt], mined: Attempt, receipt: Re
             await _record_mined(tx, group, mined, receipt)
     if not final:
         return
+    if not await borne_out(f.ctx, f.lease, f.finality, receipt):
+        return
     async with f.ctx.ledger.transaction() as tx:
         await check(tx, f.lease)
         fresh = [
@@ -91,6 +94,7 @@ async def _mined(f: Following, group: list[Attempt], mined: Attempt, receipt: Re
         if stored is None or stored.status is not TransactionStatus.MINED:
             return
         await finish_attempt(tx, f.ctx, fresh, stored, receipt)
+        await close_dispute(tx, f.ctx, receipt)
     f.ctx.observer.fee_paid(f.ctx.name, mined.purpose, receipt.fee)
 
 

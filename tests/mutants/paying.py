@@ -122,8 +122,8 @@ PAYING: Final = (
         (
             Change(
                 "settlement/lanes/following.py",
-                "    if not final:\n        return\n    async with",
-                "    if not final and mined.purpose != 'sweep':\n        return\n    async with",
+                "    if not final:\n        return\n    if not await",
+                "    if not final and mined.purpose != 'sweep':\n        return\n    if not await",
             ),
         ),
         (f"{_SETTLEMENT}/test_leaders.py::test_draw__sweep_mined_but_not_final__payout_waits",),
@@ -152,6 +152,19 @@ PAYING: Final = (
         ),
         (
             "tests/system/test_lost_journal.py::test_f20_journal_lost__a_million_indexes_left_out__once",
+        ),
+    ),
+    Mutant(
+        "one provider's receipt is enough",
+        (
+            Change(
+                "settlement/lanes/agreement.py",
+                "    if not differing:\n",
+                "    if True:\n",
+            ),
+        ),
+        (
+            f"{_SETTLEMENT}/test_lanes.py::test_f14_receipt_with_logs_left_out__booked_by_what_two_providers_show",
         ),
     ),
     Mutant(

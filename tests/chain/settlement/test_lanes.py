@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace as replaced
 from typing import Any
 
 from chain.abi import encode_call
@@ -199,6 +201,53 @@ async def test_f16_nonce_used_and_nobody_shows_a_receipt__halts(world: World) ->
         lane = await get_lane(tx, "anvil", "sweeps")
     assert lane is not None
     assert "not ours" in (lane.halted_reason or "")
+
+
+class Bare(SpyingClient):
+    """One of two providers, which shows receipts without their logs."""
+
+    provider = "bare"
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client)
+        self.bare = False
+
+    def pinned(self) -> Bare:
+        return self
+
+    def second(self) -> Any:
+        return self._client.pinned()
+
+    async def receipts(self, tx_hashes: Sequence[Hash32]) -> list[Receipt | None]:
+        found = await self._client.receipts(tx_hashes)
+        return [r and replaced(r, logs=()) for r in found] if self.bare else found
+
+    async def receipt(self, tx_hash: Hash32) -> Receipt | None:
+        return (await self.receipts([tx_hash]))[0]
+
+
+async def test_f14_receipt_with_logs_left_out__booked_by_what_two_providers_show(
+    world: World,
+) -> None:
+    payout = await funded(world)
+    client = Bare(world.client)
+    service = world.service(client=client)
+    await until_sent(world, service, "sweeps")
+    client.bare = True
+    await world.watch(mine=5)
+    await service.tick()
+    async with world.ledger.reading() as tx:
+        assert await open_holds(tx) == [], "the other one may be behind"
+    await world.watch(mine=31)
+    await service.tick()
+    async with world.ledger.reading() as tx:
+        (sweep,) = await open_batches(tx, "anvil", "sweeps")
+        (hold,) = await open_holds(tx)
+    assert (sweep.status, hold.object_type) == ("executed", "receipt")
+    client.bare = False
+    await world.settle(service, world.all_are("paid", payout))
+    async with world.ledger.reading() as tx:
+        assert await open_holds(tx) == []
 
 
 async def test_f18_foreign_use_of_an_idle_key__operator_releases__goes_on_above_it(
