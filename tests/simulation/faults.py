@@ -31,6 +31,9 @@ FAULTS: Mapping[str, float] = {
     "rpc_down": 0.05,  # f09: one provider down, by ten minutes
     "rpc_all_down": 0.02,  # f09: all of them, by ten minutes
     "rpc_forged": 0.05,  # a deposit that never was, receipt and all; one provider at most
+    "receipt_null": 0.02,  # f14: the same provider: no receipt of what is mined
+    "receipt_bare": 0.02,  # f14: the same provider: a receipt with logs left out
+    "nonce_stale": 0.05,  # f16: the same provider: the nonce of some blocks ago
     "rpc_small_range": 0.3,  # f07: per provider: ranges of few blocks only
     "send_unknown": 0.1,  # f14: an error, though it was taken
     "send_refused": 0.1,  # f14: an error, and it was not taken
@@ -41,6 +44,9 @@ FAULTS: Mapping[str, float] = {
     "reorg_back": 0.3,  # f01: of those, how many return to the first branch
     "reorg_drop": 0.1,  # a transaction leaves with its block, and is never seen again
     "reorg_deep": 0.005,  # f02: below finality; an operator clears it
+    "reorg_deep_lossy": 0.01,  # f02: per block in which somebody paid: it is lost after it was final
+    "reorg_deep_repaired": 0.3,  # f02: of those, how many end: the first branch wins again
+    "reorg_reorder": 0.2,  # f01: of reorgs, how many bring back transactions in another order
     "fee_spike": 0.05,  # f15: base fee × 100, by ten minutes
     "slow_miner": 0.1,  # a block does not take a transaction
     "chain_stops": 0.02,  # no block, by ten minutes
@@ -60,6 +66,7 @@ FAULTS: Mapping[str, float] = {
     "frozen_in_work": 0.0002,  # f19: at a request
     "two_daemons": 0.25,  # f19: per seed
     "restored": 0.1,  # f20: per seed: the database of some hours ago
+    "restored_without_journal": 0.05,  # f20: per seed: the journal is lost with it
     "epoch_raised": 0.02,  # f18: signed batches die, by ten minutes
     # people and others
     "token_paused": 0.02,  # f21: by half an hour
@@ -77,11 +84,13 @@ PER_SEED = (
     "no_delegation",
     "two_daemons",
     "restored",
+    "restored_without_journal",
     "sponsor_empty",
     "rpc_small_range",
     "blacklisted",
 )
-EXCLUSIVE = {"rpc_forged": ("rpc_down", "rpc_all_down", "rpc_timeout", "rpc_refused")}
+UNREACHABLE = ("rpc_down", "rpc_all_down", "rpc_timeout", "rpc_refused")
+EXCLUSIVE = {"rpc_forged": UNREACHABLE, "receipt_bare": UNREACHABLE}
 """One provider's word counts where no other is alive: then a lie is believed, by design."""
 
 

@@ -19,6 +19,7 @@ from tests.simulation.checks.quiet import quiet_period, settle_readiness
 from tests.simulation.checks.steps import StepChecks
 from tests.simulation.life import operators, people, weather
 from tests.simulation.life.disasters import epochs, restored_backup
+from tests.simulation.life.violations import final_reorgs
 from tests.simulation.machine.loop import VirtualLoop
 from tests.simulation.world import Scale, World
 
@@ -87,7 +88,8 @@ async def _live(world: World) -> None:
     checks = StepChecks(world)
     world.on_commit = checks
     world.on_restore = checks.begin_again
-    world.on_block = weather.deposit_reorgs(world)
+    looks = (weather.deposit_reorgs(world), final_reorgs(world))
+    world.on_block = lambda chain, block: [look(chain, block) for look in looks]
     slots = ["d0", "d1"] if world.faults.strikes("two_daemons", "seed") else ["d0"]
     chores = [asyncio.create_task(weather.keep_running(world, slot)) for slot in slots]
     await settle_readiness(world)

@@ -1,4 +1,4 @@
-"""Kinds of faults, so strong that each is met: four short runs, judged row by row.
+"""Kinds of faults, so strong that each is met: short runs, judged row by row.
 
 A run that breaks a rule fails every row that it stands for; the totals say what struck.
 """
@@ -64,6 +64,26 @@ def disasters() -> dict[str, Counter[str]]:
     return {name: sum((Counter(t[name]) for t in totals), Counter()) for name in names}
 
 
+@cache
+def oblivion() -> dict[str, Any]:
+    """The journal is lost with the database, and a merchant moved after the backup was made."""
+    more = ("--days", "0.06", "--invoices", "5", "--quiet", "2")
+    return run(1095, *more, restored_without_journal=1)
+
+
+@cache
+def final_losses() -> dict[str, Any]:
+    more = ("--invoices", "3", "--quiet", "1", "--slack", "6")
+    return run(3102, *more, reorg_deep_lossy=1)
+
+
+@cache
+def lies_about_receipts() -> dict[str, Any]:
+    """One of two providers."""
+    more = ("--invoices", "3", "--quiet", "1.5")
+    return run(4012, *more, receipt_bare=0.3, receipt_null=0.1, nonce_stale=0.3)
+
+
 def struck(totals: Mapping[str, Any], *names: str) -> None:
     """At least one of these did happen."""
     assert any(totals["faults"].get(name) for name in names), totals["faults"]
@@ -113,12 +133,31 @@ def test_f20_simulated_backup__restored_while_money_flows__nothing_paid_twice() 
     struck(disasters(), "restored")
 
 
+def test_f20_simulated_backup__its_journal_lost_too__outflows_named_and_nothing_paid_twice() -> (
+    None
+):
+    assert oblivion()["counts"]["outflows resolved"] >= 1
+
+
+def test_f02_simulated_reorgs__final_payments_lost_or_in_another_order__cleared_and_exact() -> None:
+    assert final_losses()["counts"]["halts cleared"] >= 1
+    assert final_losses()["counts"]["final payments: drop"] >= 1
+
+
 def test_f21_simulated_blacklist__strikes_a_batch_in_flight__held_and_paid_later() -> None:
     assert disasters()["counts"]["payouts failed on chain"] >= 1
 
 
 def test_simulated_chain_without_delegation__deposit_addresses_send__swept_and_paid() -> None:
     assert bad_luck()["counts"]["sent by deposit addresses"] >= 1
+
+
+def test_f14_simulated_lies__receipts_without_logs_or_none__booked_by_what_two_show() -> None:
+    struck(lies_about_receipts(), "receipt_bare", "receipt_null")
+
+
+def test_f16_simulated_lies__nonces_of_some_blocks_ago__no_nonce_filled_or_used_twice() -> None:
+    struck(lies_about_receipts(), "nonce_stale")
 
 
 def test_f15_simulated_fees__spikes_and_slow_miners__waits_and_pays() -> None:

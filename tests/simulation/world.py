@@ -60,6 +60,12 @@ class Merchant:
     key: str = ""
     url: str = ""
     destinations: dict[str, bytes] = field(default_factory=dict)
+    former: list[tuple[str, bytes]] = field(default_factory=list)
+    """Chains and addresses at which he was paid before he moved."""
+
+    def paid_at(self, chain: str) -> list[bytes]:
+        """Every address at which he has ever wanted his money."""
+        return [self.destinations[chain], *(a for c, a in self.former if c == chain)]
 
 
 @dataclass(frozen=True)
@@ -120,8 +126,23 @@ class World:
         self.pending_executions = False
         self.treasury = town.helpers().treasury
         self.sent: dict[tuple[str, bytes, int], dict[bytes, Tx]] = {}
+        self.sent_before: dict[tuple[str, bytes, int], dict[bytes, Tx]] = {}
+        """What was sent before database and journal were lost: nobody knows of it any more."""
+        self.without_journal = False
+        """Whether database and journal were both lost: from then on."""
+        self.resolved: set[str] = set()
+        """Postings in suspense of which an operator has said what they were."""
+        self.explained: set[tuple[str, bytes, int]] = set()
+        """Logs, by chain, transaction and index in the block, that were such an outflow."""
         self.forked: dict[str, int] = {}
         """By chain: the last block that both histories of a deep reorg share, until it is over."""
+        self.repairs: set[str] = set()
+        """Chains whose first history will win again: operators wait for that."""
+        self.taken: dict[tuple[str, bytes], list[tuple[int, str, int]]] = {}
+        """By chain and transaction that a deep reorg may have lost: shop, token and amount of
+        each deposit."""
+        self.made_good: Counter[tuple[str, str]] = Counter()
+        """Put into the treasury by the owner, by chain and token."""
         self.violations: list[str] = []
         self.over = asyncio.Event()
         """Set by the first violation: what comes after it proves nothing."""
@@ -325,6 +346,10 @@ class World:
                 if log.topics[2][:12] == bytes(12) and log.topics[2][12:] in ours:
                     yield block, log
 
+    def received(self, merchant: Merchant, chain: str, symbol: str) -> int:
+        """What lies at a merchant's own addresses."""
+        return sum(self.balance(chain, symbol, account) for account in merchant.paid_at(chain))
+
     def earned(
         self, merchant: Merchant, chain: str, symbol: str, known: Collection[bytes] | None = None
     ) -> int:
@@ -335,6 +360,16 @@ class World:
             for _, log in self.deposits(chain, known)
             if log.address == token
             and self.by_address[log.topics[2][12:]].merchant == merchant.number
+        )
+
+    def lost(self, merchant: Merchant, chain: str, symbol: str) -> int:
+        """What a reorg below finality has taken from a merchant's addresses."""
+        return sum(
+            amount
+            for (place, tx_hash), parts in self.taken.items()
+            if place == chain and self.chains[chain].place_of(tx_hash) is None
+            for number, token, amount in parts
+            if (number, token) == (merchant.number, symbol)
         )
 
     def _victims(self, chain: str) -> list[tuple[bytes, bytes]]:

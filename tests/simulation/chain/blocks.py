@@ -219,11 +219,17 @@ class SimChain:
 
     # --- reorganisations ---------------------------------------------------------------
 
-    def reorg(self, depth: int, keep: Callable[[Tx], str]) -> list[Block]:
+    def reorg(
+        self,
+        depth: int,
+        keep: Callable[[Tx], str],
+        order: Callable[[list[Tx]], list[Tx]] = list,
+    ) -> list[Block]:
         """Replace the last ``depth`` blocks by as many and one more; returns what was replaced.
 
         :param keep: per transaction taken out: ``same`` (in the first new block), ``pool``
             (back to the mempool) or ``drop``.
+        :param order: of those in the first new block.
         """
         depth = min(depth, len(self.canonical) - 2)
         lost = self.canonical[-depth:]
@@ -237,6 +243,7 @@ class SimChain:
                     again.append(tx)
                 elif fate == "pool":
                     self.mempool[tx.hash] = tx
+        again = order(again)
         taken = set()
         for place in range(depth + 1):
             fitting = self._fitting(again) if place == 0 else None

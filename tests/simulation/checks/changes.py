@@ -15,6 +15,8 @@ WATCHED = {
     "accounts": (),
 }
 """Columns whose change counts; none: any."""
+KEPT = (*MACHINES, "accounts", "transfers")
+"""Nothing of these is ever deleted: history is evidence."""
 
 
 def log_changes(connection: sqlite3.Connection) -> None:
@@ -31,3 +33,8 @@ def log_changes(connection: sqlite3.Connection) -> None:
                 f" INSERT INTO sim_changes (tbl, id, status)"
                 f" VALUES ('{table}', NEW.id, {status}); END"
             )
+    for table in KEPT:
+        connection.execute(
+            f"CREATE TRIGGER sim_{table}_deleted AFTER DELETE ON {table} BEGIN"
+            f" INSERT INTO sim_changes (tbl, id, status) VALUES ('deleted', OLD.id, '{table}'); END"
+        )

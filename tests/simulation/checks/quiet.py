@@ -7,8 +7,10 @@ from collections import defaultdict
 from typing import Any
 
 from tests.simulation import town
+from tests.simulation.life.oblivion import resolve_suspense
 from tests.simulation.life.operators import clear_halts, fill_up, release_holds, resume_all
 from tests.simulation.life.people import ask
+from tests.simulation.life.violations import make_good
 from tests.simulation.world import World
 
 LOOK_EVERY, AWAKE = 300.0, 90.0
@@ -36,6 +38,8 @@ async def quiet_period(world: World) -> None:
         for chain in world.chains.values():
             chain.advance(world.now())
         await clear_halts(world)
+        make_good(world)
+        await resolve_suspense(world)
         await release_holds(world)
         await ask(world, "POST", "/v1/admin/payouts/run", town.ADMIN_KEY, {})
         waits = unfinished(world) or await _not_ready(world)
@@ -59,6 +63,8 @@ def unfinished(world: World) -> str:
     for (merchant, chain, token), amount in available(world).items():
         if amount >= 10 ** town.DECIMALS[token]:
             return f"{merchant} is owed {amount} {token} on {chain}"
+    if world.repairs:
+        return f"{sorted(world.repairs)} will be repaired"
     missing = _lost_deposits(world)
     return f"a deposit is not credited: {missing[0]}" if missing else ""
 
@@ -132,11 +138,11 @@ def _money(world: World) -> None:
         elif row["status"] == "ignored" and row["reason"] == "dust":
             dust[key] += int(row["amount"])
     for merchant in world.merchants:
-        for chain, address in merchant.destinations.items():
+        for chain in merchant.destinations:
             for symbol in town.REGISTERED:
                 key = (merchant.id, chain, symbol)
                 parts = {
-                    "received": world.balance(chain, symbol, address),
+                    "received": world.received(merchant, chain, symbol),
                     "available": left.get(key, 0),
                     "held": held.get(key, 0),
                     "fees": fees[key],

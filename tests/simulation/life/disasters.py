@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chain.abi import encode_call
 from tests.simulation import town
+from tests.simulation.life import oblivion
 from tests.simulation.life.people import send
 from tests.simulation.life.weather import strikes
 from tests.simulation.world import World
@@ -21,18 +22,23 @@ REPAIR_SECONDS = 1200
 
 
 async def restored_backup(world: World) -> None:
-    """The runbook's road: every daemon stops, the backup comes back, the journal stays."""
-    if not world.faults.strikes("restored", "seed"):
+    """The runbook's road: every daemon stops, the backup comes back, the journal stays, or not."""
+    with_journal = world.faults.strikes("restored", "seed")
+    if not with_journal and not world.faults.strikes("restored_without_journal", "seed"):
         return
     length = world.scale.days * 86_400
     await asyncio.sleep(world.dice.seconds("backup at", length * 0.1, length * 0.6))
     backup = world.folder / "backup.db"
     taken = await _back_up(world, backup)
+    if not with_journal:
+        await oblivion.move_shop(world)
     await asyncio.sleep(world.dice.seconds("lost after", 60, length * 0.4))
     world.say("the database is lost")
     world.image.clear()
     for running in list(world.running):
         running.process.kill()
+    if not with_journal:
+        oblivion.lose_journal(world)
     await asyncio.sleep(world.dice.seconds("repair", 1, REPAIR_SECONDS))
     world.books.close()
     for left in world.folder.glob(f"{IMAGE}*"):
@@ -40,8 +46,12 @@ async def restored_backup(world: World) -> None:
     shutil.copy(backup, world.folder / IMAGE)
     world.open_books()
     world.on_restore()
+    if not with_journal:
+        await oblivion.before_the_start(world)
     world.image.set()
     world.say(f"restored from {world.now() - taken:.0f} s ago")
+    if not with_journal:
+        await oblivion.after_the_start(world)
 
 
 async def epochs(world: World) -> None:

@@ -9,11 +9,15 @@ from typing import Any
 from bursar.actions.switches import clear_in
 from bursar.compose import House
 from chain.abi import encode_call
+from ledger.times import utc_time
 from tests.simulation import town
 from tests.simulation.daemon import in_house
 from tests.simulation.life.people import ask, send
 from tests.simulation.life.weather import strikes
 from tests.simulation.world import World
+
+HALT_SECONDS = 60.0
+"""Within which readiness has to know of a halt; timers are coarse."""
 
 
 async def operator(world: World) -> None:
@@ -66,6 +70,9 @@ async def release_holds(world: World) -> int:
 async def clear_halts(world: World) -> None:
     """``bursar chain clear --to-block`` where a chain halted below what both histories share."""
     for chain, shared in list(world.forked.items()):
+        if chain in world.repairs:
+            await _stands_still(world, chain)
+            continue  # the runbook: wait until it is over
         cursor = world.books.execute(
             "SELECT * FROM chain_cursors WHERE chain = ?", (chain,)
         ).fetchone()
@@ -77,7 +84,9 @@ async def clear_halts(world: World) -> None:
         world.starts += 1
         world.say(f"operator clears {chain} to block {shared}")
         edges, settings = world.edges, world.settings
-        clear = partial(_clear, chain=chain, block=min(shared, cursor["cursor_block"]))
+        block = min(shared, cursor["cursor_block"])
+        repaired = _follows(world, chain, cursor)
+        clear = partial(_clear, chain=chain, block=None if repaired else block)
         if await in_house(
             "operator", world.starts, world.seed, settings, town.secrets(), edges, clear
         ):
@@ -85,8 +94,24 @@ async def clear_halts(world: World) -> None:
             world.counts["halts cleared"] += 1
 
 
-async def _clear(house: House, *, chain: str, block: int) -> None:
+async def _clear(house: House, *, chain: str, block: int | None) -> None:
     await clear_in(house, chain, block)
+
+
+async def _stands_still(world: World, chain: str) -> None:
+    """I10: where finality was violated for a minute already, the daemon is not ready."""
+    halted = world.books.execute(
+        "SELECT halted_at FROM chain_cursors WHERE chain = ? AND halted_reason IS NOT NULL",
+        (chain,),
+    ).fetchone()
+    server = world.serving()
+    if halted is None or server is None:
+        return
+    since = (server.clock.now() - utc_time(halted["halted_at"])).total_seconds()
+    answer = await server.call("GET", "/readyz", "nobody")
+    if since > HALT_SECONDS and answer is not None and answer[0] == 200:
+        world.violated("I10", f"{chain} has been halted for {since:.0f} s, and the daemon is ready")
+    world.counts["halts seen"] += 1
 
 
 def _follows(world: World, chain: str, cursor: Any) -> bool:
@@ -139,7 +164,8 @@ async def issuer(world: World) -> None:
     for chain in world.chains:
         _set(world, chain, "USDC", "setPaused(bool)", False)
         for merchant in world.merchants:
-            _set(world, chain, "USDC", "unBlacklist(address)", merchant.destinations[chain])
+            for address in merchant.paid_at(chain):
+                _set(world, chain, "USDC", "unBlacklist(address)", address)
 
 
 def _blacklist_now(world: World, chain: str) -> None:

@@ -9,7 +9,7 @@ from eth_utils.crypto import keccak
 
 from chain.abi import encode_call
 from chain.erc20 import encode_transfer
-from config.units import Amount, checksum
+from config.units import Address, Amount, checksum
 from tests.simulation import town
 from tests.simulation.chain.transactions import Tx
 from tests.simulation.world import Bill, Merchant, World
@@ -60,17 +60,22 @@ async def open_shop(world: World, number: int) -> Merchant:
         )  # fmt: skip
     merchant.id, merchant.key = made["id"], made["api_key"]
     for chain in world.chains:
-        address = town.account(f"payout {number} {chain}")
-        merchant.destinations[chain] = address
-        await ask(
-            world, "POST", "/v1/payout-destinations", merchant.key,
-            {"chain": chain, "address": checksum(address)}, once=f"destination-{number}-{chain}",
-        )  # fmt: skip
+        merchant.destinations[chain] = town.account(f"payout {number} {chain}")
+        await want_money_at(world, merchant, chain, "destination")
     await ask(
         world, "POST", "/v1/webhook-endpoints", merchant.key, {"url": merchant.url},
         once=f"hook-{number}",
     )  # fmt: skip
     return merchant
+
+
+async def want_money_at(world: World, merchant: Merchant, chain: str, once: str) -> None:
+    """Tell the gateway where this merchant is paid on a chain from now on."""
+    body = {"chain": chain, "address": checksum(Address(merchant.destinations[chain]))}
+    await ask(
+        world, "POST", "/v1/payout-destinations", merchant.key, body,
+        once=f"{once}-{merchant.number % 100}-{chain}",
+    )  # fmt: skip
 
 
 async def open_invoice(world: World, merchant: Merchant, place: int) -> Bill:

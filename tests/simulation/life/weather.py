@@ -6,11 +6,13 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from tests.simulation import town
 from tests.simulation.chain.blocks import Block, SimChain
 from tests.simulation.chain.transactions import Tx
 from tests.simulation.daemon import Running
+from tests.simulation.life.violations import shuffled
 from tests.simulation.machine.loop import VirtualLoop
 from tests.simulation.world import World
 
@@ -101,7 +103,8 @@ def reorg(world: World, chain: SimChain, depth: int) -> None:
             return "drop"
         return world.dice.pick(f"fate|{tx.hash.hex()}", ["same", "pool", "pool"])
 
-    lost = chain.reorg(depth, fate)
+    otherwise = world.faults.strikes("reorg_reorder", chain.name)
+    lost = chain.reorg(depth, fate, partial(shuffled, world) if otherwise else list)
     world.say(f"{chain.name} reorg of {len(lost)} blocks at {lost[0].number}")
     stay_behind(world, chain, old)
 
