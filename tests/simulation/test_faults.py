@@ -160,6 +160,12 @@ def test_f16_simulated_lies__nonces_of_some_blocks_ago__no_nonce_filled_or_used_
     struck(lies_about_receipts(), "nonce_stale")
 
 
+def test_simulated_deposits_without_keys__created_and_swept__paid() -> None:
+    """One chain, with reorgs that take created addresses back."""
+    totals = run(3, "--invoices", "3", "--quiet", "1", keyless_deposits=1, reorg=2)
+    assert totals["counts"]["broadcasts"] >= 2
+
+
 def test_f15_simulated_fees__spikes_and_slow_miners__waits_and_pays() -> None:
     struck(bad_luck(), "fee_spike", "slow_miner")
 

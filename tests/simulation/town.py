@@ -16,6 +16,7 @@ from config.units import Address, checksum
 from tests.simulation.chain.blocks import GWEI, SimChain
 from tests.simulation.chain.code import (
     Collector,
+    DepositFactory,
     Disperser,
     Forwarder,
     Poisoner,
@@ -27,7 +28,7 @@ from tests.simulation.chain.code import (
 from tests.simulation.chain.evm import Contract, Slots
 from tests.simulation.faults import Faults
 from tests.simulation.machine.clock import EPOCH, SimEntropy
-from wallets.keyring import KeyRing, new_keystore
+from wallets.keyring import KeyRing, new_keystore, online_keystore
 
 PASSPHRASE = "correct horse battery staple"
 ADMIN_KEY = "the-operators-key-of-the-simulation"
@@ -77,6 +78,22 @@ def keyring() -> tuple[KeyRing, bytes]:
         return ring, path.read_bytes()
 
 
+@lru_cache(maxsize=1)
+def keyless_keystore() -> bytes:
+    """The same without the seed of deposit addresses: for those that have no key."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole, online = Path(folder) / "whole.json", Path(folder) / "online.json"
+        whole.write_bytes(keyring()[1])
+        plan = Plan("alpha", 777001, 2, {"confirmations": 3}, 1, 3)
+        settings = settings_of([plan], Path(folder), schedule="every 1h", poll="2s", fee_bps=0)
+        wallets = settings.wallets.model_copy(update={"keystore": whole})
+        settings = settings.model_copy(update={"wallets": wallets})
+        online_keystore(settings, secrets(), SimEntropy(0, "online"), online, cost=2)
+        return online.read_bytes()
+
+
 def secrets() -> Secrets:
     return Secrets.model_validate(
         {
@@ -116,6 +133,7 @@ def code() -> dict[bytes, Contract]:
     found[where.treasury] = Treasury(OWNER, ring.treasury_signer().address)
     found[where.collector] = Collector(OWNER, ring.sponsor("sweeps").address, where.treasury)
     found[where.forwarder] = Forwarder(where.collector)
+    found[where.factory] = DepositFactory(where.factory, where.forwarder)
     found[DISPERSER], found[POISONER] = Disperser(), Poisoner()
     return found
 
@@ -162,14 +180,18 @@ def provider_urls(plan: Plan) -> list[str]:
 
 
 def settings_of(
-    plans: list[Plan], folder: Path, *, schedule: str, poll: str, fee_bps: int
+    plans: list[Plan], folder: Path, *, schedule: str, poll: str, fee_bps: int, deposits: str = "hd"
 ) -> Settings:
     """The daemon's configuration."""
     return parse_settings(
         {
             "database": {"url": f"sqlite+aiosqlite:///{folder}/books.db"},
             "http": {"public_url": "https://pay.example"},
-            "wallets": {"keystore": f"{folder}/keystore.json", "owner": checksum(OWNER)},
+            "wallets": {
+                "keystore": f"{folder}/keystore.json",
+                "owner": checksum(OWNER),
+                "deposits": deposits,
+            },
             "invoices": {"expires_in": "30m", "monitor_for": "90m", "dust": "0.001"},
             "settlement": {"schedule": schedule, "minimum_payout": "1.00", "fee_bps": fee_bps},
             "security": {"destination_cooling_off": "10m"},

@@ -95,9 +95,11 @@ class World:
             "schedule", ["every 20m", "every 1h", "0 2 * * *", "30 */3 * * *"]
         )
         self.fee_bps = self.dice.pick("fee", [0, 30, 250])
+        self.keyless = self.faults.strikes("keyless_deposits", "seed")
         self.settings = town.settings_of(
-            self.plans, folder, schedule=schedule, poll=self.poll, fee_bps=self.fee_bps
-        )
+            self.plans, folder, schedule=schedule, poll=self.poll, fee_bps=self.fee_bps,
+            deposits="create2" if self.keyless else "hd",
+        )  # fmt: skip
         self.chains: dict[str, SimChain] = {}
         self.nodes: dict[str, Node] = {}
         self.providers: dict[str, Provider] = {}
@@ -166,7 +168,8 @@ class World:
         self._fingerprint = blake2b(digest_size=8)
         self.counts: Counter[str] = Counter()
         shutil.copy(template_database(), folder / "books.db")
-        (folder / "keystore.json").write_bytes(town.keyring()[1])
+        keystore = town.keyless_keystore() if self.keyless else town.keyring()[1]
+        (folder / "keystore.json").write_bytes(keystore)
         self.open_books()
 
     def open_books(self) -> None:

@@ -14,11 +14,13 @@ import pytest
 
 from chain.abi import encode_call
 from chain.anvil import DevRpc, DevRpcError
+from chain.deposit_factory import encode_create, encode_creating_sweep
 from chain.helper_contracts import encode_simulate, encode_sweep
 from config.units import Address, checksum, from_hex, to_hex
-from tests.chain.contracts.world import CHAIN_ID, World, packed
+from tests.chain.contracts.world import CHAIN_ID, World, build_world, packed
 from tests.simulation.chain.code import (
     Collector,
+    DepositFactory,
     Disperser,
     Forwarder,
     Poisoner,
@@ -29,10 +31,13 @@ from tests.simulation.chain.code import (
 )
 from tests.simulation.chain.evm import Contract, Machine, Slots
 from tests.simulation.chain.transactions import apply, decode_raw
-from tests.support.dev_chain import address_of, dev_account
+from tests.support.dev_chain import DevChain, address_of, dev_account
+from wallets.create2 import CloneDeriver
 
 TRANSACTIONS = 2_000
 PER_BLOCK = 20
+CLONES = (0, 1, 2, 3, 5, 2**31 - 1)
+"""Indexes of deposit addresses that a factory creates."""
 PEOPLE = [dev_account(n) for n in range(10, 16)]
 """Deposit accounts: they sign authorizations and never send."""
 
@@ -122,7 +127,15 @@ class Story:
 
     def account(self) -> Address:
         people = [address_of(person) for person in PEOPLE]
-        return self.random.choice([*people, Address(b"\x11" * 20), Address(b"\x22" * 20)])
+        clones = [self.clone(index) for index in CLONES]
+        return self.random.choice([*people, *clones, Address(b"\x11" * 20), Address(b"\x22" * 20)])
+
+    def clone(self, index: int) -> Address:
+        helpers = self.pair.world.helpers
+        return CloneDeriver(helpers.factory, helpers.forwarder).address(index)
+
+    def indexes(self) -> list[int]:
+        return [self.random.choice(CLONES) for _ in range(self.random.randint(1, 4))]
 
     def entries(self) -> list[tuple[Address, int]]:
         return [(self.account(), self.amount() or 1) for _ in range(self.random.randint(1, 6))]
@@ -132,7 +145,8 @@ class Story:
         world, pick = self.pair.world, self.random.choice
         token = pick(list(self.tokens.values()))
         kind = pick(["mint", "mint", "transfer", "pay", "pay", "sweep", "sweep", "list", "pause",
-                     "disperse", "poison", "malformed", "epoch", "nonsense"])  # fmt: skip
+                     "disperse", "poison", "malformed", "epoch", "nonsense", "create",
+                     "create and sweep"])  # fmt: skip
         by, to, data, authorizations = world.stranger, token, b"", []
         match kind:
             case "mint":
@@ -146,6 +160,13 @@ class Story:
                 by, to = pick([world.sweeper] * 5 + [world.stranger]), world.helpers.collector
                 data = encode_sweep(token, packed(self.entries()))
                 authorizations = self.authorizations()
+            case "create":
+                to, high = world.helpers.factory, pick([[], [], [], [2**32 - 1]])
+                data = encode_create([*self.indexes(), *high])
+            case "create and sweep":
+                by, to = pick([world.sweeper] * 5 + [world.stranger]), world.helpers.collector
+                entries = packed(self.entries())
+                data = encode_creating_sweep(token, world.helpers.factory, self.indexes(), entries)
             case "list":
                 name = pick(["blacklist(address)", "unBlacklist(address)", "addBlackList(address)"])
                 data = encode_call(name, self.account())
@@ -203,9 +224,10 @@ class Story:
 
 @pytest.mark.timeout(600)
 async def test_model__random_transactions__as_on_the_real_machine(
-    world: World, dev_rpc: DevRpc
+    chain: DevChain, dev_rpc: DevRpc
 ) -> None:
-    helpers, chain = world.helpers, world.chain
+    world = await build_world(chain, factory=True)
+    helpers = world.helpers
     tokens = {
         "USDC": await chain.create(world.payer, "UsdcLike", "USD Coin", "USDC"),
         "USDT": await chain.create(world.payer, "UsdtLike"),
@@ -219,6 +241,7 @@ async def test_model__random_transactions__as_on_the_real_machine(
         helpers.treasury: Treasury(owner, address_of(world.signer)),
         helpers.collector: Collector(owner, sweeper, helpers.treasury),
         helpers.forwarder: Forwarder(helpers.collector),
+        helpers.factory: DepositFactory(helpers.factory, helpers.forwarder),
     }
     pair = Pair(world, dev_rpc, code)
     story = Story(pair, tokens, 7)
@@ -232,19 +255,25 @@ async def test_model__random_transactions__as_on_the_real_machine(
         for contract in (helpers.treasury, helpers.collector):
             await pair.ask(contract, encode_simulate(token, packed(story.entries())))
         await pair.ask(token, encode_call("balanceOf(address)", story.account()))
-    await _accounts_agree(pair, tokens)
+        await pair.ask(
+            helpers.factory, encode_call("addressOf(uint256)", story.random.choice(CLONES))
+        )
+    await _accounts_agree(pair, tokens, [story.clone(index) for index in CLONES])
 
 
-async def _accounts_agree(pair: Pair, tokens: dict[str, Address]) -> None:
-    """At the end: balances, nonces and delegations."""
+async def _accounts_agree(pair: Pair, tokens: dict[str, Address], clones: list[Address]) -> None:
+    """At the end: balances, nonces, delegations, and what was created."""
     chain, helpers = pair.world.chain, pair.world.helpers
-    people = [address_of(person) for person in PEOPLE]
+    people = [*(address_of(person) for person in PEOPLE), *clones]
     for holder in [*people, helpers.treasury]:
         for token in tokens.values():
             held = await pair.world.held(token, holder)
             assert held == pair.slots.get((token, "balance", holder), 0)
     vm = Machine(pair.slots, pair.code, CHAIN_ID, 0)
     assert any(vm.shown_code(person) for person in people), "nobody delegated: nothing was tested"
+    assert any(vm.shown_code(clone) for clone in clones), "nothing was created"
+    for contract in (helpers.factory, helpers.forwarder):
+        assert await chain.code(contract) == vm.shown_code(contract)
     for person in people:
         assert await chain.nonce(person) == pair.slots.get(("nonce", person), 0)
         assert await chain.code(person) == vm.shown_code(person)

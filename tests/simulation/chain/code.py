@@ -10,13 +10,19 @@ from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
 from chain.abi import selector, topic
+from chain.artifacts import load_artifact
 from chain.helper_contracts import batch_digest
 from chain.model import TRANSFER_TOPIC
+from config.units import Address
 from tests.simulation.chain.evm import NOBODY, Frame, Machine, Revert
+from wallets.create2 import clone_code
 
 CALL_GAS = 250_000
 GAS_AFTER_FAILURE = CALL_GAS * 64 // 63 + 20_000
 REASON_LIMIT = 196
+CREATION_GAS = 44_000
+CREATION_HEAD = bytes.fromhex("3d602d80600a3d3981f3")
+TOP_INDEX = 2**32 - 1
 FORWARDED = bytes(keccak(text="bursar.forwarder.1.forwarded"))
 HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 TRUE = (1).to_bytes(32)
@@ -191,10 +197,11 @@ class UsdtLike(Token):
 
 
 class Forwarder:
-    """What deposit accounts delegate to."""
+    """What deposit accounts delegate to, and clones run."""
 
     def __init__(self, collector: bytes) -> None:
         self.collector = collector
+        self.runtime = load_artifact("Forwarder").runtime_with(Address(collector))
 
     def run(self, vm: Machine, frame: Frame) -> bytes:
         if not frame.data:
@@ -218,6 +225,55 @@ class Forwarder:
         return FORWARDED
 
 
+class DepositFactory:
+    """Creates deposit addresses that have no key: clones of the forwarder."""
+
+    def __init__(self, me: bytes, forwarder: bytes) -> None:
+        self.forwarder = forwarder
+        self.runtime = load_artifact("DepositFactory").runtime_with(Address(forwarder))
+        creation = keccak(CREATION_HEAD + clone_code(Address(forwarder)))
+        self._before, self._after = b"\xff" + me, bytes(creation)
+
+    def run(self, vm: Machine, frame: Frame) -> bytes:
+        kind = frame.data[:4]
+        if kind == selector("forwarder()"):
+            return word(self.forwarder)
+        if kind == selector("addressOf(uint256)"):
+            (index,) = arguments(frame, ["uint256"])
+            return word(self._address(self._checked(index)))
+        if kind == selector("create(uint256[])"):
+            (indexes,) = arguments(frame, ["uint256[]"])
+            for index in indexes:
+                self._ensure(vm, frame.me, self._checked(index))
+            return b""
+        if kind == selector("forward(address,address,uint256)"):
+            _, _, packed = arguments(frame, ["address", "address", "uint256"])
+            while packed:
+                if packed & TOP_INDEX:
+                    self._ensure(vm, frame.me, (packed & TOP_INDEX) - 1)
+                packed >>= 32
+            return FORWARDED
+        raise Revert
+
+    def _address(self, index: int) -> bytes:
+        """EIP-1014; the model's own, up to the contract's last index."""
+        return bytes(keccak(self._before + word(index) + self._after)[12:])
+
+    @staticmethod
+    def _checked(index: int) -> int:
+        if index >= TOP_INDEX:
+            raise Revert(selector("IndexTooHigh()"))
+        return index
+
+    def _ensure(self, vm: Machine, me: bytes, index: int) -> None:
+        account = self._address(index)
+        if not vm.shown_code(account):
+            vm.gas += CREATION_GAS
+            vm.put(int.from_bytes(self.forwarder), "clone", account)
+            vm.put(1, "nonce", account)
+            vm.add(1, "nonce", me)
+
+
 class Collector:
     """Sweeps deposit accounts into its sink."""
 
@@ -238,6 +294,14 @@ class Collector:
             if frame.caller != self.sweeper:
                 raise Revert(selector("NotSweeper()"))
             return word(self._sweep(vm, frame.me, token, packed))
+        if kind == selector("sweepMany(address[],bytes[])"):
+            tokens, lists = arguments(frame, ["address[]", "bytes[]"])
+            if frame.caller != self.sweeper:
+                raise Revert(selector("NotSweeper()"))
+            if len(tokens) != len(lists):
+                raise Revert(selector("LengthsDiffer()"))
+            pairs = zip(tokens, lists, strict=True)
+            return word(sum(self._sweep(vm, frame.me, bytes.fromhex(t[2:]), p) for t, p in pairs))
         raise Revert
 
     def _failures(

@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from config.units import Address
+from wallets.create2 import clone_code
+
 Slots = dict[tuple[Any, ...], int]
 DELEGATION = bytes.fromhex("ef0100")
 NOBODY = bytes(20)
@@ -99,13 +102,16 @@ class Machine:
         found = self.code.get(account)
         if found is not None:
             return found
-        delegate = self.get("delegate", account)
-        return self.code.get(delegate.to_bytes(20)) if delegate else None
+        runs = self.get("clone", account) or self.get("delegate", account)
+        return self.code.get(runs.to_bytes(20)) if runs else None
 
     def shown_code(self, account: bytes) -> bytes:
-        """``eth_getCode``: the bytes of a contract do not matter, only that there are some."""
+        """``eth_getCode``: mostly the bytes of a contract do not matter, only that there are some."""
         if account in self.code:
-            return b"\x60\x01"
+            return getattr(self.code[account], "runtime", b"") or b"\x60\x01"
+        clone = self.get("clone", account)
+        if clone:
+            return clone_code(Address(clone.to_bytes(20)))
         delegate = self.get("delegate", account)
         return DELEGATION + delegate.to_bytes(20) if delegate else b""
 
