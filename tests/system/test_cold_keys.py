@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +22,7 @@ from tests.system.twice import sold_twice_at_one_address
 
 pytestmark = pytest.mark.timeout(300)
 PASSPHRASE = "a passphrase for tests only"
+FILE = "signed-0.jsonl"
 
 
 @dataclass
@@ -47,12 +51,35 @@ class Offline(Cold):
         return {**kept, "BURSAR_KEYSTORE_PASSPHRASE": PASSPHRASE}
 
 
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an offline machine has after its first signing: keystores and a file to carry over."""
+    folder = tmp_path_factory.mktemp("offline")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("BURSAR_")}
+    for command in (
+        ("init",),
+        ("wallets", "online-keystore", "-o", "online.json"),
+        ("wallets", "presign", "--first", "0", "--count", "30", "--chains", "31337", "-o", FILE),
+    ):
+        subprocess.run(
+            [sys.executable, "-m", "bursar", *command],
+            cwd=folder,
+            env={**kept, "BURSAR_KEYSTORE_PASSPHRASE": PASSPHRASE},
+            check=True,
+            capture_output=True,
+        )
+        (folder / "bursar.toml").unlink(missing_ok=True)  # signing needs no configuration
+    return folder
+
+
 @pytest.fixture
 async def machines(
-    tmp_path: Path, anvil: Anvil, dev_rpc: DevRpc
+    signed: Path, tmp_path: Path, anvil: Anvil, dev_rpc: DevRpc
 ) -> AsyncIterator[tuple[Offline, Cold]]:
-    for name in ("offline", "online"):
-        (tmp_path / name).mkdir()
+    shutil.copytree(signed, tmp_path / "offline")
+    (tmp_path / "online").mkdir()
+    for carried in ("online.json", FILE):
+        shutil.copy(signed / carried, tmp_path / "online" / carried)
     async with aiohttp.ClientSession() as session:
         folder = tmp_path / "online"
         world = await open_world(folder, anvil, dev_rpc, session, sqlite_url(folder / "b.db"))
@@ -78,13 +105,8 @@ async def test_cold_keys__invoices_first_and_repeat_sweep_and_payout__exact(
     machines: tuple[Offline, Cold],
 ) -> None:
     offline, cold = machines
-    await offline.ok("init")
-    await offline.ok("wallets", "online-keystore", "-o", "online.json")
-    (offline.folder / "bursar.toml").unlink()
-    online = (offline.folder / "online.json").read_text()
-    assert json.loads(online)["deposit_xpub"] is None
-    (cold.folder / "online.json").write_text(online)
-    file = await sealed_off(offline, cold, 0, 30)
+    assert json.loads((cold.folder / "online.json").read_text())["deposit_xpub"] is None
+    file = cold.folder / FILE
     await cold.prepare_by_commands()
     assert "30 of them new" in await cold.ok("wallets", "import-presigned", str(file))
     assert "0 of them new" in await cold.ok("wallets", "import-presigned", str(file))
@@ -125,11 +147,7 @@ async def test_import__changed_line__named_and_nothing_is_imported(
     machines: tuple[Offline, Cold],
 ) -> None:
     offline, cold = machines
-    await offline.ok("init")
-    await offline.ok("wallets", "online-keystore", "-o", "online.json")
-    (cold.folder / "online.json").write_bytes((offline.folder / "online.json").read_bytes())
-    (offline.folder / "bursar.toml").unlink()
-    file = await sealed_off(offline, cold, 0, 3)
+    file = cold.folder / FILE
     await cold.ok("migrate")
     lines = file.read_text().splitlines(keepends=True)
     file.write_text("".join([*lines[:2], lines[2].replace('"y_parity":0', '"y_parity":1', 1)
@@ -141,7 +159,7 @@ async def test_import__changed_line__named_and_nothing_is_imported(
     assert f"{file}:3" in err
     assert "Traceback" not in err
     file.write_text("".join(lines))
-    assert "3 of them new" in await cold.ok("wallets", "import-presigned", str(file))
+    assert "30 of them new" in await cold.ok("wallets", "import-presigned", str(file))
     # The whole keystore on the daemon would undo what all this is for.
     (cold.folder / "online.json").write_bytes((offline.folder / "keystore.json").read_bytes())
     status, _, err = await cold.bursar("run")
