@@ -92,7 +92,20 @@ async def create_invoices(
     *,
     reuse: timedelta | None = None,
 ) -> list[str]:
-    """Open invoices, each with a deposit address of its own; returns their ids in order.
+    """As :func:`open_invoices`; returns the ids alone."""
+    opened = await open_invoices(tx, merchant_id, specs, derive, reuse=reuse)
+    return [invoice_id for invoice_id, _ in opened]
+
+
+async def open_invoices(
+    tx: Tx,
+    merchant_id: str,
+    specs: Sequence[InvoiceSpec],
+    derive: Source,
+    *,
+    reuse: timedelta | None = None,
+) -> list[tuple[str, Address]]:
+    """Open invoices; returns the id and the deposit address of each, in order.
 
     The counter's row lock is held until commit, so that addresses become
     visible in the order of their indexes: a watcher that has loaded up to *n*
@@ -143,7 +156,7 @@ async def create_invoices(
     assign_again(tx, taken, ends[: len(again)])
     views = _views(tx, rows, _Around(offered, {}, {}, {}))
     await emit(tx, [NewEvent(merchant_id, "invoice.created", i, views[i]) for i in ids])
-    return ids
+    return list(zip(ids, addresses, strict=True))
 
 
 def _address_row(

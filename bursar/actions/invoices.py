@@ -8,12 +8,12 @@ opens new ones for all its lines.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import sqlalchemy as sa
 
 from bursar.compose import House, open_house
@@ -23,17 +23,15 @@ from config.errors import InvalidInputError, NotFoundError
 from config.settings import Secrets, Settings
 from config.units import checksum
 from gateway.invoicing import InvoiceRules, parse_invoice_request
-from ledger.bulk import select_in
-from ledger.invoices import InvoiceSpec, create_invoices
+from ledger.invoices import InvoiceSpec, open_invoices
 from ledger.migrate import require_current
-from ledger.schema import invoices, merchants
+from ledger.schema import merchants
 from ledger.sources import Source
 
 BATCH: Final = 500
 """Invoices a transaction: the counter's lock is free for the API between them."""
 LINE_BYTES: Final = 1024 * 1024
 MAX_LINES: Final = 1_000_000
-_ADDRESSES: Final = sa.select(invoices.c.id, invoices.c.address)
 
 
 async def import_file(
@@ -77,10 +75,8 @@ async def _open(
 ) -> list[tuple[str, str]]:
     async with house.ledger.transaction() as tx:
         reuse = house.settings.invoices.reuse
-        ids = await create_invoices(tx, merchant, specs, derive, reuse=reuse)
-        rows = await select_in(tx, _ADDRESSES, invoices.c.id, ids)
-        given = {row["id"]: row["address"] for row in rows}
-    return [(i, checksum(given[i])) for i in ids]
+        opened = await open_invoices(tx, merchant, specs, derive, reuse=reuse)
+    return [(invoice_id, checksum(address)) for invoice_id, address in opened]
 
 
 async def _merchant(house: House, wanted: str | None) -> str:
@@ -128,7 +124,7 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
     if len(line) > LINE_BYTES:
         raise InvalidInputError("is longer than 1 MiB", where=where)
     try:
-        data = json.loads(line)
+        data = msgspec.json.decode(line)
     except (ValueError, RecursionError):
         raise InvalidInputError(
             "is not JSON", where=where, remedy="one object of POST /v1/invoices a line"
