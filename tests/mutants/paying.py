@@ -180,4 +180,56 @@ PAYING: Final = (
             f"{_SETTLEMENT}/test_lanes.py::test_f18_submitted_by_somebody_and_epoch_raised_after__booked_as_paid_once",
         ),
     ),
+    Mutant(
+        "a sponsor pays for each transaction as if for none before",
+        (
+            Change(
+                "settlement/lanes/dispatch.py",
+                "        wei += await committed_wei(",
+                "        await committed_wei(",
+            ),
+        ),
+        (
+            f"{_SETTLEMENT}/test_fallback.py::test_fallback__sponsor_can_pay_for_one_of_two_in_flight__the_other_takes_no_nonce",
+        ),
+    ),
+    Mutant(
+        "a deposit waits for ever for gas that was not taken",
+        (
+            Change(
+                "settlement/finish.py",
+                "            if receipt.status != 1:\n                await _give_up_after(",
+                "            if receipt.status == 2:\n                await _give_up_after(",
+            ),
+        ),
+        (
+            f"{_SETTLEMENT}/test_fallback.py::test_fallback__the_gas_s_own_transfer_reverts__deposit_is_held_and_swept_once_released",
+        ),
+    ),
+    Mutant(
+        "one estimate that fails keeps back those before it",
+        (
+            Change(
+                "settlement/lanes/dispatch.py",
+                "    except RpcError as error:\n        return error",
+                "    except CallReverted as error:\n        return error",
+            ),
+        ),
+        (
+            f"{_SETTLEMENT}/test_many_batches.py::test_dispatch__one_estimate_fails__those_before_it_go_out_and_it_is_next",
+        ),
+    ),
+    Mutant(
+        "every deposit that waits is asked about for one sweep",
+        (
+            Change(
+                "settlement/sweeps.py",
+                "(await chosen_deposits(ctx, token, rounds=rounds))[:MOST_AT_ONCE]",
+                "await chosen_deposits(ctx, token, rounds=rounds)",
+            ),
+        ),
+        (
+            f"{_SETTLEMENT}/test_many_batches.py::test_sweep__more_addresses_than_one_takes__chain_asked_about_no_more_than_those",
+        ),
+    ),
 )
