@@ -22,9 +22,9 @@ if [ -n "${TMPDIR:-}" ] || ! roomy; then
   exec "$@"
 fi
 
-# What a run that was killed has left takes memory.
+# What a run of ours that was killed has left takes memory.
 for left in "$MEMORY"/bursar-tests.*; do
-  if [ -d "$left" ] && ! kill -0 "${left##*.}" 2>/dev/null; then
+  if [ -O "$left" ] && ! kill -0 "${left##*.}" 2>/dev/null; then
     rm -rf "$left"
   fi
 done
