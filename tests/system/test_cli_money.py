@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -71,16 +72,18 @@ async def test_reconcile__a_transfer_past_the_books__exit_1_and_named(world: Wor
     treasury = bytes.fromhex(shown["treasury"][2:])
     token = world.tokens["USDC"]
     assert (await world.bursar("reconcile"))[0] == 0
-    await send(world.rpc, world.payers[1], token.address, transfer_data(treasury, 7))
+    sent = await send(world.rpc, world.payers[1], token.address, transfer_data(treasury, 7))
+    block = int((await world.rpc.call("eth_getTransactionReceipt", sent))["blockNumber"], 16)
 
-    async def noticed() -> bool:
-        status, out, _ = await world.bursar("reconcile", "--json")
-        if status == 0:
-            return False
-        (chain,) = json.loads(out)["chains"]
-        wrong = {(row["account"], row["token"], row["difference"]) for row in chain["accounts"]}
-        assert ("treasury", "USDC", "0.000007") in wrong
-        assert any(" came from 0x" in cause for cause in chain["causes"]), chain["causes"]
-        return True
+    async def final() -> bool:
+        async with world.session.get(world.base + "/metrics") as response:
+            found = re.search(r'watcher_cursor_block\{chain="anvil"\} (\d+)', await response.text())
+        return found is not None and int(found[1]) > block + 3
 
-    await world.until(noticed, "the difference is seen", 60)
+    await world.until(final, "the watcher has passed it", 60)
+    status, out, _ = await world.bursar("reconcile", "--json")
+    assert status == 1
+    (chain,) = json.loads(out)["chains"]
+    wrong = {(row["account"], row["token"], row["difference"]) for row in chain["accounts"]}
+    assert ("treasury", "USDC", "0.000007") in wrong
+    assert any(" came from 0x" in cause for cause in chain["causes"]), chain["causes"]
