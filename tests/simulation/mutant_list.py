@@ -191,6 +191,18 @@ PAYING = (
         "",
         REORGS,
     ),
+    Spoilt(
+        "one provider's receipt is enough",
+        (
+            Change(
+                "settlement/lanes/agreement.py",
+                "    if not differing:\n        return True\n",
+                "    return True\n",
+            ),
+        ),
+        {"receipt_bare": 0.3},
+        seeds=(4012, 4021, 4037, 4048, 4062, 4065),
+    ),
     one(
         "status 1 pays everybody",
         "settlement/finish.py",
