@@ -203,8 +203,6 @@ class Comparison:
             return f"the watcher: block {goal} is not final yet"
         for receipt in (*incoming, *out):
             if not await is_final(ctx.client, ctx.ledger, finality, receipt):
-                if receipt in incoming:
-                    continue
                 return f"block {receipt.block_number} to be final"
             async with ctx.ledger.transaction() as tx:
                 await check(tx, lease)

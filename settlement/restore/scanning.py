@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +16,7 @@ from chain.helper_contracts import (
     executed_topics,
 )
 from chain.model import TRANSFER_TOPIC, Log, Receipt, TxRequest
-from chain.rpc.errors import CallReverted
+from chain.rpc.errors import CallReverted, NodeBehind, RpcError
 from config.catalogue import Token
 from config.units import Address, Hash32
 from ledger.batches import known_onchain_ids
@@ -45,11 +46,15 @@ async def unknown_outflows(ctx: Context, first: int, last: int) -> list[Receipt]
     An execution of a batch that the books know is left to the lane, whoever submitted it.
     """
     treasury = ctx.contracts.treasury
-    executions = await logs_between(ctx.client, first, last, [treasury], (_EXECUTED,))
+    executions = await _of_all(
+        ctx.client, lambda c: logs_between(c, first, last, [treasury], (_EXECUTED,))
+    )
     known = await _known(ctx.ledger, ctx.name, executions, treasury)
     tokens = [token.address for token in _tokens(ctx)]
     topics = (TRANSFER_TOPIC, treasury.rjust(32, b"\0"))
-    moved = await logs_between(ctx.client, first, last, tokens, topics) if tokens else []
+    moved: list[Log] = []
+    if tokens:
+        moved = await _of_all(ctx.client, lambda c: logs_between(c, first, last, tokens, topics))
     hashes = list(dict.fromkeys(log.tx_hash for log in [*executions, *moved]))
     async with ctx.ledger.reading() as tx:
         booked = await booked_hashes(tx, hashes)
@@ -60,18 +65,37 @@ async def unknown_outflows(ctx: Context, first: int, last: int) -> list[Receipt]
 async def unknown_inflows(ctx: Context, first: int, last: int) -> list[Receipt]:
     """Transactions that brought tokens to the treasury and are not booked."""
     tokens = [token.address for token in _tokens(ctx)]
-    found: list[Log] = []
-    for start in range(first, last + 1, _SPAN) if tokens else ():
-        found += await ctx.client.transfer_logs(
-            start,
-            min(start + _SPAN - 1, last),
-            tokens=tokens,
-            recipients=[ctx.contracts.treasury],
-        )
+
+    async def incoming(client: ChainClient) -> list[Log]:
+        found: list[Log] = []
+        for start in range(first, last + 1, _SPAN) if tokens else ():
+            found += await client.transfer_logs(
+                start,
+                min(start + _SPAN - 1, last),
+                tokens=tokens,
+                recipients=[ctx.contracts.treasury],
+            )
+        return found
+
+    found = await _of_all(ctx.client, incoming)
     hashes = list(dict.fromkeys(log.tx_hash for log in found))
     async with ctx.ledger.reading() as tx:
         booked = await booked_hashes(tx, hashes)
     return await receipts_of(ctx.client, [h for h in hashes if h not in booked])
+
+
+async def _of_all(
+    client: ChainClient, ask: Callable[[ChainClient], Awaitable[list[Log]]]
+) -> list[Log]:
+    """What one provider shows, and a second one: this is looked at once, and an empty answer of
+    one that has not indexed it would be believed for good. Receipts bear out what is shown."""
+    found = await ask(client)
+    other = client.second()
+    if other is not None:
+        for view in (client.pinned(), other):
+            with suppress(RpcError):  # it may be unable to, for good
+                found = [*found, *await ask(view)]
+    return found
 
 
 def _tokens(ctx: Context) -> Sequence[Token]:
@@ -88,8 +112,20 @@ async def _known(ledger: Ledger, chain: str, logs: Sequence[Log], treasury: Addr
 
 
 async def receipts_of(client: ChainClient, hashes: Sequence[Hash32]) -> list[Receipt]:
-    """Receipts in order; what was reorged away meanwhile is left out."""
-    return [r for r in await client.receipts(list(hashes)) if r is not None]
+    """Receipts in order, of transactions whose logs were just shown.
+
+    :raises NodeBehind: one has none. Either it was reorged away, and the next look shows no log of
+        it, or a provider leaves it out: left out here it would never be booked.
+    """
+    found = dict(zip(hashes, await client.receipts(list(hashes)), strict=True))
+    missing = [h for h, receipt in found.items() if receipt is None]
+    other = client.second() if missing else None
+    if other is not None:
+        found |= zip(missing, await other.receipts(missing), strict=True)
+    receipts = [r for r in found.values() if r is not None]
+    if len(receipts) < len(found):
+        raise NodeBehind("the node shows a log and no receipt of its transaction")
+    return receipts
 
 
 def pieces_of(receipt: Receipt, treasury: Address) -> list[Piece]:
