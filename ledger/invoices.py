@@ -255,26 +255,6 @@ async def cancel_invoice(tx: Tx, invoice_id: str, tolerance: Tolerance) -> None:
     await refresh_invoices(tx, [invoice_id], tolerance)
 
 
-_OVERDUE: Final = (
-    sa.select(invoices.c.id)
-    .where(
-        sa.text("status IN ('new', 'partially_paid')"),
-        invoices.c.expires_at < sa.bindparam("by"),
-        # What is new leaves that status; a partial payment stays, so it is looked at once.
-        sa.or_(sa.text("status = 'new'"), invoices.c.updated_at <= invoices.c.expires_at),
-    )
-    .order_by(invoices.c.expires_at)
-    .limit(sa.bindparam("most"))
-)
-
-
-async def expire_due(tx: Tx, tolerance: Tolerance, limit: int = 1000) -> int:
-    """Bring invoices whose deadline has passed up to date; returns how many were due."""
-    due = [row["id"] for row in await execute(tx, _OVERDUE, by=tx.now, most=limit)]
-    await refresh_invoices(tx, due, tolerance)
-    return len(due)
-
-
 async def refresh_invoices(tx: Tx, ids: Collection[str], tolerance: Tolerance) -> None:
     """Recompute status and exceptions of these invoices; tell of what changed."""
     for part in chunked(sorted(ids)):

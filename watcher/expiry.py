@@ -9,7 +9,8 @@ from config.clock import Clock
 from config.errors import DatabaseError
 from config.log import get_logger
 from config.waiting import wait
-from ledger.invoices import Tolerance, expire_due
+from ledger.expiry import expire_due
+from ledger.invoices import Tolerance
 from ledger.store import Ledger
 
 log = get_logger(__name__)

@@ -8,7 +8,8 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from config.catalogue import Catalogue
-from ledger.invoices import cancel_invoice, expire_due
+from ledger.expiry import expire_due
+from ledger.invoices import cancel_invoice
 from ledger.schema import deposit_addresses, events
 from tests.support.books import Books
 
