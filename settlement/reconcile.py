@@ -29,12 +29,12 @@ from ledger.cursors import Cursor, get_cursor
 from ledger.store import Ledger
 from settlement.causes import Suspects
 from settlement.causes import causes as find_causes
+from settlement.logs import logs_between
 from settlement.outcome import transfers_in
 from settlement.receipts import each_receipt
 
 TRIES: Final = 5
 _CHUNK: Final = 500
-_SPAN: Final = 1_000
 BATCH_EXECUTED_TOPIC: Final = executed_topics(0, 0)[0]
 
 
@@ -197,15 +197,11 @@ async def _executed_by_strangers(client: ChainClient, books: _Books) -> list[Has
     waiting = {(b.epoch, b.onchain_id) for b in books.batches}
     treasury = books.batches[0].target
     found: list[Hash32] = []
-    for start in range(first, last + 1, _SPAN):
-        logs = await client.logs(
-            start, min(start + _SPAN - 1, last), [treasury], (BATCH_EXECUTED_TOPIC,)
-        )
-        for log in logs:
-            event = decode_batch_executed(log, treasury)
-            known = event is None or (event.epoch, event.batch_id) not in waiting
-            if not known and log.tx_hash not in ours:
-                found.append(log.tx_hash)
+    for log in await logs_between(client, first, last, [treasury], (BATCH_EXECUTED_TOPIC,)):
+        event = decode_batch_executed(log, treasury)
+        known = event is None or (event.epoch, event.batch_id) not in waiting
+        if not known and log.tx_hash not in ours:
+            found.append(log.tx_hash)
     return found
 
 

@@ -26,7 +26,6 @@ from settlement.context import Context
 from settlement.logs import logs_between
 from settlement.outcome import TokenTransfer, transfers_in
 
-_SPAN: Final = 2_000
 _EXECUTED: Final = executed_topics(0, 0)[0]
 PROBED: Final = 32
 """On-chain ids looked at beyond the highest that the books know."""
@@ -65,19 +64,10 @@ async def unknown_outflows(ctx: Context, first: int, last: int) -> list[Receipt]
 async def unknown_inflows(ctx: Context, first: int, last: int) -> list[Receipt]:
     """Transactions that brought tokens to the treasury and are not booked."""
     tokens = [token.address for token in _tokens(ctx)]
-
-    async def incoming(client: ChainClient) -> list[Log]:
-        found: list[Log] = []
-        for start in range(first, last + 1, _SPAN) if tokens else ():
-            found += await client.transfer_logs(
-                start,
-                min(start + _SPAN - 1, last),
-                tokens=tokens,
-                recipients=[ctx.contracts.treasury],
-            )
-        return found
-
-    found = await _of_all(ctx.client, incoming)
+    if not tokens:
+        return []
+    topics = (TRANSFER_TOPIC, None, ctx.contracts.treasury.rjust(32, b"\0"))
+    found = await _of_all(ctx.client, lambda c: logs_between(c, first, last, tokens, topics))
     hashes = list(dict.fromkeys(log.tx_hash for log in found))
     async with ctx.ledger.reading() as tx:
         booked = await booked_hashes(tx, hashes)
