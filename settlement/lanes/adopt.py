@@ -9,7 +9,6 @@ from __future__ import annotations
 from chain.abi import decode_bool, decode_uint, encode_call
 from chain.helper_contracts import decode_batch_executed, encode_executed, executed_topics
 from chain.model import Log, TxRequest
-from chain.rpc.errors import TooLarge
 from config.units import Address
 from ledger.batches import Batch, move_batch
 from ledger.leases import Lease, check
@@ -20,9 +19,7 @@ from settlement.finish import finish_batch
 from settlement.lanes.agreement import borne_out, close_dispute
 from settlement.lanes.finality import Finality, is_final
 from settlement.lanes.sending import stop_lane
-
-_SPAN = 2_000
-"""Blocks per search; halved when the provider says that it is too much."""
+from settlement.logs import logs_between
 
 
 async def adopt_execution(
@@ -60,21 +57,8 @@ async def _find_execution(ctx: Context, batch: Batch) -> Log | None:
     if head is None:
         return None
     topics = executed_topics(batch.epoch, batch.onchain_id)
-    first, span = batch.sealed_block, _SPAN
-    while first <= head.number:
-        try:
-            found = await ctx.client.logs(
-                first, min(first + span - 1, head.number), [batch.target], topics
-            )
-        except TooLarge:
-            if span == 1:
-                raise
-            span //= 2
-            continue
-        if found:
-            return found[0]
-        first += span
-    return None
+    found = await logs_between(ctx.client, batch.sealed_block, head.number, [batch.target], topics)
+    return found[0] if found else None
 
 
 async def give_up_epoch(
