@@ -22,6 +22,7 @@ from ledger.batches import Batch, get_batches, unfinished_batches
 from ledger.holds import close_holds, hold
 from ledger.lanes import Lane, get_lane, settle_nonce, take_nonce
 from ledger.leases import Lease, check
+from ledger.outflows import last_release
 from ledger.sql import chunked
 from ledger.states import BatchStatus, TransactionStatus
 from settlement.batching import gas_limit
@@ -172,19 +173,13 @@ async def _send_batch(d: Dispatch, batch: Batch, estimate: int | RpcError) -> bo
 
     :raises RpcError: the chain did not estimate, or does not answer.
     """
-    async with d.ctx.ledger.reading() as tx:
-        before = await attempts_of_batches(tx, [batch.id])
-    reverts = sum(a.status is TransactionStatus.REVERTED for a in before)
-    if reverts >= d.ctx.policy.max_reverts:
-        async with d.ctx.ledger.transaction() as tx:
-            await check(tx, d.lease)
-            await stop_lane(tx, d.ctx, d.lane.lane, f"batch_{batch.id} reverted {reverts} times")
-        return False
     if isinstance(estimate, CallReverted):
         await _refused(d, batch, estimate.data)
         return False
     if isinstance(estimate, RpcError):
         raise estimate
+    if await _reverts_again_and_again(d, batch):
+        return False
     try:
         may_fail = batch.purpose in {"payout", "sweep"}
         limit = gas_limit(estimate, may_fail=may_fail, cap=d.ctx.chain.gas_cap)
@@ -213,6 +208,26 @@ async def _send_batch(d: Dispatch, batch: Batch, estimate: int | RpcError) -> bo
     except ConflictError:
         return False
     await resume(d, await stored_attempts(d))
+    return True
+
+
+async def _reverts_again_and_again(d: Dispatch, batch: Batch) -> bool:
+    """Whether the lane was stopped for it: the node says that it would run, and it does not.
+
+    After an operator's release it has as many tries again.
+    """
+    async with d.ctx.ledger.reading() as tx:
+        before = await attempts_of_batches(tx, [batch.id])
+        released = await last_release(tx, "lane", f"{d.ctx.name}/{d.lane.lane}")
+    reverts = sum(
+        a.status is TransactionStatus.REVERTED and (released is None or a.created_at > released)
+        for a in before
+    )
+    if reverts < d.ctx.policy.max_reverts:
+        return False
+    async with d.ctx.ledger.transaction() as tx:
+        await check(tx, d.lease)
+        await stop_lane(tx, d.ctx, d.lane.lane, f"batch_{batch.id} reverted {reverts} times")
     return True
 
 

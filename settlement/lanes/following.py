@@ -11,7 +11,7 @@ from chain.model import Receipt
 from chain.rpc.errors import RpcError
 from ledger.attempts import Attempt, move_attempt, open_attempts, store_attempt
 from ledger.batches import get_batches, move_batch
-from ledger.lanes import Lane
+from ledger.lanes import Lane, settle_nonce
 from ledger.leases import Lease, check
 from ledger.sql import chunked
 from ledger.states import BatchStatus, TransactionStatus
@@ -207,14 +207,25 @@ async def _unseen(f: Following, group: list[Attempt]) -> bool:
 
 
 async def _foreign(f: Following, group: list[Attempt]) -> None:
-    """The nonce is used for good and none of our hashes has a receipt, here or elsewhere."""
+    """The nonce is used for good and none of our hashes has a receipt, here or elsewhere.
+
+    Once an operator has looked at it, what was signed on it is dead, and its batch is free to
+    be sent on another nonce: one that ran all the same, by other hands, is refused by the chain.
+    """
     other = f.ctx.client.second()
     if other is not None and any(await other.receipts([a.tx_hash for a in group])):
         return
+    nonce = group[0].nonce
+    reason = f"nonce {nonce} was used by a transaction that is not ours"
     async with f.ctx.ledger.transaction() as tx:
         await check(tx, f.lease)
-        reason = f"nonce {group[0].nonce} was used by a transaction that is not ours"
-        await stop_lane(tx, f.ctx, f.lane.lane, reason)
+        if not f.lane.accept_nonce:
+            await stop_lane(tx, f.ctx, f.lane.lane, reason)
+            return
+        for attempt in await open_attempts(tx, f.ctx.name, f.lane.lane):
+            if attempt.nonce == nonce and attempt.status is TransactionStatus.BROADCAST:
+                await move_attempt(tx, attempt, TransactionStatus.DEAD, reason=reason)
+        await settle_nonce(tx, f.ctx.name, f.lane.lane, nonce + 1)
 
 
 async def replace(f: Following, newest: Attempt, fees: Fees, *, cancel: bool = False) -> None:

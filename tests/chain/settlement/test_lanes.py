@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace as replaced
 from typing import Any
 
+import pytest
+
 from chain.abi import encode_call
 from chain.helper_contracts import encode_pay_batch
 from chain.model import Receipt, TxRequest
@@ -23,6 +25,8 @@ from settlement.lanes.following import Following, replace
 from settlement.service import lease_name
 from tests.chain.settlement.test_faults import AMOUNT, funded, until_sent
 from tests.chain.settlement.world import SpyingClient, World, recipient
+
+ONE_DATABASE = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
 
 
 async def swallowed(raw: bytes) -> SendResult:
@@ -266,3 +270,59 @@ async def test_f18_foreign_use_of_an_idle_key__operator_releases__goes_on_above_
         (hold,) = [h for h in await open_holds(tx) if h.kind == "lane"]
         await release_hold(tx, hold.id)
     await world.settle(service, world.all_are("paid", payout))
+
+
+@ONE_DATABASE
+async def test_f18_foreign_use_of_a_nonce_in_flight__operator_releases__sent_again_and_paid_once(
+    world: World,
+) -> None:
+    payout = await funded(world)
+    spy = SpyingClient(world.client)
+    service = world.service(client=spy)
+    spy.answer = swallowed
+    await until_sent(world, service, "sweeps")
+    sponsor = to_hex(world.keys.sponsor("sweeps").address)
+    await world.rpc.call("anvil_impersonateAccount", sponsor)
+    await world.rpc.call("eth_sendTransaction", {"from": sponsor, "to": sponsor, "value": "0x0"})
+    await world.watch(mine=5)
+    world.clock.advance(31)
+    await service.tick()
+    async with world.ledger.transaction() as tx:
+        (hold,) = [h for h in await open_holds(tx) if h.kind == "lane"]
+        await release_hold(tx, hold.id)
+    spy.answer = None
+    await world.settle(service, world.all_are("paid", payout))
+    found = [(r.nonce, r.status) for r in await rows(world, transactions) if r.lane == "sweeps"]
+    assert found == [(0, "dead"), (1, "final")]
+    async with world.ledger.reading() as tx:
+        lane = await get_lane(tx, "anvil", "sweeps")
+        assert lane is not None
+        assert not lane.accept_nonce, "the next stranger is looked at again"
+
+
+class Hopeful(SpyingClient):
+    """Its node says of everything that it would run."""
+
+    async def estimate_gas(self, tx: TxRequest) -> int:
+        return 400_000
+
+
+@ONE_DATABASE
+async def test_batch_reverts_three_times__lane_halts__released__goes_on_with_what_the_chain_says(
+    world: World,
+) -> None:
+    payout, _, stuck = await stuck_batch(world)
+    await owner_sends(world, encode_call("raiseEpoch(uint64)", 1))
+    await world.fund(world.keys.sponsor("payouts").address, 10**20)
+    service = world.service(client=Hopeful(world.client))
+    world.clock.advance(11)
+    for _ in range(16):
+        await service.tick()
+        await world.watch(mine=1)
+    async with world.ledger.transaction() as tx:
+        (hold,) = [h for h in await open_holds(tx) if h.kind == "lane"]
+        assert hold.reason == f"batch_{stuck.id} reverted 3 times"
+        await release_hold(tx, hold.id)
+    world.clock.advance(11)
+    await world.settle(world.service(), world.all_are("paid", payout))
+    assert await world.held("USDC", recipient(world.merchants)) == AMOUNT
