@@ -88,7 +88,9 @@ async def seal_payouts(
             continue
         payable = await _set_aside(ctx, lease, token, rows)
         if payable and not await _seal(ctx, lease, token, payable, finality):
-            return sealed
+            # Looked at again by the next tick; other tokens have nothing to do with it.
+            queue = [row for row in queue if row["token"] != token]
+            continue
         sealed += bool(payable)
         done = {row["id"] for row in rows}
         queue = [row for row in queue if row["id"] not in done]
