@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from config.units import Address
 from ledger.books import house_totals
+from ledger.ignored import gone
 from ledger.postings import AccountKind
 from ledger.schema import ignored_logs, payments
 from ledger.store import Tx
@@ -52,4 +53,8 @@ async def ignored_amounts(tx: Tx, chain: str) -> dict[str, int]:
         token = tx.catalogue.token_by_address(chain, row.token_address)
         if token is not None:
             sums[token.symbol] += row.total
+    for (_, token_address), left in (await gone(tx, chain, ["dust"])).items():
+        token = tx.catalogue.token_by_address(chain, token_address)
+        if token is not None:
+            sums[token.symbol] -= left
     return dict(sums)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from config.units import Address
+from ledger.ignored import gone
 from ledger.reuse import earlier_invoices
 from ledger.schema import (
     deposit_addresses,
@@ -111,6 +112,8 @@ async def expected_at(
                 least[key] += row.amount
             elif row.item_status != "swept" or mined.get(row.batch_id, block + 1) > block:
                 on_its_way[key] += row.amount
+        for key, left in (await gone(tx, chain, _REAL, part)).items():
+            least[key] -= left
     for addresses in chunked([audited.address for audited in page]):
         query = sa.select(ignored_logs).where(
             ignored_logs.c.chain == chain,

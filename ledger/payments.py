@@ -27,6 +27,7 @@ from config.units import ZERO_ADDRESS, Address
 from ledger.books import post
 from ledger.bulk import Insert, Read, Update, read_all, write_all
 from ledger.held import hold_payments
+from ledger.ignored import follow
 from ledger.invoices import CURSORS, Touched, blocks_by_chain, by_invoice
 from ledger.payment_rows import PaymentPolicy, credit_of, tell_payments
 from ledger.payment_rules import Classified, InvoiceTerms, Sighting, Tally, classify
@@ -111,6 +112,7 @@ async def record_sightings(
     before = await earlier_owners(tx, reused)
     fresh: list[tuple[Sighting, _Owner, Classified, int]] = []
     resumed: list[tuple[Row, Sighting]] = []
+    moved: list[tuple[Row, Sighting]] = []
     duplicates = strangers = 0
     for sighting in found:
         owner = _owner_of(sighting, standing.owners, before)
@@ -128,9 +130,15 @@ async def record_sightings(
             resumed.append((same, sighting))
         else:
             duplicates += 1
+            if (
+                same["status"] == PaymentStatus.IGNORED
+                and same["block_hash"] != sighting.block_hash
+            ):
+                moved.append((same, sighting))
     kept, capped = await _within_cap(tx, fresh)
     inserted = await _insert(tx, kept, touched)
     again = await _resume(tx, resumed, touched)
+    follow(tx, moved)
     await tell_payments(tx, inserted, standing.cursors)
     await tell_payments(tx, again, standing.cursors)
     return Recorded(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from config.units import Address, Hash32
 from ledger.attempts import NewAttempt, store_attempt
+from ledger.audit import ignored_amounts
 from ledger.audited import Span, audited_after, audited_one, expected_at, note_native
 from ledger.batches import NewBatch, seal_batch
 from ledger.payment_rows import PaymentPolicy
@@ -51,6 +52,31 @@ async def test_expected__orphaned_or_reversed__does_not(books: Books) -> None:
     await books.advance(books.block(1))
     await books.rewind_to(books.block(0))
     assert await span(books, address) == Span()
+
+
+async def test_f01_expected__dust_leaves_with_its_block__and_comes_back__counted_while_it_is_there(
+    books: Books,
+) -> None:
+    books.policy = PaymentPolicy(dust=100)
+    _, address = await books.invoice()
+    dust = books.sighting(address, 99)
+
+    async def counted() -> tuple[Span, dict[str, int]]:
+        async with books.ledger.reading() as tx:
+            return await span(books, address), await ignored_amounts(tx, "anvil")
+
+    await books.record(dust)
+    await books.advance(books.block(1))
+    assert await counted() == (Span(99, 99), {"USDC": 99})
+    await books.rewind_to(books.block(0))
+    assert await counted() == (Span(), {"USDC": 0})
+    await books.advance(books.block(1))
+    assert (await counted())[0] == Span(99, 99), "the first branch has won again"
+    await books.rewind_to(books.block(0))
+    other = [books.block(1, "b"), books.block(2, "b")]
+    await books.record(books.sighting(address, 99, block=other[1], log_index=7))
+    await books.advance(*other)
+    assert await counted() == (Span(99, 99), {"USDC": 99})
 
 
 async def test_expected__sweep_sealed_then_mined_then_final__by_its_block(books: Books) -> None:

@@ -332,6 +332,16 @@ class World:
         assert slots is not None
         return slots.get((town.token_address(symbol), "balance", account), 0)
 
+    def holds(self, chain: str, tx_hash: bytes) -> bool:
+        """Whether a transaction is on the chain, in whichever block."""
+        simulated = self.chains[chain]
+        return any(
+            tx.hash == tx_hash
+            for block in simulated.with_txs
+            if simulated.is_canonical(block)
+            for tx in block.txs
+        )
+
     def deposits(
         self, chain: str, known: Collection[bytes] | None = None
     ) -> Iterator[tuple[Block, RawLog]]:

@@ -135,7 +135,7 @@ def _money(world: World) -> None:
             fees[key] += int(row["fee"])
             if int(row["fee"]) not in (0, int(row["amount"]) * world.fee_bps // 10_000):
                 world.violated("I9", f"payment {row['id']} has a fee of {row['fee']}")
-        elif row["status"] == "ignored" and row["reason"] == "dust":
+        elif row["reason"] == "dust" and world.holds(row["chain"], row["tx_hash"]):
             dust[key] += int(row["amount"])
     for merchant in world.merchants:
         for chain in merchant.destinations:
@@ -167,10 +167,11 @@ def _custody(world: World) -> None:
             dust = sum(
                 int(row["amount"])
                 for row in world.books.execute(
-                    "SELECT amount FROM payments WHERE chain = ? AND token = ?"
+                    "SELECT amount, tx_hash FROM payments WHERE chain = ? AND token = ?"
                     " AND status = 'ignored' AND reason = 'dust'",
                     (chain, symbol),
                 )
+                if world.holds(chain, row["tx_hash"])
             )
             at_addresses = sum(world.balance(chain, symbol, a) for a in known)
             in_treasury = world.balance(chain, symbol, world.treasury)
