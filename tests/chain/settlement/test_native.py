@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from config.units import Address
 from ledger.books import totals_of
 from ledger.holds import open_holds
 from ledger.postings import AccountKind, AccountRef, balance
 from settlement.native import look_at_native, native_row
+from settlement.reconcile import reconcile
 from tests.chain.settlement.test_breaker import minutes
+from tests.chain.settlement.test_faults import until_sent
+from tests.chain.settlement.test_lanes import Blind
 from tests.chain.settlement.world import World, recipient
 
 ETHER = 10**18
@@ -67,6 +72,28 @@ async def test_native__final_on_chain_and_not_booked_yet__is_neither_top_up_nor_
         if (await world.payout(payout))["status"] == "paid":
             return
     raise AssertionError("not paid")
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_f14_native__provider_lacks_receipts__the_second_is_asked_before_coin_is_missing(
+    world: World,
+) -> None:
+    client = Blind(world.client, second=world.client)
+    service = world.service(client=client)
+    await minutes(world, service)
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 5_000000)
+    await world.watch(mine=4)
+    await world.promise(merchant, "USDC", 5_000000, recipient(1))
+    await until_sent(world, service, "sweeps")
+    client.blind = True
+    await world.watch(mine=5)
+    found = await look_at_native(client, world.ledger, "ETH", sponsors(world))
+    assert found is not None
+    assert found.difference == 0
+    rows = await reconcile(client, world.ledger, world.contracts)
+    assert rows is not None
+    assert rows.agrees
 
 
 async def test_native__coin_gone_without_us__suspense_and_a_hold_that_says_how_much(
