@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from config.errors import ConflictError
 from config.units import Address
 from ledger.bulk import execute
 from ledger.schema import lanes
-from ledger.sql import insert_ignore
+from ledger.sql import chunked, insert_ignore
 from ledger.store import Tx
 
 
@@ -45,6 +45,17 @@ async def all_lanes(tx: Tx, chain: str) -> list[Lane]:
     """Every lane of a chain."""
     query = sa.select(lanes).where(lanes.c.chain == chain).order_by(lanes.c.lane)
     return [_lane(row._asdict()) for row in await tx.conn.execute(query)]
+
+
+async def nonces_taken(tx: Tx, chain: str, senders: Collection[Address]) -> dict[Address, int]:
+    """The next nonce of those of these senders that have a lane: they have sent for us."""
+    found: dict[Address, int] = {}
+    for part in chunked(sorted(senders)):
+        query = sa.select(lanes.c.sender, lanes.c.next_nonce).where(
+            lanes.c.chain == chain, lanes.c.sender.in_(part)
+        )
+        found.update({Address(r.sender): r.next_nonce for r in await tx.conn.execute(query)})
+    return found
 
 
 def _lane(row: Mapping[str, Any]) -> Lane:

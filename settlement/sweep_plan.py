@@ -28,21 +28,22 @@ class AccountState(StrEnum):
     DELEGATED = "delegated"
     """Runs our forwarder: no authorization, it would cost 25,000 gas and be skipped."""
     FRESH = "fresh"
-    """Nonce 0 and no code: an authorization is needed."""
+    """No code, and nothing sent but by us: an authorization is needed."""
     STRANGE = "strange"
     """It has sent, or runs other code: its key is in other hands. Hold and page."""
 
 
 def account_state(
-    code: bytes, nonce: int, forwarder: Address, *, may_be_used: bool = False
+    code: bytes, nonce: int, forwarder: Address, *, taken: int = 0, may_be_used: bool = False
 ) -> AccountState:
     """Classify by code and nonce (EIP-7702 delegation designator).
 
+    :param taken: nonces that it has sent with for us, before the chain knew EIP-7702.
     :param may_be_used: an account that has sent transactions counts as fresh.
     """
     if code == delegation_code(forwarder):
         return AccountState.DELEGATED
-    fresh = not code and (nonce == 0 or may_be_used)
+    fresh = not code and (nonce <= taken or may_be_used)
     return AccountState.FRESH if fresh else AccountState.STRANGE
 
 

@@ -14,6 +14,7 @@ from config.units import Address, Amount
 from ledger.batches import NewBatch, seal_batch
 from ledger.books import totals_of
 from ledger.holds import hold
+from ledger.lanes import nonces_taken
 from ledger.leases import Lease, check
 from ledger.payouts import queued_payouts
 from ledger.postings import AccountKind, AccountRef, available
@@ -126,9 +127,15 @@ async def account_states(
     """Each deposit account right now; what is strange is held and told."""
     codes = await ctx.client.codes(addresses)
     nonces = await ctx.client.nonces(addresses)
+    async with ctx.ledger.reading() as tx:
+        taken = await nonces_taken(tx, ctx.name, addresses)
     states = {
         address: account_state(
-            code, nonce, ctx.contracts.forwarder, may_be_used=ctx.policy.may_be_used
+            code,
+            nonce,
+            ctx.contracts.forwarder,
+            taken=taken.get(address, 0),
+            may_be_used=ctx.policy.may_be_used,
         )
         for address, code, nonce in zip(addresses, codes, nonces, strict=True)
     }
@@ -178,7 +185,9 @@ async def _authorize(
         stored = await presigned_authorizations(ctx, [d.address for d in fresh])
         return [stored[d.address] for d in fresh]
     nonces = [0] * len(fresh)
-    if ctx.policy.may_be_used:
+    async with ctx.ledger.reading() as tx:
+        have_sent = await nonces_taken(tx, ctx.name, [d.address for d in fresh])
+    if have_sent or ctx.policy.may_be_used:
         nonces = await ctx.client.nonces([d.address for d in fresh])
     return [
         await ctx.wallets.deposit_signer(d.derivation_index).sign_authorization(

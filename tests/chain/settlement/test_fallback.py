@@ -123,5 +123,25 @@ async def test_fallback__the_gas_s_own_transfer_reverts__deposit_is_held_and_swe
     await world.ledger.dispose()
 
 
+@ONE_DATABASE
+async def test_fallback__the_chain_learns_7702_later__an_address_that_sent_for_us_is_swept_again(
+    anvil: Anvil, dev_rpc: DevRpc, client: ChainClient, migrated_url: str
+) -> None:
+    world = await _world(anvil, dev_rpc, client, migrated_url)
+    merchant = await world.merchant()
+    deposit = await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", payout))
+    assert await client.nonce(deposit) == 1
+    await world.pay("USDC", deposit, AMOUNT)
+    await world.watch(mine=4)
+    payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1))
+    world.chain = world.chain.model_copy(update={"supports_7702": True})
+    world.clock.advance(11)
+    await world.settle(world.service(), world.all_are("paid", payout))
+    await world.ledger.dispose()
+
+
 async def test_supports_7702__asked_of_the_chain(world: World) -> None:
     assert await supports_7702(world.service().context)
