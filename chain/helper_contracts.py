@@ -226,6 +226,18 @@ def encode_sweep_many(batches: Sequence[tuple[Address, bytes]]) -> bytes:
     return encode_call("sweepMany(address[],bytes[])", tokens, [packed for _, packed in batches])
 
 
+def swept_token(data: bytes) -> Address:
+    """The token of a call of :func:`encode_sweep`; the last one of :func:`encode_sweep_many`.
+
+    :raises ValueError: the call of something else, or cut off.
+    """
+    if data[:4] == selector("sweep(address,bytes)"):
+        return as_address(decode_values(["address", "bytes"], data[4:])[0])
+    if data[:4] == selector("sweepMany(address[],bytes[])"):
+        return as_address(decode_values(["address[]", "bytes[]"], data[4:])[0][-1])
+    raise ValueError("not a call of sweep")
+
+
 def executed_topics(epoch: int, batch_id: int) -> tuple[bytes, bytes, bytes]:
     """``eth_getLogs`` topics that find the one execution of a batch at the treasury."""
     return _BATCH_EXECUTED, epoch.to_bytes(32), batch_id.to_bytes(32)

@@ -296,8 +296,12 @@ def view_hold(hold: Row) -> dict[str, Any]:
 
 
 def view_entry(entry: Row, catalogue: Catalogue) -> dict[str, Any]:
-    """A transfer between two accounts: what ``debit`` gets is what ``credit`` gives."""
-    token = catalogue.token(entry["chain"], entry["token"])
+    """A transfer between two accounts: what ``debit`` gets is what ``credit`` gives.
+
+    Amounts of a token that was taken out of the configuration are in base units.
+    """
+    token = catalogue.find_token(entry["chain"], entry["token"])
+    decimals = token.decimals if token is not None else 0
     return {
         "id": f"le_{entry['id']}",
         "kind": entry["kind"],
@@ -306,7 +310,7 @@ def view_entry(entry: Row, catalogue: Catalogue) -> dict[str, Any]:
         "object": entry["object_id"],
         "chain": entry["chain"],
         "token": entry["token"],
-        "amount": format_amount(int(entry["amount"]), token.decimals),
+        "amount": format_amount(int(entry["amount"]), decimals),
         "debit": entry["debit"],
         "credit": entry["credit"],
         "created_at": view_time(entry["created_at"]),

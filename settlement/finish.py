@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from chain.helper_contracts import decode_pay_batch, swept_token
 from chain.model import Receipt
 from config.units import Address
 from ledger.attempts import Attempt, move_attempt, note_broadcast
@@ -97,14 +98,27 @@ async def _give_up_after(tx: Tx, ctx: Context, top_up: Batch) -> None:
         await close_batch(tx, batch, executed=False)
 
 
+def token_of(ctx: Context, batch: Batch) -> Address:
+    """The contract that a batch moves; where it is not configured any more, by its own call."""
+    known = ctx.ledger.catalogue.find_token(batch.chain, batch.token)
+    if known is not None:
+        return known.address
+    match batch.purpose:
+        case "payout":
+            return decode_pay_batch(batch.calldata)[2]
+        case "transfer":
+            return batch.target
+        case _:
+            return swept_token(batch.calldata)
+
+
 def payout_batch_of(ctx: Context, batch: Batch, rows: list[Row]) -> PayoutBatch:
     """A stored batch as the judge of receipts takes it."""
     assert batch.epoch is not None
     assert batch.onchain_id is not None
-    token = ctx.ledger.catalogue.token(batch.chain, batch.token)
     return PayoutBatch(
         treasury=batch.target,
-        token=token.address,
+        token=token_of(ctx, batch),
         epoch=batch.epoch,
         onchain_id=batch.onchain_id,
         content_hash=batch.content_hash,
@@ -166,7 +180,7 @@ async def _finish_sweep(tx: Tx, ctx: Context, batch: Batch, receipt: Receipt) ->
 
 def judge_items(ctx: Context, batch: Batch, items: list[SweepItem], receipt: Receipt) -> Outcome:
     """What a receipt says about a sweep or a deposit address's own transfer."""
-    token = ctx.ledger.catalogue.token(batch.chain, batch.token).address
+    token = token_of(ctx, batch)
     entries = [(item.address, item.amount) for item in items]
     sink = ctx.contracts.treasury
     if batch.purpose == "transfer":

@@ -103,7 +103,13 @@ async def _waiting(ctx: Context) -> list[Row]:
         stopped = await paused_tokens(tx, "payouts", ctx.name)
         owing = {(d.merchant_id, d.token) for d in await open_debts(tx, ctx.name)}
         queued = await queued_payouts(tx, ctx.name, _MOST_QUEUED, without=stopped)
-    return [r for r in queued if (r["merchant_id"], r["token"]) not in owing]
+    return [
+        r
+        for r in queued
+        if (r["merchant_id"], r["token"]) not in owing
+        # It waits until its token is configured again; the others go.
+        and ctx.ledger.catalogue.find_token(ctx.name, r["token"]) is not None
+    ]
 
 
 async def _drawable(tx: Tx, ctx: Context, queue: Sequence[Row]) -> dict[str, int]:
@@ -239,8 +245,8 @@ async def release_paused(ctx: Context, lease: Lease) -> None:
     async with ctx.ledger.reading() as tx:
         tokens = await held_tokens(tx, ctx.name, TOKEN_PAUSED)
     for token in tokens:
-        address = ctx.ledger.catalogue.token(ctx.name, token).address
-        if await is_token_paused(ctx, address):
+        known = ctx.ledger.catalogue.find_token(ctx.name, token)
+        if known is None or await is_token_paused(ctx, known.address):
             continue
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)

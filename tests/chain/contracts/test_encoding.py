@@ -25,8 +25,11 @@ from chain.helper_contracts import (
     delegate_of,
     delegation_code,
     encode_pay_batch,
+    encode_sweep,
+    encode_sweep_many,
     executed_topics,
     pack_batch,
+    swept_token,
     unpack_batch,
 )
 from chain.model import Log
@@ -45,6 +48,10 @@ def test_pack_batch__unpacked__same_entries(items: list[tuple[Address, Amount]])
     assert unpack_batch(packed) == tuple(items)
     data = encode_pay_batch(1, 2, ALICE, packed, b"\x05" * 65)
     assert decode_pay_batch(data) == (1, 2, ALICE, packed, b"\x05" * 65)
+    assert swept_token(encode_sweep(ALICE, packed)) == ALICE
+    assert swept_token(encode_sweep_many([(ZERO_ADDRESS, packed), (ALICE, packed)])) == ALICE
+    with pytest.raises(ValueError, match="not a call of sweep"):
+        swept_token(data)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,17 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
 from chain.rpc.errors import RpcError
 from chain.send import SendOutcome, SendResult
+from config.catalogue import Catalogue
 from config.units import Address, Hash32
 from ledger.attempts import open_attempts
 from ledger.holds import open_holds, release_hold
 from ledger.lanes import get_lane
 from ledger.leases import acquire
+from ledger.listing import PageQuery, list_entries
 from ledger.schema import transactions
 from settlement.fees import Fees
 from settlement.lanes.finality import read_finality
@@ -176,3 +180,28 @@ async def test_f21_treasury_itself_blacklisted__its_token_waits_others_go__paid_
             await release_hold(tx, hold.id)
     await world.settle(service, world.all_are("paid", refused))
     assert await world.held("USDC", recipient(1)) == AMOUNT
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_token_taken_out_of_the_configuration__what_flies_is_booked__queued_waits__others_go(
+    world: World,
+) -> None:
+    flying = await funded(world)
+    await until_sent(world, world.service(), "sweeps")
+    world.clock.advance(11)
+    waiting, other = await funded(world), await funded(world, "DAI")
+    whole = world.ledger.catalogue
+    rest = [token for token in world.chain.tokens if token.symbol != "USDC"]
+    catalogue = Catalogue([world.chain.model_copy(update={"tokens": rest})])
+    world.ledger.catalogue = catalogue
+    service = world.service()
+    await world.settle(service, world.all_are("paid", other))
+    async with world.ledger.reading() as tx:
+        assert await open_attempts(tx, "anvil") == [], "its sweep is booked"
+        page = await list_entries(tx, "mer_1", PageQuery(limit=10))
+    assert page[0], "in base units"
+    assert (await world.payout(waiting))["status"] == "queued"
+    world.ledger.catalogue = whole
+    await until_sent(world, service, "payouts")
+    world.ledger.catalogue = catalogue
+    await world.settle(service, world.all_are("paid", flying))
