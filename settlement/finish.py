@@ -192,10 +192,10 @@ async def close_batch(tx: Tx, batch: Batch, *, executed: bool) -> None:
     """Final or void, through the states between, whatever was recorded before."""
     if batch.status is BatchStatus.SEALED:
         await move_batch(tx, batch, BatchStatus.SUBMITTED)
+    await close_holds(tx, "batch", f"batch_{batch.id}", "executed" if executed else "void")
     if executed:
         await move_batch(tx, batch, BatchStatus.EXECUTED)
         await move_batch(tx, batch, BatchStatus.FINAL)
-        await close_holds(tx, "batch", f"batch_{batch.id}", "executed")
         return
     if batch.status is BatchStatus.EXECUTED:
         await move_batch(tx, batch, BatchStatus.SUBMITTED)

@@ -19,7 +19,7 @@ from config.units import Address, Amount
 from ledger.batches import NewBatch, next_onchain_id, seal_batch
 from ledger.books import totals_of
 from ledger.held_payouts import held_payouts, held_tokens
-from ledger.holds import hold
+from ledger.holds import close_holds, hold
 from ledger.leases import Lease, check
 from ledger.limits import base_units
 from ledger.pauses import paused_tokens
@@ -171,6 +171,7 @@ async def _seal(
                 return False  # canceled, held or taken back meanwhile: picked again next round
             batch_id = await seal_batch(tx, batch)
             await put_into_batch(tx, [locked[r["id"]] for r in rows], batch_id)
+            await close_holds(tx, "batch", _treasury_place(ctx, token), "there is enough again")
     except (IntegrityError, InsufficientFundsError):
         # Another process took the on-chain id or the money between reading and sealing;
         # nothing of this commit remains.
@@ -226,8 +227,12 @@ def shortage(token: str, held: int, total: int) -> str:
 async def _treasury_short(ctx: Context, reason: str, token: str) -> None:
     """Ledger and chain disagree: nothing is paid in this token until somebody has looked."""
     async with ctx.ledger.transaction() as tx:
-        await hold(tx, "batch", "treasury", f"{ctx.name}/{token}/treasury", reason)
+        await hold(tx, "batch", "treasury", _treasury_place(ctx, token), reason)
     ctx.observer.note("treasury_short", chain=ctx.name, token=token, reason=reason)
+
+
+def _treasury_place(ctx: Context, token: str) -> str:
+    return f"{ctx.name}/{token}/treasury"
 
 
 async def take_back(ctx: Context, lease: Lease) -> None:

@@ -11,6 +11,7 @@ from chain.helper_contracts import decode_batch_executed, encode_executed, execu
 from chain.model import Log, TxRequest
 from config.units import Address
 from ledger.batches import Batch, move_batch
+from ledger.holds import close_holds
 from ledger.leases import Lease, check
 from ledger.payouts import PayoutMove, move_payouts, payouts_of_batch
 from ledger.states import BatchStatus, PayoutStatus
@@ -83,6 +84,7 @@ async def give_up_epoch(
         rows = await payouts_of_batch(tx, batch.id)
         await move_payouts(tx, [PayoutMove(row, PayoutStatus.QUEUED) for row in rows])
         await move_batch(tx, batch, BatchStatus.VOID, f"epoch {batch.epoch} is over")
+        await close_holds(tx, "batch", f"batch_{batch.id}", "void")
 
 
 async def epoch_of(ctx: Context, treasury: Address, block: int | None = None) -> int:

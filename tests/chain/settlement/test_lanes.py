@@ -15,7 +15,7 @@ from chain.send import SendOutcome, SendResult
 from config.units import Hash32, to_hex
 from ledger.attempts import open_attempts
 from ledger.batches import Batch, open_batches
-from ledger.holds import open_holds, release_hold
+from ledger.holds import hold, open_holds, release_hold
 from ledger.lanes import get_lane, take_nonce
 from ledger.leases import acquire
 from ledger.schema import batches, transactions
@@ -129,6 +129,8 @@ async def test_f18_epoch_raised_before_it_ran__given_up_at_finality__paid_under_
     payout, service, stuck = await stuck_batch(world)
     await owner_sends(world, encode_call("raiseEpoch(uint64)", 1))
     await world.fund(world.keys.sponsor("payouts").address, 10**20)
+    async with world.ledger.transaction() as tx:
+        await hold(tx, "batch", "batch", f"batch_{stuck.id}", "was refused once")
     await service.tick()
     async with world.ledger.reading() as tx:
         assert [b.id for b in await open_batches(tx, "anvil", "payouts")] == [stuck.id], (
@@ -137,6 +139,8 @@ async def test_f18_epoch_raised_before_it_ran__given_up_at_finality__paid_under_
     await world.settle(service, world.all_are("paid", payout))
     found = [b for b in await rows(world, batches) if b.purpose == "payout"]
     assert [(b.epoch, b.onchain_id, b.status) for b in found] == [(0, 0, "void"), (1, 0, "final")]
+    async with world.ledger.reading() as tx:
+        assert await open_holds(tx) == []
     assert await world.held("USDC", recipient(world.merchants)) == AMOUNT
     assert encode_pay_batch  # the bytes of epoch 0 are public; the contract refuses them
 
@@ -267,8 +271,8 @@ async def test_f18_foreign_use_of_an_idle_key__operator_releases__goes_on_above_
     await service.tick()
     await service.tick()
     async with world.ledger.transaction() as tx:
-        (hold,) = [h for h in await open_holds(tx) if h.kind == "lane"]
-        await release_hold(tx, hold.id)
+        (held,) = [h for h in await open_holds(tx) if h.kind == "lane"]
+        await release_hold(tx, held.id)
     await world.settle(service, world.all_are("paid", payout))
 
 
@@ -288,8 +292,8 @@ async def test_f18_foreign_use_of_a_nonce_in_flight__operator_releases__sent_aga
     world.clock.advance(31)
     await service.tick()
     async with world.ledger.transaction() as tx:
-        (hold,) = [h for h in await open_holds(tx) if h.kind == "lane"]
-        await release_hold(tx, hold.id)
+        (held,) = [h for h in await open_holds(tx) if h.kind == "lane"]
+        await release_hold(tx, held.id)
     spy.answer = None
     await world.settle(service, world.all_are("paid", payout))
     found = [(r.nonce, r.status) for r in await rows(world, transactions) if r.lane == "sweeps"]
@@ -320,9 +324,9 @@ async def test_batch_reverts_three_times__lane_halts__released__goes_on_with_wha
         await service.tick()
         await world.watch(mine=1)
     async with world.ledger.transaction() as tx:
-        (hold,) = [h for h in await open_holds(tx) if h.kind == "lane"]
-        assert hold.reason == f"batch_{stuck.id} reverted 3 times"
-        await release_hold(tx, hold.id)
+        (held,) = [h for h in await open_holds(tx) if h.kind == "lane"]
+        assert held.reason == f"batch_{stuck.id} reverted 3 times"
+        await release_hold(tx, held.id)
     world.clock.advance(11)
     await world.settle(world.service(), world.all_are("paid", payout))
     assert await world.held("USDC", recipient(world.merchants)) == AMOUNT
