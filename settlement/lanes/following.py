@@ -13,6 +13,7 @@ from ledger.attempts import Attempt, move_attempt, open_attempts, store_attempt
 from ledger.batches import get_batches, move_batch
 from ledger.lanes import Lane, settle_nonce
 from ledger.leases import Lease, check
+from ledger.outflows import last_release
 from ledger.sql import chunked
 from ledger.states import BatchStatus, TransactionStatus
 from ledger.store import Tx
@@ -209,8 +210,8 @@ async def _unseen(f: Following, group: list[Attempt]) -> bool:
 async def _foreign(f: Following, group: list[Attempt]) -> None:
     """The nonce is used for good and none of our hashes has a receipt, here or elsewhere.
 
-    Once an operator has looked at it, what was signed on it is dead, and its batch is free to
-    be sent on another nonce: one that ran all the same, by other hands, is refused by the chain.
+    Once an operator has released the lane, what was signed on it before is dead, and its batch
+    is sent on another nonce: one that ran all the same, by other hands, is refused by the chain.
     """
     other = f.ctx.client.second()
     if other is not None and any(await other.receipts([a.tx_hash for a in group])):
@@ -219,7 +220,8 @@ async def _foreign(f: Following, group: list[Attempt]) -> None:
     reason = f"nonce {nonce} was used by a transaction that is not ours"
     async with f.ctx.ledger.transaction() as tx:
         await check(tx, f.lease)
-        if not f.lane.accept_nonce:
+        released = await last_release(tx, "lane", f"{f.ctx.name}/{f.lane.lane}")
+        if released is None or released < group[0].created_at:
             await stop_lane(tx, f.ctx, f.lane.lane, reason)
             return
         for attempt in await open_attempts(tx, f.ctx.name, f.lane.lane):
