@@ -128,6 +128,24 @@ async def read_twice(tx: Tx, chain: str) -> int | None:
     return None if found is None else int(found)
 
 
+async def read_twice_again(tx: Tx, chain: str, first: int) -> None:
+    """What was read twice from ``first`` on was another history: it is to be done anew."""
+    newest = sa.select(sa.func.max(rescans.c.id)).where(
+        rescans.c.chain == chain, rescans.c.trigger == "backup", rescans.c.last_block >= first
+    )
+    await tx.conn.execute(
+        rescans.update()
+        .where(rescans.c.id == newest.scalar_subquery(), rescans.c.next_block > first)
+        .values(
+            first_block=sa.case(
+                (rescans.c.first_block < first, rescans.c.first_block), else_=first
+            ),
+            next_block=first,
+            finished_at=None,
+        )
+    )
+
+
 async def forget_backups(tx: Tx, chain: str, below: int) -> None:
     """Drop finished second readings that end below a block: the newest one says enough."""
     await tx.conn.execute(

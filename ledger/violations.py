@@ -19,6 +19,7 @@ from ledger.cursors import (
 )
 from ledger.invoices import Touched
 from ledger.payment_rows import PaymentPolicy
+from ledger.rescans import read_twice_again
 from ledger.schema import blocks, chain_cursors, payments
 from ledger.store import Tx
 
@@ -48,6 +49,7 @@ async def resolve_violation(
             )
         taken_back = await _take_back(tx, chain, ancestor, policy, touched)
         await _anchor(tx, chain, ancestor)
+        await read_twice_again(tx, chain, ancestor.number + 1)
     await clear_halt(tx, chain)
     return taken_back
 

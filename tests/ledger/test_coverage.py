@@ -9,8 +9,11 @@ from config.units import BlockNumber
 from ledger import coverage as covering
 from ledger.chain_checks import CheckRun, check_runs, save_runs
 from ledger.coverage import Coverage, Gap, coverage, thin_out, thinned
-from ledger.cursors import BlockMark, BlockRow, advance_cursor, get_cursor
+from ledger.cursors import BlockMark, BlockRow, advance_cursor, get_cursor, halt_chain
+from ledger.invoices import Touched
+from ledger.rescans import advance_rescan, get_rescan, next_rescan, read_twice, request_rescan
 from ledger.schema import blocks, rescans
+from ledger.violations import resolve_violation
 from tests.support.books import Books, digest
 
 LONG = 2_400
@@ -139,3 +142,22 @@ async def test_check_runs__saved_twice__the_newest_is_kept(books: Books) -> None
         assert await check_runs(tx, "anvil") == {"balance_audit": run}
         assert await check_runs(tx, "other") == {}
     assert run.under_way and not run.ended(now).under_way
+
+
+async def test_f02_history_taken_back__second_reading_begins_again_where_it_was_shared(
+    books: Books,
+) -> None:
+    await follow(books, 1, 200)
+    async with books.ledger.transaction() as tx:
+        for first, last in ((1, 100), (101, 200)):
+            rescan = await get_rescan(tx, await request_rescan(tx, "anvil", first, last, "backup"))
+            assert rescan is not None
+            await advance_rescan(tx, rescan, last + 1)
+        assert await next_rescan(tx, "anvil", 200) is None
+        await halt_chain(tx, "anvil", "another history")
+        touched = Touched()
+        await resolve_violation(tx, "anvil", books.block(150), books.policy, touched)
+        again = await next_rescan(tx, "anvil", 151)
+        assert again is not None
+        assert (again.first_block, again.next_block, again.last_block) == (101, 151, 200)
+        assert await read_twice(tx, "anvil") == 150
