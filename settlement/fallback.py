@@ -13,6 +13,7 @@ from typing import Final
 from chain.erc20 import encode_transfer
 from chain.helper_contracts import content_hash
 from chain.model import TxRequest
+from chain.reverts import describe_revert
 from chain.rpc.errors import CallReverted
 from config.catalogue import Token
 from config.errors import ConflictError
@@ -27,7 +28,7 @@ from settlement.lanes.finality import Finality
 from settlement.outlook import DepositRounds
 from settlement.simulation import is_token_paused
 from settlement.sweep_policy import SweepGas
-from settlement.sweeps import chosen_deposits
+from settlement.sweeps import chosen_deposits, hold_failing
 
 _PREFIX: Final = "deposit:"
 _MOST_AT_ONCE: Final = 20
@@ -72,13 +73,23 @@ async def seal_fallback_sweeps(
     return sealed
 
 
+async def _hold_refused(
+    ctx: Context, lease: Lease, token: Token, deposit: Deposit, data: bytes
+) -> None:
+    """Say why the token refuses it. Where the money is not seen yet, the node is just behind."""
+    (held,) = await ctx.client.token_balances(token.address, [deposit.address])
+    if held >= deposit.amount:
+        await hold_failing(ctx, lease, token, [deposit], {0: describe_revert(data)})
+
+
 async def _seal_pair(
     ctx: Context, lease: Lease, token: Token, deposit: Deposit, block: int
 ) -> bool:
     data = encode_transfer(ctx.contracts.treasury, Amount(deposit.amount))
     try:
         estimate = await ctx.client.estimate_gas(TxRequest(deposit.address, token.address, data))
-    except CallReverted:
+    except CallReverted as error:
+        await _hold_refused(ctx, lease, token, deposit, error.data)
         return False
     quote = await ctx.client.fees()
     # What the transfer may offer at most when it is signed: dispatch asks for limit x offer.

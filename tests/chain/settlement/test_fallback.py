@@ -143,5 +143,28 @@ async def test_fallback__the_chain_learns_7702_later__an_address_that_sent_for_u
     await world.ledger.dispose()
 
 
+@ONE_DATABASE
+async def test_f21_fallback__deposit_address_is_blacklisted__on_hold_with_the_reason__then_swept(
+    anvil: Anvil, dev_rpc: DevRpc, client: ChainClient, migrated_url: str
+) -> None:
+    world = await _world(anvil, dev_rpc, client, migrated_url)
+    merchant = await world.merchant()
+    deposit = await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1))
+    await world.run(world.tokens["USDC"], "blacklist(address)", deposit)
+    service = world.service()
+    await service.tick()
+    await service.tick()
+    async with world.ledger.reading() as tx:
+        (held,) = await open_holds(tx)
+    assert "blacklisted" in held.reason
+    await world.run(world.tokens["USDC"], "unBlacklist(address)", deposit)
+    async with world.ledger.transaction() as tx:
+        await release_hold(tx, held.id)
+    await world.settle(service, world.all_are("paid", payout))
+    await world.ledger.dispose()
+
+
 async def test_supports_7702__asked_of_the_chain(world: World) -> None:
     assert await supports_7702(world.service().context)
