@@ -21,6 +21,9 @@ from benchmarks.context import Context
 from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.paying_books import SEEDED, merchant_id, seed
 from chain.anvil import Anvil, AnvilOptions, DevRpc
+from chain.artifacts import load_artifact
+from chain.multicall import MULTICALL3
+from config.units import to_hex
 from ledger.schema import batches, chain_checks, merchants, payouts, transactions
 from ledger.store import make_engine
 from tests.support.postgres import DURABLE, PostgresCluster
@@ -128,6 +131,9 @@ async def daemon(
     ):
         world = await open_world(folder, anvil, rpc, session, url)
         await world.prepare()
+        # Nearly every chain has it.
+        code = to_hex(load_artifact("Multicall").runtime)
+        await rpc.call("anvil_setCode", to_hex(MULTICALL3), code)
         await seed(world, count, swept=swept)
         await rpc.call("evm_setIntervalMining", _BLOCK_SECONDS)
         world.start()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chain.abi import WORD
 from chain.erc20 import decode_probe, encode_blacklist_probes, encode_paused
 from chain.helper_contracts import decode_simulated, encode_simulate, pack_batch
 from chain.model import Authorization, TxRequest
+from chain.multicall import Question, aggregated
 from chain.reverts import describe_revert
 from chain.rpc.errors import CallReverted
 from config.units import Address, Amount
 from settlement.batching import TX_GAS_CAP
 from settlement.context import Context
-
-_PROBE_ANSWER = 32
 
 
 async def simulate(
@@ -61,14 +61,17 @@ async def blacklisted(ctx: Context, token: Address, accounts: Sequence[Address])
     spoken = [
         which
         for which, answer in enumerate(answers)
-        if isinstance(answer, bytes) and len(answer) == _PROBE_ANSWER
+        if isinstance(answer, bytes) and len(answer) == WORD
     ]
     listed: set[int] = set()
     for which in spoken:
-        asked = [
-            TxRequest(None, token, encode_blacklist_probes(account)[which]) for account in accounts
-        ]
-        for place, answer in enumerate(await ctx.client.calls(asked)):
-            if isinstance(answer, bytes) and decode_probe(answer):
-                listed.add(place)
+        asked = [(token, encode_blacklist_probes(account)[which]) for account in accounts]
+        said = await aggregated(ctx.client, asked) or await _one_by_one(ctx, asked)
+        listed |= {place for place, answer in enumerate(said) if decode_probe(answer)}
     return listed
+
+
+async def _one_by_one(ctx: Context, questions: Sequence[Question]) -> list[bytes | None]:
+    """Where there is no Multicall3: a call each, ``None`` for one that reverts."""
+    answers = await ctx.client.calls([TxRequest(None, to, data) for to, data in questions])
+    return [answer if isinstance(answer, bytes) else None for answer in answers]

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from chain.balances import AT_ONCE, Holding
+from chain.balances import Holding
+from chain.multicall import AT_ONCE
 from config.units import Address, Hash32
 from ledger.audited import Audited, Span
 from ledger.chain_checks import CheckRun

@@ -9,8 +9,8 @@ import pytest
 
 from chain.anvil import Anvil
 from chain.artifacts import load_artifact
-from chain.balances import MULTICALL3
 from chain.erc20 import encode_transfer
+from chain.multicall import MULTICALL3
 from config.units import Address, Amount, to_hex
 from ledger.chain_checks import check_runs
 from ledger.findings import open_findings
