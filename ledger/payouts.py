@@ -52,6 +52,17 @@ _OF_BATCH: Final = (
     .with_for_update()
 )
 _CHOSEN_BY: Final = ("id", "merchant_id", "token", "address", "amount", "created_at")
+_IS_QUEUED: Final = sa.and_(
+    payouts.c.chain == sa.bindparam("of_chain"),
+    payouts.c.status == sa.literal_column("'queued'"),
+)
+_QUEUED_TOKENS: Final = sa.select(payouts.c.token).where(_IS_QUEUED).distinct()
+_QUEUED: Final = (
+    sa.select(*(payouts.c[name] for name in _CHOSEN_BY))
+    .where(_IS_QUEUED, payouts.c.token == sa.bindparam("of_token"))
+    .order_by(payouts.c.id)
+    .limit(sa.bindparam("most"))
+)
 _UNSENT: Final = (PayoutStatus.QUEUED, PayoutStatus.ON_HOLD, PayoutStatus.PENDING_APPROVAL)
 _OVER: Final = (PayoutStatus.CANCELED, PayoutStatus.FAILED)
 
@@ -193,19 +204,10 @@ async def queued_payouts(
     :param limit: of each token: one that cannot be paid now must not hide the others.
     :param without: tokens left out.
     """
-    queued = (payouts.c.chain == chain, payouts.c.status == PayoutStatus.QUEUED.value)
-    tokens = set(
-        (await tx.conn.execute(sa.select(payouts.c.token).where(*queued).distinct())).scalars()
-    )
+    tokens = {row["token"] for row in await execute(tx, _QUEUED_TOKENS, of_chain=chain)}
     rows: list[Row] = []
     for token in sorted(tokens - set(without)):
-        query = (
-            sa.select(*(payouts.c[name] for name in _CHOSEN_BY))
-            .where(*queued, payouts.c.token == token)
-            .order_by(payouts.c.id)
-            .limit(limit)
-        )
-        rows += [as_row(row) for row in await tx.conn.execute(query)]
+        rows += await execute(tx, _QUEUED, of_chain=chain, of_token=token, most=limit)
     return sorted(rows, key=lambda row: str(row["id"]))
 
 
