@@ -82,7 +82,7 @@ _OPEN: Final = (
     )
     .order_by(transactions.c.lane, transactions.c.nonce, transactions.c.attempt)
 )
-_OPEN_OF_LANE: Final = _OPEN.where(transactions.c.lane == sa.bindparam("of_lane"))
+OPEN_OF_LANE: Final = _OPEN.where(transactions.c.lane == sa.bindparam("of_lane"))
 
 
 async def open_attempts(tx: Tx, chain: str, lane: str | None = None) -> list[Attempt]:
@@ -90,7 +90,12 @@ async def open_attempts(tx: Tx, chain: str, lane: str | None = None) -> list[Att
     if lane is None:
         rows = await execute(tx, _OPEN, of_chain=chain)
     else:
-        rows = await execute(tx, _OPEN_OF_LANE, of_chain=chain, of_lane=lane)
+        rows = await execute(tx, OPEN_OF_LANE, of_chain=chain, of_lane=lane)
+    return to_attempts(rows)
+
+
+def to_attempts(rows: Sequence[Mapping[str, Any]]) -> list[Attempt]:
+    """Rows of the table, without their bytes."""
     return [_attempt(row) for row in rows]
 
 

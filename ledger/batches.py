@@ -112,13 +112,19 @@ async def open_batches(tx: Tx, chain: str, lane: str | None = None) -> list[Batc
     return [_batch(row) for row in rows]
 
 
+OPEN_LANES: Final = (
+    sa.select(batches.c.lane)
+    .where(batches.c.chain == sa.bindparam("of_chain"), _IS_OPEN)
+    .distinct()
+)
+
+
 async def open_lanes(tx: Tx, chain: str) -> set[str]:
     """Lanes that have a batch which is neither final nor void."""
-    query = sa.select(batches.c.lane).where(batches.c.chain == chain, _IS_OPEN).distinct()
-    return set((await tx.conn.execute(query)).scalars())
+    return {row["lane"] for row in await execute(tx, OPEN_LANES, of_chain=chain)}
 
 
-_UNFINISHED: Final = (
+UNFINISHED: Final = (
     sa.select(batches.c.id, batches.c.after_batch_id)
     .where(
         batches.c.chain == sa.bindparam("of_chain"),
@@ -131,7 +137,7 @@ _UNFINISHED: Final = (
 
 async def unfinished_batches(tx: Tx, chain: str, lane: str) -> list[tuple[int, int | None]]:
     """Ids in the order of sealing, each with that of the batch that must be final before it."""
-    rows = await execute(tx, _UNFINISHED, of_chain=chain, of_lane=lane)
+    rows = await execute(tx, UNFINISHED, of_chain=chain, of_lane=lane)
     return [(row["id"], row["after_batch_id"]) for row in rows]
 
 

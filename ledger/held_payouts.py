@@ -17,7 +17,7 @@ _HELD: Final = (
     payouts.c.status == sa.literal_column(f"'{PayoutStatus.ON_HOLD.value}'"),
     payouts.c.reason == sa.bindparam("why"),
 )
-_TOKENS: Final = sa.select(payouts.c.token).where(*_HELD).distinct()
+HELD_TOKENS: Final = sa.select(payouts.c.token).where(*_HELD).distinct()
 _OF_TOKEN: Final = (
     sa.select(payouts)
     .where(*_HELD, payouts.c.token == sa.bindparam("of_token"))
@@ -29,7 +29,7 @@ _OF_TOKEN: Final = (
 
 async def held_tokens(tx: Tx, chain: str, reason: str) -> list[str]:
     """Tokens of which payouts are on hold for exactly this reason."""
-    rows = await execute(tx, _TOKENS, of_chain=chain, why=reason)
+    rows = await execute(tx, HELD_TOKENS, of_chain=chain, why=reason)
     return sorted(row["token"] for row in rows)
 
 

@@ -29,22 +29,22 @@ class Lane:
     """An operator has looked: the chain's nonce is taken over once."""
 
 
-_LANE: Final = sa.select(lanes).where(
+LANE: Final = sa.select(lanes).where(
     lanes.c.chain == sa.bindparam("of_chain"), lanes.c.lane == sa.bindparam("of_lane")
 )
-_LOCKED: Final = _LANE.with_for_update()
+_LOCKED: Final = LANE.with_for_update()
 
 
 async def get_lane(tx: Tx, chain: str, lane: str, *, lock: bool = False) -> Lane | None:
     """The lane as stored; ``None`` before its first use."""
-    rows = await execute(tx, _LOCKED if lock else _LANE, of_chain=chain, of_lane=lane)
-    return _lane(rows[0]) if rows else None
+    rows = await execute(tx, _LOCKED if lock else LANE, of_chain=chain, of_lane=lane)
+    return to_lane(rows[0]) if rows else None
 
 
 async def all_lanes(tx: Tx, chain: str) -> list[Lane]:
     """Every lane of a chain."""
     query = sa.select(lanes).where(lanes.c.chain == chain).order_by(lanes.c.lane)
-    return [_lane(row._asdict()) for row in await tx.conn.execute(query)]
+    return [to_lane(row._asdict()) for row in await tx.conn.execute(query)]
 
 
 async def nonces_taken(tx: Tx, chain: str, senders: Collection[Address]) -> dict[Address, int]:
@@ -58,7 +58,8 @@ async def nonces_taken(tx: Tx, chain: str, senders: Collection[Address]) -> dict
     return found
 
 
-def _lane(row: Mapping[str, Any]) -> Lane:
+def to_lane(row: Mapping[str, Any]) -> Lane:
+    """A row of the table."""
     return Lane(
         row["chain"],
         row["lane"],

@@ -37,7 +37,7 @@ def scope_of(what: What = "all", chain: str | None = None, token: str | None = N
     return what if chain is None else f"{what}:{place}"
 
 
-def covers(scope: str, what: What, chain: str) -> bool:
+def stops(scope: str, what: What, chain: str) -> bool:
     """Whether a paused scope stops ``what`` (payouts or sweeps) on the whole chain. Pure."""
     kind, _, only = scope.partition(":")
     return kind in {"all", what} and only in {"", chain}
@@ -71,17 +71,12 @@ async def lift(tx: Tx, scope: str) -> None:
     await tx.conn.execute(pauses.delete().where(pauses.c.scope == scope))
 
 
-_ACTIVE: Final = sa.select(pauses.c.scope, pauses.c.since, pauses.c.reason).order_by(pauses.c.scope)
+ACTIVE: Final = sa.select(pauses.c.scope, pauses.c.since, pauses.c.reason).order_by(pauses.c.scope)
 
 
 async def active_pauses(tx: Tx) -> list[Pause]:
     """Everything that is stopped now."""
-    return [Pause(**row) for row in await execute(tx, _ACTIVE)]
-
-
-async def is_paused(tx: Tx, what: What, chain: str) -> bool:
-    """Whether payouts or sweeps of a chain are stopped, by any scope."""
-    return any(covers(p.scope, what, chain) for p in await active_pauses(tx))
+    return [Pause(**row) for row in await execute(tx, ACTIVE)]
 
 
 async def paused_tokens(tx: Tx, what: What, chain: str) -> set[str]:

@@ -58,7 +58,7 @@ _DEBTS: Final = (
     )
     .order_by(accounts.c.id)
 )
-_DEBTS_ON: Final = _DEBTS.where(accounts.c.chain == sa.bindparam("of_chain"))
+DEBTS_ON: Final = _DEBTS.where(accounts.c.chain == sa.bindparam("of_chain"))
 
 
 async def open_debts(tx: Tx, chain: str | None = None) -> list[Debt]:
@@ -66,7 +66,7 @@ async def open_debts(tx: Tx, chain: str | None = None) -> list[Debt]:
     if chain is None:
         rows = await execute(tx, _DEBTS)
     else:
-        rows = await execute(tx, _DEBTS_ON, of_chain=chain)
+        rows = await execute(tx, DEBTS_ON, of_chain=chain)
     owed = [(row, row["debits_posted"] - row["credits_posted"]) for row in rows]
     return [Debt(r["merchant_id"], r["chain"], r["token"], debt) for r, debt in owed if debt > 0]
 

@@ -74,14 +74,14 @@ class FactoryCheck:
 
 
 async def seal_create2_sweeps(
-    ctx: Context, lease: Lease, finality: Finality, rounds: DepositRounds
+    ctx: Context, lease: Lease, finality: Finality, tokens: Sequence[Token], rounds: DepositRounds
 ) -> int:
     """Seal one sweep per token that has something to sweep; returns how many were made."""
     if finality.cursor is None:
         return 0
     sealed = 0
     block = finality.cursor.final.number
-    for token in ctx.ledger.catalogue.payable_tokens(ctx.name):
+    for token in tokens:
         deposits = (await chosen_deposits(ctx, token, CLONE_GAS, rounds))[:MOST_AT_ONCE]
         if not deposits or await is_token_paused(ctx, token.address):
             continue

@@ -50,7 +50,7 @@ def deposit_lane_index(lane: str) -> int | None:
 
 
 async def seal_fallback_sweeps(
-    ctx: Context, lease: Lease, finality: Finality, rounds: DepositRounds
+    ctx: Context, lease: Lease, finality: Finality, tokens: Sequence[Token], rounds: DepositRounds
 ) -> int:
     """Seal top-up and transfer for what is worth or needed; returns how many addresses."""
     if finality.cursor is None:
@@ -59,7 +59,7 @@ async def seal_fallback_sweeps(
         busy = await open_lanes(tx, ctx.name)
     room = _MOST_AT_ONCE - sum(deposit_lane_index(lane) is not None for lane in busy)
     sealed = 0
-    for token in ctx.ledger.catalogue.payable_tokens(ctx.name):
+    for token in tokens:
         deposits: Sequence[Deposit] = await chosen_deposits(ctx, token, TOP_UP_GAS, rounds)
         if not deposits or await is_token_paused(ctx, token.address):
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from chain.client import ChainClient
@@ -60,6 +61,13 @@ class DepositRounds:
         whole round has found nothing worth its gas."""
         only = page.next is None and token not in self._at
         return only or token in self._dry
+
+    def worth_a_look(self, tokens: Sequence[Token], unswept: Collection[str]) -> list[Token]:
+        """Those with anything unswept; of the others there is nothing on any page."""
+        for token in tokens:
+            if token.symbol not in unswept:
+                self.looked(token.symbol, Outlook(), found=False)
+        return [token for token in tokens if token.symbol in unswept]
 
     def looked(self, token: str, page: Outlook, *, found: bool) -> None:
         """Go on behind the page, or begin a new round.

@@ -20,17 +20,18 @@ from config.chains import ChainSettings
 from config.clock import Clock
 from config.errors import DatabaseError, LeaseLostError, WalletError
 from config.models import SettlementSettings
-from ledger.batches import open_lanes
+from ledger.cursors import get_cursor
 from ledger.journal import Journal
 from ledger.leases import DEFAULT_TTL, Lease, Standstill, acquire, release, renew
-from ledger.pauses import is_paused
+from ledger.pauses import What
 from ledger.store import Ledger
+from ledger.waiting import Waiting, what_waits
 from settlement.breaker import Breaker
 from settlement.clone_plan import CLONE_GAS
 from settlement.context import Context, Policy, Wallets
 from settlement.create2 import FactoryCheck, seal_create2_sweeps
 from settlement.fallback import TOP_UP_GAS, deposit_lane_index, seal_fallback_sweeps
-from settlement.lanes.finality import Finality, read_finality
+from settlement.lanes.finality import Finality
 from settlement.lanes.lane import tick_lane
 from settlement.leading import lease_name
 from settlement.measures import measure
@@ -38,7 +39,13 @@ from settlement.native import book_native
 from settlement.observer import SettlementObserver
 from settlement.outflow import OutflowGuard
 from settlement.outlook import DepositRounds
-from settlement.payouts import UnknownExecutionError, release_paused, seal_payouts, take_back
+from settlement.payouts import (
+    TOKEN_PAUSED,
+    UnknownExecutionError,
+    release_paused,
+    seal_payouts,
+    take_back,
+)
 from settlement.presigned import PresignedCheck
 from settlement.restore.comparing import Comparison
 from settlement.support7702 import supports_7702
@@ -121,15 +128,23 @@ class ChainSettlement:
         lease = await self._lead()
         if lease is None:
             return False
-        finality = await read_finality(ctx.ledger, ctx.name)
+        finality, waiting = await self._look()
         await self._compare(lease, finality)
-        await self._sweep_lanes(lease, finality)
-        await self._payout_lane(lease, finality)
+        await self._sweep_lanes(lease, finality, waiting)
+        await self._payout_lane(lease, finality, waiting)
         await self._measure(lease, finality)
         if self._comparison is not None:
             self._comparison.tick_ended()
         self._last_tick_at = ctx.clock.now()
         return True
+
+    async def _look(self) -> tuple[Finality, Waiting]:
+        """How far the watcher is, and what there is to do: one snapshot, most often nothing."""
+        ctx = self.context
+        tokens = [token.symbol for token in ctx.ledger.catalogue.payable_tokens(ctx.name)]
+        async with ctx.ledger.reading() as tx:
+            finality = Finality(await get_cursor(tx, ctx.name))
+            return finality, await what_waits(tx, ctx.name, tokens, TOKEN_PAUSED)
 
     async def _lead(self) -> Lease | None:
         """The lease; written only when half of it is over. Each effect checks it in its commit."""
@@ -174,18 +189,13 @@ class ChainSettlement:
             if compared:
                 await book_native(self.context, lease)
 
-    async def _may_send(self, what: str, finality: Finality) -> bool:
-        """Read anew for each lane: a pause takes effect within one tick."""
+    async def _may_send(self, finality: Finality) -> bool:
+        """Whether anything may leave, pauses aside."""
         if self._draining or finality.cursor is None or finality.cursor.halted_reason is not None:
             return False
         if self._comparison is None or not self._comparison.done:
             return False
-        if not await self._is_deployed():
-            return False
-        async with self.context.ledger.reading() as tx:
-            if what == "sweeps":
-                return not await is_paused(tx, "sweeps", self.context.name)
-            return not await is_paused(tx, "payouts", self.context.name)
+        return await self._is_deployed()
 
     async def _is_deployed(self) -> bool:
         """Whether the helper contracts are there: a call to nothing succeeds, and pays nobody."""
@@ -204,45 +214,51 @@ class ChainSettlement:
             self._told_missing = not self._deployed
         return self._deployed
 
-    async def _sweep_lanes(self, lease: Lease, finality: Finality) -> None:
+    async def _sweep_lanes(self, lease: Lease, finality: Finality, waiting: Waiting) -> None:
         ctx = self.context
-        may_send = await self._may_send("sweeps", finality)
+        what: What = "sweeps"
+        may_send = await self._may_send(finality)
         signer = ctx.wallets.sponsor("sweeps")
-        seal = await self._way_to_sweep(lease, finality)
-        await tick_lane(ctx, lease, "sweeps", signer, finality, may_send=may_send, seal=seal)
-        async with ctx.ledger.reading() as tx:
-            names = await open_lanes(tx, ctx.name)
-        for name in sorted(names):
+        seal = await self._way_to_sweep(lease, finality, waiting)
+        await tick_lane(ctx, lease, what, what, signer, finality, may_send=may_send, seal=seal)
+        for name in sorted(waiting.lanes):
             index = deposit_lane_index(name)
             if index is not None:
                 sender = ctx.wallets.deposit_signer(index)
-                await tick_lane(ctx, lease, name, sender, finality, may_send=may_send)
+                await tick_lane(ctx, lease, name, what, sender, finality, may_send=may_send)
 
     async def _way_to_sweep(
-        self, lease: Lease, finality: Finality
+        self, lease: Lease, finality: Finality, waiting: Waiting
     ) -> Callable[[], Awaitable[int]] | None:
-        """How deposit addresses are collected from here; ``None``: they cannot be yet."""
-        ctx = self.context
+        """How deposit addresses are collected from here; ``None``: they cannot be yet, or there
+        is nothing at any."""
+        ctx, rounds = self.context, self._rounds
+        tokens = rounds.worth_a_look(ctx.ledger.catalogue.payable_tokens(ctx.name), waiting.unswept)
         if ctx.policy.create2:
             found = await self._factory.look(ctx, lease)
-            return (
-                (lambda: seal_create2_sweeps(ctx, lease, finality, self._rounds)) if found else None
-            )
+            if not (found and tokens):
+                return None
+            return lambda: seal_create2_sweeps(ctx, lease, finality, tokens, rounds)
         if self._supports_7702 is None:
             self._supports_7702 = await supports_7702(ctx)
         if ctx.policy.presigned:
             await self._presigned.look(ctx, lease, supports_7702=self._supports_7702)
+        if not tokens:
+            return None
         if self._supports_7702 or ctx.policy.presigned:
-            return lambda: seal_sweeps(ctx, lease, finality, self._rounds)
-        return lambda: seal_fallback_sweeps(ctx, lease, finality, self._rounds)
+            return lambda: seal_sweeps(ctx, lease, finality, tokens, rounds)
+        return lambda: seal_fallback_sweeps(ctx, lease, finality, tokens, rounds)
 
-    async def _payout_lane(self, lease: Lease, finality: Finality) -> None:
+    async def _payout_lane(self, lease: Lease, finality: Finality, waiting: Waiting) -> None:
         ctx = self.context
-        may_send = await self._may_send("payouts", finality)
+        what: What = "payouts"
+        may_send = await self._may_send(finality)
 
         async def seal() -> int:
-            await take_back(ctx, lease)
-            await release_paused(ctx, lease)
+            if waiting.owing:
+                await take_back(ctx, lease)
+            if waiting.on_hold:
+                await release_paused(ctx, lease)
             try:
                 return await seal_payouts(ctx, lease, finality, self._outflow)
             except UnknownExecutionError as error:
@@ -251,7 +267,10 @@ class ChainSettlement:
                 return 0
 
         signer = ctx.wallets.sponsor("payouts")
-        await tick_lane(ctx, lease, "payouts", signer, finality, may_send=may_send, seal=seal)
+        await tick_lane(
+            ctx, lease, what, what, signer, finality, may_send=may_send,
+            seal=seal if waiting.payouts else None,
+        )  # fmt: skip
 
     async def run(self, stop: asyncio.Event) -> None:
         """Tick until told to stop; trouble with chain, database or signer is told and retried.

@@ -104,12 +104,14 @@ async def _needed(tx: Tx, ctx: Context) -> dict[str, int]:
     }
 
 
-async def seal_sweeps(ctx: Context, lease: Lease, finality: Finality, rounds: DepositRounds) -> int:
+async def seal_sweeps(
+    ctx: Context, lease: Lease, finality: Finality, tokens: Sequence[Token], rounds: DepositRounds
+) -> int:
     """Seal one sweep per token that has something to sweep; returns how many were made."""
     if finality.cursor is None:
         return 0
     sealed = 0
-    for token in ctx.ledger.catalogue.payable_tokens(ctx.name):
+    for token in tokens:
         deposits = (await chosen_deposits(ctx, token, rounds=rounds))[:MOST_AT_ONCE]
         if not deposits or await is_token_paused(ctx, token.address):
             continue

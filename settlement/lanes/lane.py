@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from config.units import Address
-from ledger.attempts import Attempt, open_attempts
+from ledger.attempts import Attempt
+from ledger.lane_state import read_lane_state
 from ledger.lanes import Lane, get_lane, open_lane
 from ledger.leases import Lease, check
+from ledger.pauses import What
 from settlement.context import Context
 from settlement.lanes.dispatch import Dispatch, dispatch, resume, stored_attempts
 from settlement.lanes.finality import Finality
@@ -35,25 +37,29 @@ async def tick_lane(
     ctx: Context,
     lease: Lease,
     name: str,
+    what: What,
     signer: Signer,
     finality: Finality,
     *,
     may_send: bool,
-    seal: Callable[[], Awaitable[object]] | None = None,
+    seal: Callable[[], Awaitable[int]] | None = None,
 ) -> None:
     """One bounded round.
 
-    :param may_send: ``False`` while paused, halted or draining: then only watch.
-    :param seal: makes new batches, after what is in flight has been looked after.
+    :param what: of which a pause leaves only the watching. Read anew for each lane: a pause
+        takes effect within one tick.
+    :param may_send: ``False`` while halted or draining: the same.
+    :param seal: makes new batches and says how many, after what is in flight has been looked
+        after; ``None``: nothing waits.
     :raises LeaseLostError: another process leads; nothing of this round may be trusted.
     :raises RpcError: the chain does not answer; the next round goes on.
     """
     async with ctx.ledger.reading() as tx:
-        lane = await get_lane(tx, ctx.name, name)
-        attempts = await open_attempts(tx, ctx.name, name)
+        state = await read_lane_state(tx, ctx.name, name, what)
+    lane, attempts = state.lane, state.attempts
     if lane is None or lane.sender != signer.address:
         lane = await _open(ctx, lease, name, signer.address)
-    may_send = may_send and lane.halted_reason is None
+    may_send = may_send and not state.paused and lane.halted_reason is None
     d = Dispatch(ctx, lease, lane, signer, finality)
     if attempts:
         if may_send and await resume(d, attempts):
@@ -62,9 +68,8 @@ async def tick_lane(
         may_send = may_send and await _still_open(ctx, lane)
     sent = False
     if may_send:
-        if seal is not None:
-            await seal()
-        sent = await dispatch(d)
+        sealed = 0 if seal is None else await seal()
+        sent = bool(sealed or state.has_batches) and await dispatch(d)
     _observe(ctx, lane, await stored_attempts(d) if attempts or sent else [])
 
 
