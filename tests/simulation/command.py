@@ -10,15 +10,20 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import count
 
+from tests.simulation import image_postgres
 from tests.simulation.faults import FAULTS
 from tests.simulation.image import template_database
-from tests.simulation.run import Report, run_seed
+from tests.simulation.image_postgres import Server
+from tests.simulation.run import Report, memory, run_seed
 from tests.simulation.town import keyring
 from tests.simulation.world import Scale
+from tests.support.postgres import PostgresUnavailableError
 
 SEED_SECONDS = 900
 """Of one core. No seed takes so long: one that does is stuck, which is a finding."""
@@ -40,11 +45,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
         quiet_hours=options.quiet,
         slack=options.slack,
     )
-    if options.trace:
-        report = run_seed(_seeds(options)[0], given, scale, loud=True)
-        _tell(report, options, verbose=True)
-        sys.exit(bool(report.violations))
-    sys.exit(_run_many(options, given, scale))
+    try:
+        with _database(options.database) as server:
+            failed = _run(options, given, scale, server)
+    except PostgresUnavailableError as error:
+        sys.exit(f"error: {error}\n  remedy: install PostgreSQL, or give the URL of a server")
+    sys.exit(failed)
+
+
+def _run(
+    options: argparse.Namespace, given: dict[str, float], scale: Scale, server: Server | None
+) -> bool:
+    if not options.trace:
+        return _run_many(options, given, scale, server)
+    report = run_seed(_seeds(options)[0], given, scale, server, loud=True)
+    _tell(report, options, verbose=True)
+    return bool(report.violations)
+
+
+@contextmanager
+def _database(name: str) -> Iterator[Server | None]:
+    """What all seeds copy theirs from."""
+    if name == "sqlite":
+        template_database()
+        yield None
+        return
+    with image_postgres.server(name, memory()) as server:
+        server.prepare()
+        try:
+            yield server
+        finally:
+            server.forget()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,7 +91,12 @@ def _parser() -> argparse.ArgumentParser:
         "--quiet", type=float, default=Scale.quiet_hours, help="hours for all to be settled"
     )
     parser.add_argument("--slack", type=float, help="seconds to which timers are rounded")
+    parser.add_argument(
+        "--database", default="sqlite", metavar="sqlite|postgresql|URL",
+        help="postgresql: a throwaway server; URL: postgresql+asyncpg://… of a superuser",
+    )  # fmt: skip
     parser.add_argument("--jobs", type=int, default=1, help="seeds at once")
+    parser.add_argument("--twice", action="store_true", help="each seed; its history must be one")
     parser.add_argument("--trace", action="store_true", help="print everything; one seed")
     parser.add_argument("--stop", action="store_true", help="at the first violation")
     parser.add_argument("--json", action="store_true", help="the totals as one JSON object")
@@ -104,13 +140,18 @@ class Totals:
             self.failed.append(report)
 
 
-def _run_many(options: argparse.Namespace, given: dict[str, float], scale: Scale) -> bool:
-    template_database()
+def _run_many(
+    options: argparse.Namespace, given: dict[str, float], scale: Scale, server: Server | None
+) -> bool:
     keyring()
     totals = Totals()
     end = None if options.minutes is None else time.monotonic() + options.minutes * 60
-    reports = _forked(_seeds(options), options.jobs, given, scale, end)
+    live = partial(run_seed, given=given, scale=scale, server=server)
+    seeds = [seed for seed in _seeds(options) for _ in range(1 + options.twice)]
+    reports, histories = _forked(seeds, options.jobs, live, end), dict[int, str]()
     for report in reports:
+        if histories.setdefault(report.seed, report.fingerprint) != report.fingerprint:
+            report.violations.append("simulator: not the history of the first time")
         totals.add(report)
         _tell(report, options, verbose=False)
         if options.stop and totals.failed:
@@ -123,12 +164,12 @@ def _run_many(options: argparse.Namespace, given: dict[str, float], scale: Scale
 
 
 def _forked(
-    seeds: range, jobs: int, given: dict[str, float], scale: Scale, end: float | None
+    seeds: Iterable[int], jobs: int, live: Callable[[int], Report], end: float | None
 ) -> Generator[Report, None, None]:
     """Each seed in a process of its own: nothing of one is left for the next."""
     waiting = selectors.DefaultSelector()
     try:
-        yield from _reports(waiting, iter(seeds), jobs, given, scale, end)
+        yield from _reports(waiting, iter(seeds), jobs, live, end)
     finally:
         for key in list(waiting.get_map().values()):
             os.kill(key.data[1], signal.SIGKILL)  # given up: our own child, by its number
@@ -139,8 +180,7 @@ def _reports(
     waiting: selectors.DefaultSelector,
     left: Iterator[int],
     jobs: int,
-    given: dict[str, float],
-    scale: Scale,
+    live: Callable[[int], Report],
     end: float | None,
 ) -> Iterator[Report]:
     running = 0
@@ -149,7 +189,7 @@ def _reports(
             seed = next(left, None)
             if seed is None:
                 break
-            pipe, child = _fork(seed, given, scale)
+            pipe, child = _fork(seed, live)
             waiting.register(pipe, selectors.EVENT_READ, (seed, child, bytearray()))
             running += 1
         if not running:
@@ -167,7 +207,7 @@ def _reports(
             yield _received(seed, bytes(data))
 
 
-def _fork(seed: int, given: dict[str, float], scale: Scale) -> tuple[int, int]:
+def _fork(seed: int, live: Callable[[int], Report]) -> tuple[int, int]:
     reader, writer = os.pipe()
     child = os.fork()
     if child:
@@ -175,7 +215,7 @@ def _fork(seed: int, given: dict[str, float], scale: Scale) -> tuple[int, int]:
         return reader, child
     os.close(reader)
     signal.setitimer(signal.ITIMER_PROF, SEED_SECONDS)
-    report = run_seed(seed, given, scale)
+    report = live(seed)
     with os.fdopen(writer, "wb") as pipe:
         pipe.write(json.dumps(asdict(report)).encode())
     os._exit(0)
@@ -190,10 +230,11 @@ def _received(seed: int, data: bytes) -> Report:
 def _replay(report: Report, options: argparse.Namespace) -> str:
     faults = "".join(f" --fault {name}={value:g}" for name, value in options.fault)
     calm = " --calm" if options.calm else ""
+    where = "" if options.database == "sqlite" else " --database postgresql"
     slack = "" if options.slack is None else f" --slack {options.slack:g}"
     return (
         f"python -m tests.simulation --seed {report.seed} --trace --days {options.days:g}"
-        f" --invoices {options.invoices} --quiet {options.quiet:g}{slack}{calm}{faults}"
+        f" --invoices {options.invoices} --quiet {options.quiet:g}{slack}{calm}{faults}{where}"
     )
 
 

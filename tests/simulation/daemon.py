@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import StreamReader, web
 from aiohttp.test_utils import make_mocked_request
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bursar.compose import House, Outside, open_house
 from bursar.daemon import Daemon
@@ -24,7 +25,6 @@ from config.errors import BursarError
 from config.settings import Secrets, Settings
 from gateway.webhooks.sender import Sender
 from tests.simulation.machine.clock import SimClock, SimEntropy
-from tests.simulation.machine.database import Moments, sim_engine
 from tests.simulation.machine.loop import Process, spawn
 
 COMMAND_SECONDS = 300.0
@@ -109,7 +109,7 @@ class Edges:
 
     transport: Transport
     sender: Sender
-    moments: Moments
+    engine: Callable[[str], AsyncEngine]
     slack: Callable[[float], float]
 
 
@@ -147,7 +147,7 @@ def _outside(edges: Edges, clock: SimClock, entropy: SimEntropy) -> Outside:
         clock=clock,
         entropy=entropy,
         transport=transport,
-        engine=lambda url: sim_engine(url, edges.moments),
+        engine=edges.engine,
     )
 
 

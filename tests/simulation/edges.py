@@ -42,6 +42,24 @@ class SimMoments:
             if process.dead:
                 await process.die()
 
+    def on_wire(self, process: Process, moment: str) -> str:
+        """The same on PostgreSQL, where connections break, too."""
+        about = f"{process.name}|{moment}"
+        killer = "kill_at_commit" if moment.startswith("commit") else "kill"
+        if self.faults.strikes(killer, about):
+            return "dies"
+        if not self.faults.strikes(DATABASE_FAULTS[moment], about):
+            return ""
+        # A server that answers lets one begin, and does not take back what is committed.
+        fates = ["lost", "refused"] if moment in ("statement", "commit") else ["lost"]
+        return self.faults.dice.pick(f"database|{about}", fates)
+
+    def delay(self, process: Process) -> float:
+        """An answer that takes its time: others run meanwhile, and its locks are held."""
+        if not self.faults.strikes("db_slow", process.name):
+            return 0.0
+        return self.faults.dice.seconds(f"db_slow|{process.name}", 0.001, 3.0)
+
     def changed(self, process: Process) -> None:
         self.on_change(process)
 

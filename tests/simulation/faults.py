@@ -63,6 +63,7 @@ FAULTS: Mapping[str, float] = {
     "db_statement": 0.0001,
     "db_commit": 0.001,  # and nothing was kept
     "db_committed": 0.001,  # though everything was kept
+    "db_slow": 0.001,  # PostgreSQL: an answer under way for up to 3 s, locks held
     "clock_jump": 0.02,  # f26: by ten minutes, up to 90 s either way
     "frozen": 0.02,  # f19: stopped past its lease, then goes on, by ten minutes
     "frozen_in_work": 0.0002,  # f19: at a request

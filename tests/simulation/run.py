@@ -17,6 +17,7 @@ import structlog
 
 from tests.simulation.checks.quiet import quiet_period, settle_readiness
 from tests.simulation.checks.steps import StepChecks
+from tests.simulation.image_postgres import Server
 from tests.simulation.life import operators, people, weather
 from tests.simulation.life.disasters import epochs, restored_backup
 from tests.simulation.life.violations import final_reorgs
@@ -45,17 +46,20 @@ class Report:
 
 def run_seed(
     seed: int, given: Mapping[str, float] | None = None, scale: Scale | None = None,
-    *, loud: bool = False,
+    server: Server | None = None, *, loud: bool = False,
 ) -> Report:  # fmt: skip
-    """Live through one seed; every violation is in the report, nothing is raised."""
-    folder = Path(tempfile.mkdtemp(prefix=f"bursar-sim-{seed}-", dir=_memory()))
+    """Live through one seed; every violation is in the report, nothing is raised.
+
+    :param server: of PostgreSQL, with its template prepared; none: SQLite.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"bursar-sim-{seed}-", dir=memory()))
     loop = VirtualLoop()
     asyncio.set_event_loop(loop)
     began = time.process_time()
     report = Report(seed)
     world = None
     try:
-        world = World(seed, loop, folder, given or {}, scale or Scale())
+        world = World(seed, loop, folder, given or {}, scale or Scale(), server)
         world.loud = loud
         _listen_to_logs(world)
         loop.set_exception_handler(lambda _loop, context: _unhandled(world, context))
@@ -65,13 +69,14 @@ def run_seed(
     finally:
         if world is not None:
             _fill_in(report, world)
-            world.books.close()
+            world.database.close()
         report.real_seconds = time.process_time() - began
         shutil.rmtree(folder, ignore_errors=True)
     return report
 
 
-def _memory() -> Path | None:
+def memory() -> Path | None:
+    """Where databases lie."""
     return MEMORY if MEMORY.is_dir() else None
 
 

@@ -180,12 +180,16 @@ def provider_urls(plan: Plan) -> list[str]:
 
 
 def settings_of(
-    plans: list[Plan], folder: Path, *, schedule: str, poll: str, fee_bps: int, deposits: str = "hd"
-) -> Settings:
-    """The daemon's configuration."""
+    plans: list[Plan], folder: Path, url: str, *,
+    schedule: str, poll: str, fee_bps: int, deposits: str = "hd",
+) -> Settings:  # fmt: skip
+    """The daemon's configuration.
+
+    :param url: of its database.
+    """
     return parse_settings(
         {
-            "database": {"url": f"sqlite+aiosqlite:///{folder}/books.db"},
+            "database": {"url": url},
             "http": {"public_url": "https://pay.example"},
             "wallets": {
                 "keystore": f"{folder}/keystore.json",
@@ -193,7 +197,12 @@ def settings_of(
                 "deposits": deposits,
             },
             "invoices": {"expires_in": "30m", "monitor_for": "90m", "dust": "0.001"},
-            "settlement": {"schedule": schedule, "minimum_payout": "1.00", "fee_bps": fee_bps},
+            "settlement": {
+                "schedule": schedule,
+                "minimum_payout": "1.00",
+                "fee_bps": fee_bps,
+                "journal": f"{folder}/books.journal",
+            },
             "security": {"destination_cooling_off": "10m"},
             "chains": [_chain(plan, poll) for plan in plans],
         }

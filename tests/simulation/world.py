@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import shutil
-import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,8 @@ from tests.simulation.chain.transactions import Tx, decode_raw
 from tests.simulation.daemon import Edges, Running, start
 from tests.simulation.edges import Mailbox, SimMoments, executor
 from tests.simulation.faults import Faults
-from tests.simulation.image import template_database
+from tests.simulation.image import Books, Image, SqliteImage
+from tests.simulation.image_postgres import PostgresImage, Server
 from tests.simulation.machine.dice import Dice
 from tests.simulation.machine.loop import PROCESS, Process, VirtualLoop
 
@@ -84,8 +84,9 @@ class World:
     """Holds everything; what happens in it is in :mod:`tests.simulation.life`."""
 
     def __init__(
-        self, seed: int, loop: VirtualLoop, folder: Path, given: Mapping[str, float], scale: Scale
-    ) -> None:
+        self, seed: int, loop: VirtualLoop, folder: Path, given: Mapping[str, float], scale: Scale,
+        server: Server | None = None,
+    ) -> None:  # fmt: skip
         self.seed, self.loop, self.folder, self.scale = seed, loop, folder, scale
         self.dice = Dice(seed)
         self.faults = Faults(self.dice, loop.time, given)
@@ -96,8 +97,12 @@ class World:
         )
         self.fee_bps = self.dice.pick("fee", [0, 30, 250])
         self.keyless = self.faults.strikes("keyless_deposits", "seed")
+        self.moments = SimMoments(self.faults, self._changed)
+        self.database: Image = (
+            PostgresImage(server, loop, self.moments) if server else SqliteImage(folder)
+        )
         self.settings = town.settings_of(
-            self.plans, folder, schedule=schedule, poll=self.poll, fee_bps=self.fee_bps,
+            self.plans, folder, self.database.url, schedule=schedule, poll=self.poll, fee_bps=self.fee_bps,
             deposits="create2" if self.keyless else "hd",
         )  # fmt: skip
         self.chains: dict[str, SimChain] = {}
@@ -114,8 +119,8 @@ class World:
             before=self._before_request,
             after=self._after_request,
         )
-        self.moments = SimMoments(self.faults, self._changed)
-        self.edges = Edges(self.transport, self.mailbox, self.moments, self.slack)
+        engine = partial(self.database.engine, moments=self.moments)
+        self.edges = Edges(self.transport, self.mailbox, engine, self.slack)
         self.running: list[Running] = []
         self.starts = 0
         self.deaths = 0
@@ -167,15 +172,13 @@ class World:
         self.loud = False
         self._fingerprint = blake2b(digest_size=8)
         self.counts: Counter[str] = Counter()
-        shutil.copy(template_database(), folder / "books.db")
         keystore = town.keyless_keystore() if self.keyless else town.keyring()[1]
         (folder / "keystore.json").write_bytes(keystore)
-        self.open_books()
 
-    def open_books(self) -> None:
+    @property
+    def books(self) -> Books:
         """The image, as another program reads it."""
-        self.books = sqlite3.connect(self.folder / "books.db", isolation_level=None)
-        self.books.row_factory = sqlite3.Row
+        return self.database.books
 
     # --- building ----------------------------------------------------------------------
 

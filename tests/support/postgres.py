@@ -97,11 +97,14 @@ class PostgresCluster:
     need the server to fail under them; its port and data stay the same.
     """
 
-    def __init__(self, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *, settings: Mapping[str, str] | None = None, folder: Path | None = None
+    ) -> None:
+        """:param folder: where its data are; none: where temporary files are."""
         self.settings = {**FAST, **(settings or {})}
         self.port = 0
         self._account = server_account()
-        self._root = Path(tempfile.mkdtemp(prefix="bursar-pg-"))
+        self._root = Path(tempfile.mkdtemp(prefix="bursar-pg-", dir=folder))
         self._data = self._root / "data"
         self._log = self._root / "server.log"
         self._process: subprocess.Popen[bytes] | None = None

@@ -29,7 +29,6 @@ class StepChecks:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._seen = 0
         self._statuses: dict[tuple[str, Any], str] = {}
         self._young: dict[str, Row] = {}
         """Confirmed payments that a reorg could still take from the chain."""
@@ -45,7 +44,7 @@ class StepChecks:
         :param process: whose commit it was.
         """
         self.steps += 1
-        changes = self._changes()
+        changes = self._world.database.changes()
         touched = {row["tbl"] for row in changes}
         if "accounts" in touched:
             self.postings()
@@ -63,7 +62,6 @@ class StepChecks:
     def begin_again(self) -> None:
         """An older database has taken the image's place: what it says now is where it stands."""
         books = self._world.books
-        (self._seen,) = books.execute("SELECT COALESCE(MAX(seq), 0) FROM sim_changes").fetchone()
         self._statuses = {
             (table, row["id"]): row["status"]
             for table in MACHINES
@@ -73,14 +71,6 @@ class StepChecks:
         confirmed = [p for (table, p), now in self._statuses.items() if now == "confirmed"]
         self._young = {p: books.execute(PAYMENT, (p,)).fetchone() for p in confirmed}
         self._cursors, self._holders = {}, {}
-
-    def _changes(self) -> list[Row]:
-        rows = self._world.books.execute(
-            "SELECT seq, tbl, id, status FROM sim_changes WHERE seq > ? ORDER BY seq", (self._seen,)
-        ).fetchall()
-        if rows:
-            self._seen = rows[-1]["seq"]
-        return rows
 
     def postings(self) -> None:
         """I1: what is debited is credited, pending and posted, by chain and token."""

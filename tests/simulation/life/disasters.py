@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import sqlite3
-from pathlib import Path
 
 from chain.abi import encode_call
 from tests.simulation import town
@@ -14,7 +11,6 @@ from tests.simulation.life.people import send
 from tests.simulation.life.weather import strikes
 from tests.simulation.world import World
 
-IMAGE = "books.db"
 LONGEST_WAIT = 1800.0
 """Seconds for which a backup waits for a send."""
 REPAIR_SECONDS = 1200
@@ -28,8 +24,7 @@ async def restored_backup(world: World) -> None:
         return
     length = world.scale.days * 86_400
     await asyncio.sleep(world.dice.seconds("backup at", length * 0.1, length * 0.6))
-    backup = world.folder / "backup.db"
-    taken = await _back_up(world, backup)
+    taken = await _back_up(world)
     if not with_journal:
         await oblivion.move_shop(world)
     await asyncio.sleep(world.dice.seconds("lost after", 60, length * 0.4))
@@ -40,11 +35,7 @@ async def restored_backup(world: World) -> None:
     if not with_journal:
         oblivion.lose_journal(world)
     await asyncio.sleep(world.dice.seconds("repair", 1, REPAIR_SECONDS))
-    world.books.close()
-    for left in world.folder.glob(f"{IMAGE}*"):
-        left.unlink()
-    shutil.copy(backup, world.folder / IMAGE)
-    world.open_books()
+    world.database.restore()
     world.on_restore()
     if not with_journal:
         await oblivion.before_the_start(world)
@@ -67,13 +58,13 @@ async def epochs(world: World) -> None:
                 world.say(f"{name}: the owner raises the epoch to {now + 1}")
 
 
-async def _back_up(world: World, backup: Path) -> float:
+async def _back_up(world: World) -> float:
     """At once, or just before bytes leave: signed there, and sent as soon as it was made."""
     done = asyncio.Event()
 
     def make() -> None:
         if not done.is_set():
-            _copy(world.folder / IMAGE, backup)
+            world.database.back_up()
             world.say("backup taken")
             done.set()
 
@@ -83,11 +74,3 @@ async def _back_up(world: World, backup: Path) -> float:
         world.before_send = lambda: None
     make()
     return world.now()
-
-
-def _copy(image: Path, to: Path) -> None:
-    """SQLite's own online backup: a running daemon does not notice."""
-    with sqlite3.connect(image) as source, sqlite3.connect(to) as target:
-        source.backup(target)
-    source.close()
-    target.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from functools import partial
 from typing import Any
 
@@ -147,8 +148,6 @@ def _follows(world: World, chain: str, cursor: Any) -> bool:
 
 async def rescan(world: World, chain: str) -> None:
     """``bursar rescan`` of some blocks that were read: here its row, as the command writes it."""
-    import sqlite3
-
     cursor = world.books.execute(
         "SELECT start_block, cursor_block FROM chain_cursors WHERE chain = ?", (chain,)
     ).fetchone()

@@ -95,9 +95,12 @@ class _Jump:
         self._loop = loop
 
     def select(self, timeout: float | None) -> list[Any]:
-        if timeout is None:
-            raise DeadlockError
-        if timeout > 0:
+        if timeout is None or timeout > 0:
+            network = self._loop.network
+            if network is not None and network.look():
+                return []
+            if timeout is None:
+                raise DeadlockError
             self._loop.jump()
         return []
 
@@ -114,6 +117,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._clock_resolution = 1e-9
         self.steps = 0
         self.graveyard: list[Any] = []
+        self.network: Any = None
+        """A :class:`tests.simulation.machine.wire.Network`, where the world has one."""
         self.set_task_factory(_make_task)
 
     def time(self) -> float:
@@ -157,6 +162,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
             if process is None or not process.dead:
                 future.set_result(result)
         return future
+
+    async def create_connection(  # type: ignore[override]
+        self, protocol_factory: Any, host: str, port: int
+    ) -> tuple[Any, Any]:
+        """To the database; nothing else is ever connected to."""
+        return self.network.connect(protocol_factory, host, port)
 
     def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None: ...
 
