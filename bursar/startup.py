@@ -25,8 +25,8 @@ from ledger.deposit_factories import FactorySource
 from ledger.installation import installation_id, raise_index
 from ledger.journal import LOST_INDEXES, PRESIGNED_STEP, Journal, open_journal, succeed_journal
 from ledger.migrate import require_current, upgrade
-from ledger.presigned import PresignedSource, next_index_of, presigned_sets_of
-from ledger.schema import merchants
+from ledger.presigned import PresignedSource, mark_lost, next_index_of, presigned_sets_of
+from ledger.schema import deposit_addresses, merchants
 from ledger.sources import Source
 from ledger.store import sqlite_path
 from wallets.create2 import CloneDeriver
@@ -100,14 +100,20 @@ async def _make_up_for_lost_marks(house: House, journal: Journal) -> None:
     """
     if journal.next_index:
         return
-    async with house.ledger.reading() as tx:
-        known = await next_index_of(tx)
-        ends = [known, *(s.next_index for s in await presigned_sets_of(tx))]
-    if not known:
-        return
     presigned = house.settings.wallets.deposits == "presigned"
-    skipped = max(ends) - known if presigned else LOST_INDEXES
-    await asyncio.to_thread(journal.reserve_indexes, known, skipped, step=0)
+    async with house.ledger.reading() as tx:
+        known, sets = await next_index_of(tx), await presigned_sets_of(tx)
+        used = await tx.conn.scalar(sa.select(sa.exists(sa.select(deposit_addresses.c.address))))
+    # The first import raises the counter to its first index, and hands nothing out.
+    imported_from = min((s.first_index for s in sets), default=0) if presigned else 0
+    if known <= imported_from and not used:
+        return
+    skipped = LOST_INDEXES
+    if presigned:
+        skipped = max((s.next_index for s in sets), default=known) - known
+        async with house.ledger.transaction() as tx:
+            await mark_lost(tx)  # before the mark: a start that finds one does not come here
+    await asyncio.to_thread(journal.reserve_indexes, known, max(skipped, 0), step=0)
     log.warning("journal_lost", path=str(journal.path), known=known, skipped=skipped)
 
 

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from config.errors import InvalidInputError, WalletError
 from config.units import Address, Hash32
+from ledger.holds import close_holds, hold, open_places
 from ledger.installation import raise_index
 from ledger.schema import (
     address_counter,
@@ -30,6 +31,8 @@ from ledger.sql import chunked, insert_ignore
 from ledger.store import Tx
 
 NEEDS_SIGNATURE: Final = "needs offline signature"
+LOST_PLACE: Final = "presigned/journal"
+"""Object of the hold that says: nobody knows which imported addresses people were given."""
 SIGNATURE_BYTES: Final = 65
 
 
@@ -182,6 +185,23 @@ async def open_sets(
     return [found[chain_id] for chain_id in chain_ids]
 
 
+async def mark_lost(tx: Tx) -> None:
+    """The journal is lost: what was imported since a backup may have been handed out.
+
+    The next import says where handing out goes on, or an operator releases the hold.
+    """
+    reason = (
+        "the journal is lost: addresses that were imported after the database's backup, if it is "
+        "one, may have been handed out; import with --hand-out-from"
+    )
+    await hold(tx, "batch", "presigned", LOST_PLACE, reason)
+
+
+async def is_lost(tx: Tx) -> bool:
+    """Whether an import has to say where handing out goes on."""
+    return LOST_PLACE in await open_places(tx, "batch", LOST_PLACE)
+
+
 async def other_addresses(tx: Tx, rows: Sequence[tuple[int, Address]]) -> list[int]:
     """Indexes in ``rows`` (consecutive) that the store knows with another address."""
     query = sa.select(presigned_addresses).where(
@@ -210,11 +230,14 @@ async def store_presigned(tx: Tx, rows: Sequence[PresignedRow]) -> None:
     )
 
 
-async def complete_sets(tx: Tx, set_ids: Sequence[int], first: int, count: int) -> int:
+async def complete_sets(
+    tx: Tx, set_ids: Sequence[int], first: int, count: int, *, hand_out_from: int | None = None
+) -> int:
     """Make the rows of a file usable; how many indexes the sets gained, at most.
 
     The counter goes up to the first index where it stands below: lower ones have no address.
 
+    :param hand_out_from: no index below it is handed out from now on.
     :raises InvalidInputError: rows are missing: an address stands under two indexes.
     """
     gained = 0
@@ -244,7 +267,9 @@ async def complete_sets(tx: Tx, set_ids: Sequence[int], first: int, count: int) 
             .values(next_index=first + count)
         )
     lowest = await tx.conn.scalar(sa.select(sa.func.min(presigned_sets.c.first_index)))
-    await raise_index(tx, int(lowest or 0))
+    await raise_index(tx, max(int(lowest or 0), hand_out_from or 0))
+    if hand_out_from is not None:
+        await close_holds(tx, "batch", LOST_PLACE, f"handed out from {hand_out_from}")
     return gained
 
 

@@ -29,6 +29,7 @@ from ledger.presigned import (
     PresignedRow,
     PresignedSet,
     complete_sets,
+    is_lost,
     left_of,
     next_index_of,
     open_sets,
@@ -107,24 +108,33 @@ def write_online_keystore(
     say(f"treasury signer  {checksum(ring.treasury_signer().address)}")
 
 
-async def import_presigned(settings: Settings, secrets: Secrets, *, file: Path) -> None:
+async def import_presigned(
+    settings: Settings, secrets: Secrets, *, file: Path, hand_out_from: int | None = None
+) -> None:
     """Verify every signature of the file, then take it in, whole or not at all.
 
-    :raises InvalidInputError: a line is wrong; names file and line, and nothing is imported.
+    :param hand_out_from: leave out lower indexes: people may have been given them.
+    :raises InvalidInputError: a line is wrong, names file and line; or the journal was lost and
+        nobody says from where to hand out. Nothing is imported.
     """
-    if settings.wallets.deposits != "presigned":
-        raise ConfigError(
-            f'is "{settings.wallets.deposits}"', where="wallets.deposits", remedy='set "presigned"'
-        )
-    forwarder = own_addresses(settings, secrets).contracts.forwarder
     async with open_house(settings, secrets, chains=[]) as house:
-        await require_current(house.ledger.engine)
-        with _opened(file) as source, tempfile.TemporaryFile() as verified:
-            reader = PresignedReader(source, str(file))
-            _check_delegate(reader.header, forwarder, str(file))
-            await _verify(house, reader, verified, str(file))
-            verified.seek(0)
-            gained = await _store(house, reader.header, verified, str(file))
+        await import_in(house, file, hand_out_from)
+
+
+async def import_in(house: House, file: Path, hand_out_from: int | None = None) -> None:
+    """:func:`import_presigned` in an open house."""
+    deposits = house.settings.wallets.deposits
+    if deposits != "presigned":
+        raise ConfigError(f'is "{deposits}"', where="wallets.deposits", remedy='set "presigned"')
+    forwarder = own_addresses(house.settings, house.secrets).contracts.forwarder
+    await require_current(house.ledger.engine)
+    await _check_known(house, hand_out_from)
+    with _opened(file) as source, tempfile.TemporaryFile() as verified:
+        reader = PresignedReader(source, str(file))
+        _check_delegate(reader.header, forwarder, str(file))
+        await _verify(house, reader, verified, str(file))
+        verified.seek(0)
+        gained = await _store(house, reader.header, verified, str(file), hand_out_from)
     header = reader.header
     last = header.first + header.count - 1
     say(f"addresses {header.first} to {last} are imported, {max(gained, 0)} of them new")
@@ -237,6 +247,20 @@ def _check_delegate(header: Header, forwarder: Address, name: str) -> None:
         )
 
 
+async def _check_known(house: House, hand_out_from: int | None) -> None:
+    """After the journal was lost, only people know what else had been imported by then."""
+    async with house.ledger.reading() as tx:
+        lost = await is_lost(tx)
+    if lost and hand_out_from is None:
+        raise InvalidInputError(
+            "is missing, and the journal was lost: addresses imported since the backup may have "
+            "been handed out",
+            where="--hand-out-from",
+            remedy="give the index above every file that was ever imported; or, where none was "
+            "since the backup, release the hold (bursar holds list)",
+        )
+
+
 async def _verify(house: House, reader: PresignedReader, out: IO[bytes], name: str) -> None:
     """Write each verified line to ``out`` as a record of fixed size, which nobody can change."""
     with progress("verifying", reader.header.count) as bar:
@@ -273,7 +297,9 @@ async def _compare(house: House, chunk: Sequence[tuple[int, Address]], name: str
         )
 
 
-async def _store(house: House, header: Header, records: IO[bytes], name: str) -> int:
+async def _store(
+    house: House, header: Header, records: IO[bytes], name: str, hand_out_from: int | None
+) -> int:
     """Write the rows, chunk by chunk, then open them all in one commit."""
     size = _ADDRESS_BYTES + SIGNATURE_BYTES * len(header.chain_ids)
     try:
@@ -292,7 +318,10 @@ async def _store(house: House, header: Header, records: IO[bytes], name: str) ->
                     await store_presigned(tx, rows)
                 bar.advance(count)
         async with house.ledger.transaction() as tx:
-            return await complete_sets(tx, [s.id for s in sets], header.first, header.count)
+            ids = [s.id for s in sets]
+            return await complete_sets(
+                tx, ids, header.first, header.count, hand_out_from=hand_out_from
+            )
     except InvalidInputError as error:
         raise InvalidInputError(error.what, where=name, remedy=error.remedy) from None
 

@@ -78,6 +78,10 @@ def presign(
 def import_presigned(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="As presign wrote it.")],
+    hand_out_from: Annotated[
+        int | None,
+        typer.Option(min=0, help="Leave out lower indexes: after the journal was lost."),
+    ] = None,
 ) -> None:
     """Take in addresses signed offline; every signature is verified first.
 
@@ -85,7 +89,7 @@ def import_presigned(
     """
     from bursar.actions.presigned import import_presigned as action
 
-    invocation(ctx).run(lambda s, k: action(s, k, file=file))
+    invocation(ctx).run(lambda s, k: action(s, k, file=file, hand_out_from=hand_out_from))
 
 
 def online_keystore(ctx: typer.Context, output: _Output) -> None:

@@ -54,6 +54,7 @@ FAULTS: Mapping[str, float] = {
     "no_delegation": 0.15,  # per chain: no EIP-7702, deposit addresses send by themselves
     # no fault, another kind of installation
     "keyless_deposits": 0.15,  # per seed: deposit addresses are clones of a factory (CREATE2)
+    "cold_deposits": 0.15,  # per seed, else: deposit addresses were signed offline, in small files
     # the machine
     "kill": 0.0002,  # f13: at an await: a statement, a commit, a request
     "kill_at_commit": 0.0005,  # f13: between a commit and what follows
@@ -86,6 +87,7 @@ FAULTS: Mapping[str, float] = {
 PER_SEED = (
     "no_delegation",
     "keyless_deposits",
+    "cold_deposits",
     "two_daemons",
     "restored",
     "restored_without_journal",

@@ -20,6 +20,7 @@ from tests.simulation.checks.steps import StepChecks
 from tests.simulation.image_postgres import Server
 from tests.simulation.life import operators, people, weather
 from tests.simulation.life.disasters import epochs, restored_backup
+from tests.simulation.life.offline import keep_signed
 from tests.simulation.life.violations import final_reorgs
 from tests.simulation.machine.loop import VirtualLoop
 from tests.simulation.world import Scale, World
@@ -97,6 +98,7 @@ async def _live(world: World) -> None:
     world.on_block = lambda chain, block: [look(chain, block) for look in looks]
     slots = ["d0", "d1"] if world.faults.strikes("two_daemons", "seed") else ["d0"]
     chores = [asyncio.create_task(weather.keep_running(world, slot)) for slot in slots]
+    chores.append(asyncio.create_task(keep_signed(world)))
     await settle_readiness(world)
     merchants = [await people.open_shop(world, n) for n in range(world.scale.merchants)]
     storms = [asyncio.create_task(weather.chain_weather(world, plan)) for plan in world.plans]

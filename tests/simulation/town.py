@@ -80,18 +80,24 @@ def keyring() -> tuple[KeyRing, bytes]:
 
 @lru_cache(maxsize=1)
 def keyless_keystore() -> bytes:
-    """The same without the seed of deposit addresses: for those that have no key."""
+    """The same without the seed of deposit addresses: for those that have no key, or none here."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        whole, online = Path(folder) / "whole.json", Path(folder) / "online.json"
-        whole.write_bytes(keyring()[1])
+        online = Path(folder) / "online.json"
         plan = Plan("alpha", 777001, 2, {"confirmations": 3}, 1, 3)
         settings = settings_of([plan], Path(folder), schedule="every 1h", poll="2s", fee_bps=0)
-        wallets = settings.wallets.model_copy(update={"keystore": whole})
-        settings = settings.model_copy(update={"wallets": wallets})
+        settings = offline_settings(settings, Path(folder))
         online_keystore(settings, secrets(), SimEntropy(0, "online"), online, cost=2)
         return online.read_bytes()
+
+
+def offline_settings(settings: Settings, folder: Path) -> Settings:
+    """Of the machine that has the whole keystore, written into this folder."""
+    whole = folder / "whole.json"
+    whole.write_bytes(keyring()[1])
+    wallets = settings.wallets.model_copy(update={"keystore": whole})
+    return settings.model_copy(update={"wallets": wallets})
 
 
 def secrets() -> Secrets:

@@ -96,14 +96,14 @@ class World:
             "schedule", ["every 20m", "every 1h", "0 2 * * *", "30 */3 * * *"]
         )
         self.fee_bps = self.dice.pick("fee", [0, 30, 250])
-        self.keyless = self.faults.strikes("keyless_deposits", "seed")
+        self.deposit_kind = self._kind_of_deposits()
         self.moments = SimMoments(self.faults, self._changed)
         self.database: Image = (
             PostgresImage(server, loop, self.moments) if server else SqliteImage(folder)
         )
         self.settings = town.settings_of(
             self.plans, folder, self.database.url, schedule=schedule, poll=self.poll, fee_bps=self.fee_bps,
-            deposits="create2" if self.keyless else "hd",
+            deposits=self.deposit_kind,
         )  # fmt: skip
         self.chains: dict[str, SimChain] = {}
         self.nodes: dict[str, Node] = {}
@@ -135,6 +135,8 @@ class World:
         self.sent: dict[tuple[str, bytes, int], dict[bytes, Tx]] = {}
         self.sent_before: dict[tuple[str, bytes, int], dict[bytes, Tx]] = {}
         """What was sent before database and journal were lost: nobody knows of it any more."""
+        self.signed_offline = 0
+        """Indexes below it have been signed by the offline machine, if there is one."""
         self.without_journal = False
         """Whether database and journal were both lost: from then on."""
         self.resolved: set[str] = set()
@@ -172,7 +174,7 @@ class World:
         self.loud = False
         self._fingerprint = blake2b(digest_size=8)
         self.counts: Counter[str] = Counter()
-        keystore = town.keyless_keystore() if self.keyless else town.keyring()[1]
+        keystore = town.keyring()[1] if self.deposit_kind == "hd" else town.keyless_keystore()
         (folder / "keystore.json").write_bytes(keystore)
 
     @property
@@ -181,6 +183,15 @@ class World:
         return self.database.books
 
     # --- building ----------------------------------------------------------------------
+
+    def _kind_of_deposits(self) -> str:
+        """As ``wallets.deposits`` has it."""
+        if self.faults.strikes("keyless_deposits", "seed"):
+            return "create2"
+        if self.faults.strikes("cold_deposits", "seed"):
+            self.faults.level["no_delegation"] = 0.0  # nothing signed offline is good there
+            return "presigned"
+        return "hd"
 
     def _plans(self) -> list[town.Plan]:
         dice = self.dice

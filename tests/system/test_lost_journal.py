@@ -6,8 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
+from bursar.actions.presigned import DelegateParts, import_in, presign
 from bursar.compose import House, open_house
 from bursar.startup import prepare_journal
+from config.errors import InvalidInputError
 from config.settings import Secrets, parse_settings
 from config.units import Address, Hash32
 from ledger.installation import installation_id, raise_index
@@ -16,6 +20,7 @@ from ledger.migrate import upgrade
 from ledger.presigned import next_index_of
 from ledger.schema import presigned_sets
 from tests.support.database import sqlite_url
+from tests.support.world import MNEMONIC
 
 
 @asynccontextmanager
@@ -23,9 +28,13 @@ async def house_with(folder: Path, handed_out: int, **wallets: str) -> AsyncIter
     """A house whose books say that so many indexes were handed out, and that has no journal."""
     url = sqlite_url(folder / "books.db")
     await upgrade(url)
-    chain = {"chain": "base", "rpc_urls": ["https://rpc.example/"]}
-    settings = parse_settings({"database": {"url": url}, "wallets": wallets, "chains": [chain]})
-    async with open_house(settings, Secrets(), chains=[]) as house:
+    chain = {"name": "dev", "chain_id": 31337, "rpc_urls": ["https://rpc.example/"]}
+    settings = parse_settings({
+        "database": {"url": url}, "chains": [{**chain, "finality": {"confirmations": 3}}],
+        "wallets": {"signer": "mnemonic", **wallets},
+    })  # fmt: skip
+    secrets = Secrets.model_validate({"mnemonic": MNEMONIC})
+    async with open_house(settings, secrets, chains=[]) as house:
         async with house.ledger.transaction() as tx:
             await raise_index(tx, handed_out)
         yield house
@@ -73,3 +82,42 @@ async def test_f20_journal_lost__addresses_signed_offline__all_imported_ones_are
             await tx.conn.execute(presigned_sets.insert().values(row))
         await prepare_journal(house)
         assert await next_index(house) == 50
+
+
+def signed(house: House, folder: Path, first: int, count: int) -> Path:
+    """A file that an offline machine would have written."""
+    file = folder / f"{first}-{count}.jsonl"
+    presign(
+        house.settings, house.secrets,
+        chains=["dev"], first=first, count=count, output=file, parts=DelegateParts(),
+    )  # fmt: skip
+    return file
+
+
+async def test_first_start__addresses_imported_from_a_higher_index__none_is_left_out(
+    tmp_path: Path,
+) -> None:
+    """Another installation of the same seed has the lower ones: nothing was lost here."""
+    async with house_with(tmp_path, 0, deposits="presigned") as house:
+        await import_in(house, signed(house, tmp_path, 1000, 3))
+        await prepare_journal(house)
+        assert await next_index(house) == 1000
+
+
+async def test_f20_journal_lost__imported_since_the_backup__handed_out_from_where_a_person_says(
+    tmp_path: Path,
+) -> None:
+    """The backup knows of three addresses; three more were imported and given to people."""
+    async with house_with(tmp_path, 0, deposits="presigned") as house:
+        await import_in(house, signed(house, tmp_path, 0, 3))
+        async with house.ledger.transaction() as tx:
+            await raise_index(tx, 1)
+        await prepare_journal(house)
+        again = signed(house, tmp_path, 3, 6)
+        with pytest.raises(InvalidInputError, match="hand-out-from"):
+            await import_in(house, again)
+        assert await next_index(house) == 3
+        await import_in(house, again, hand_out_from=6)
+        assert await next_index(house) == 6
+        await import_in(house, signed(house, tmp_path, 9, 2))
+        assert await next_index(house) == 6
