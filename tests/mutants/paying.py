@@ -146,12 +146,38 @@ PAYING: Final = (
         (
             Change(
                 "bursar/startup.py",
-                "    if not known:\n        return\n    presigned",
-                "    if known:\n        return\n    presigned",
+                "    if known <= imported_from and not used:\n",
+                "    if known:\n",
             ),
         ),
         (
             "tests/system/test_lost_journal.py::test_f20_journal_lost__a_million_indexes_left_out__once",
+        ),
+    ),
+    Mutant(
+        "what was imported since a backup is handed out again",
+        (
+            Change(
+                "ledger/presigned.py",
+                "    await raise_index(tx, max(int(lowest or 0), hand_out_from or 0))\n",
+                "    await raise_index(tx, int(lowest or 0))\n",
+            ),
+        ),
+        (
+            "tests/system/test_lost_journal.py::test_f20_journal_lost__imported_since_the_backup__handed_out_from_where_a_person_says",
+        ),
+    ),
+    Mutant(
+        "after a restore one provider's logs are enough",
+        (
+            Change(
+                "settlement/restore/scanning.py",
+                "    found = await ask(client)\n    other = client.second()\n",
+                "    found = await ask(client)\n    other = None\n",
+            ),
+        ),
+        (
+            f"{_SETTLEMENT}/test_restore.py::test_f05_restored__one_of_two_providers_shows_no_logs__sweep_and_payout_booked",
         ),
     ),
     Mutant(

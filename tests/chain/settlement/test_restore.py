@@ -6,10 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import pytest
 import sqlalchemy as sa
 
-from chain.client import SendResult
+from chain.anvil import Anvil
+from chain.client import ChainClient, SendResult
+from chain.rpc.pool import RpcPool
+from chain.rpc.transport import AiohttpTransport
 from config.units import Address
 from ledger.attempts import open_attempts
 from ledger.books import totals_of
@@ -22,8 +26,9 @@ from ledger.pauses import active_pauses
 from ledger.postings import AccountKind, AccountRef, balance
 from ledger.schema import batches, payouts
 from ledger.store import Ledger, make_engine
-from tests.chain.settlement.world import SpyingClient, World, recipient
+from tests.chain.settlement.world import CHAIN_ID, SpyingClient, World, recipient
 from tests.support.database import copy_sqlite, sqlite_url
+from tests.support.fault_proxy import Fault, FaultProxy, Kind
 from tests.support.postgres import PostgresCluster
 
 AMOUNT = 5_000001
@@ -109,6 +114,29 @@ async def run_on(world: World, service: object, rounds: int = 25, *, between: in
         world.clock.advance(between)
         await service.tick()  # type: ignore[attr-defined]
         await world.watch(mine=1)
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_f05_restored__one_of_two_providers_shows_no_logs__sweep_and_payout_booked(
+    world: World, copy: Backup, anvil: Anvil
+) -> None:
+    """Without a journal only logs tell, they are looked at once, and the first in line has none."""
+    payout = await promised(world, 1001)
+    url = await copy(world)  # type: ignore[misc]
+    await world.settle(world.service(), world.all_are("paid", payout))
+
+    async with FaultProxy(anvil.rpc_url) as liar, aiohttp.ClientSession() as session:
+        silent = liar.add(Fault(Kind.empty_logs))
+        pool = RpcPool(
+            "anvil", CHAIN_ID, [liar.url, anvil.rpc_url], transport=AiohttpTransport(session),
+            clock=world.clock, entropy=world.ledger.entropy,
+        )  # fmt: skip
+        old = replace(world, client=ChainClient(pool))
+        old = await restored_and_run(old, url, None, 15)
+    assert silent.struck > 0
+    assert (await old.payout(payout))["status"] == "paid"
+    assert await world.held("USDC", recipient(1001)) == AMOUNT
+    await replace(old, client=world.client).agrees()
 
 
 @pytest.mark.parametrize("with_journal", [True, False], ids=["journal", "chain_only"])
