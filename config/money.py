@@ -1,7 +1,8 @@
 """Decimal text to integers and back, exactly.
 
 The grammar is the API's: ASCII digits, up to 18 before and 6 after the point,
-no sign, no exponent. Fiat sums are held in *micros* (10**-6 of a unit).
+no sign, no exponent. Fiat sums are held in *micros* (10**-6 of a unit). What names
+an amount that is there already has as many digits as that amount.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from config.units import Amount
 
 FIAT_DECIMALS: Final = 6
 _GRAMMAR: Final = re.compile(r"(0|[1-9][0-9]{0,17})(?:\.([0-9]{1,6}))?", re.ASCII)
+
+_EXACT: Final = re.compile(r"(0|[1-9][0-9]{0,77})(?:\.([0-9]{1,77}))?", re.ASCII)
+"""What :func:`format_amount` writes of 256 bits."""
 
 
 def parse_amount(text: str, decimals: int) -> Amount:
@@ -28,10 +32,25 @@ def parse_amount(text: str, decimals: int) -> Amount:
         raise ValueError(
             f'{text[:40]!r} is not an amount: digits with up to 6 decimals, like "12.50"'
         )
+    return _to_units(match, decimals)
+
+
+def parse_units(text: str, decimals: int) -> Amount:
+    """Whole units as :func:`format_amount` writes them to base units, however fine.
+
+    :raises ValueError: not such a text, or finer than ``decimals``.
+    """
+    match = _EXACT.fullmatch(text)
+    if match is None:
+        raise ValueError(f'{text[:40]!r} is not an amount: digits, like "12.50"')
+    return _to_units(match, decimals)
+
+
+def _to_units(match: re.Match[str], decimals: int) -> Amount:
     whole, fraction = match.group(1), match.group(2) or ""
     if len(fraction) > decimals:
         if fraction[decimals:].strip("0"):
-            raise ValueError(f"{text!r} is finer than {decimals} decimals")
+            raise ValueError(f"{match.group(0)!r} is finer than {decimals} decimals")
         fraction = fraction[:decimals]
     return Amount(int(whole) * 10**decimals + int((fraction or "0").ljust(decimals, "0") or "0"))
 

@@ -14,12 +14,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.json_schema import WithJsonSchema
 
 from config.durations import parse_duration
-from config.money import FIAT_DECIMALS, parse_amount
+from config.money import FIAT_DECIMALS, parse_amount, parse_units
 from config.schedules import parse_schedule
 from config.units import parse_address
 from gateway.body import is_safe_text
 
 AMOUNT_PATTERN: Final = r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,6})?$"
+UNITS_PATTERN: Final = r"^(0|[1-9][0-9]{0,77})(\.[0-9]{1,77})?$"
+MOST_DECIMALS: Final = 77
 DURATION_PATTERN: Final = r"^[1-9][0-9]{0,8}(ms|s|m|h|d)$"
 METADATA_BYTES: Final = 16 * 1024
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,6 +52,11 @@ def _amount(text: str) -> int:
 
 def _amount_text(text: str) -> str:
     parse_amount(text, FIAT_DECIMALS)
+    return text
+
+
+def _units_text(text: str) -> str:
+    parse_units(text, MOST_DECIMALS)
     return text
 
 
@@ -133,6 +140,12 @@ AmountText = Annotated[
     _text(_amount_text, '"1.00"'),
     WithJsonSchema({"type": "string", "pattern": AMOUNT_PATTERN, "examples": ["1.00"]}),
 ]
+UnitsText = Annotated[
+    str,
+    _text(_units_text, '"1.00"'),
+    WithJsonSchema({"type": "string", "pattern": UNITS_PATTERN, "examples": ["1.00"]}),
+]
+"""Part of an amount that is there: as fine as its token."""
 Span = Annotated[
     Any,
     _text(_duration, '"30m"'),

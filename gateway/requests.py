@@ -20,6 +20,7 @@ from gateway.fields import (
     ScheduleText,
     Short,
     Span,
+    UnitsText,
     Url,
     Wait,
     WaitSeconds,
@@ -95,7 +96,7 @@ class NewRefund(Body):
 
     invoice: Short
     address: AddressText
-    amount: AmountText | None = None
+    amount: UnitsText | None = None
     chain: Short | None = None
     token: Short | None = None
 
@@ -167,7 +168,7 @@ class ResolveRequest(Body):
     chain: Short
     token: Short
     to: Literal["loss", "owner", "merchant", "gas", "fees", "outflow"]
-    amount: AmountText | None = None
+    amount: UnitsText | None = None
     merchant: Short | None = None
     reason: Name
 
@@ -178,7 +179,7 @@ class WriteOffRequest(Body):
     merchant: Short
     chain: Short
     token: Short
-    amount: AmountText | None = None
+    amount: UnitsText | None = None
     reason: Name
 
 

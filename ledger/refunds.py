@@ -17,7 +17,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from config.errors import ConflictError, InvalidInputError, NotFoundError
-from config.money import format_amount, parse_amount
+from config.money import format_amount, parse_units
 from config.units import Address
 from ledger.destinations import check_address
 from ledger.limits import Limits, Promised, promised_today
@@ -172,7 +172,7 @@ def _amount(tx: Tx, text: str | None, chain: str, token: str, most: int) -> int:
     if text is None:
         return most
     try:
-        amount = parse_amount(text, known.decimals)
+        amount = parse_units(text, known.decimals)
     except ValueError as error:
         raise InvalidInputError(str(error), where="amount") from None
     if not 0 < amount <= most:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bursar.compose import open_house
 from bursar.output import say, say_json
 from config.errors import InvalidInputError
-from config.money import format_amount, parse_amount
+from config.money import format_amount, parse_units
 from config.settings import Secrets, Settings
 from gateway.resources.books import view_suspended
 from ledger import receivables
@@ -114,6 +114,6 @@ async def resolve(
 
 def _units(text: str, decimals: int) -> int:
     try:
-        return parse_amount(text, decimals)
+        return parse_units(text, decimals)
     except ValueError as error:
         raise InvalidInputError(str(error), where="--amount") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from config.errors import InvalidInputError, NotFoundError
-from config.money import format_amount, parse_amount
+from config.money import format_amount, parse_units
 from gateway import answers
 from gateway.operation import Call, JsonObject, Operation
 from gateway.requests import ResolveRequest, WriteOffRequest
@@ -122,7 +122,7 @@ def _decimals(call: Call, chain: str, token: str) -> int:
 
 def _units(text: str, places: int) -> int:
     try:
-        return parse_amount(text, places)
+        return parse_units(text, places)
     except ValueError as error:
         raise InvalidInputError(str(error), where="amount") from None
 

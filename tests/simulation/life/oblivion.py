@@ -13,7 +13,7 @@ from typing import Any
 from bursar.compose import House
 from chain.abi import encode_call
 from chain.model import TRANSFER_TOPIC
-from config.money import parse_amount
+from config.money import parse_units
 from ledger.pauses import pause
 from tests.simulation import town
 from tests.simulation.chain.batches import meaning_of
@@ -156,7 +156,7 @@ async def _resolve(world: World, row: dict[str, Any], entry: dict[str, Any]) -> 
 def _owner(world: World, row: dict[str, Any], entry: dict[str, Any]) -> str | None:
     """The merchant behind a transfer out of the treasury, as an explorer shows it."""
     chain, symbol = world.chains[row["chain"]], row["token"]
-    amount = parse_amount(entry["amount"], town.DECIMALS[symbol])
+    amount = parse_units(entry["amount"], town.DECIMALS[symbol])
     tx_hash = bytes.fromhex(entry["tx_hash"][2:])
     block = chain.place_of(tx_hash)
     assert block is not None

@@ -11,13 +11,16 @@ from tests.support.door import ADMIN_KEY, Door
 HASH = "0x" + "cd" * 32
 
 
-async def posted(door: Door, debit: AccountKind, credit: AccountKind, merchant: str = "") -> None:
+async def posted(
+    door: Door, debit: AccountKind, credit: AccountKind, merchant: str = "",
+    token: str = "USDC", units: int = 2_500000,
+) -> None:  # fmt: skip
     async with door.ledger.transaction() as tx:
         made = Transfer(
             f"outflow:anvil/{HASH}/0/0:{debit}",
-            AccountRef(debit, "anvil", "USDC", merchant),
-            AccountRef(credit, "anvil", "USDC"),
-            2_500000,
+            AccountRef(debit, "anvil", token, merchant),
+            AccountRef(credit, "anvil", token),
+            units,
             "outflow",
             "x",
         )
@@ -49,6 +52,18 @@ async def test_suspense__listed_with_its_transaction__resolved_once_in_parts(doo
     assert (again.status, again.body["errors"][0]["field"]) == (422, "amount")
     (row,) = (await door.call("GET", "/v1/admin/suspense", key=ADMIN_KEY)).body["data"]
     assert (row["side"], row["amount"]) == ("token_loss", "1.00")
+
+
+async def test_suspense__finer_than_micros__resolved_by_the_amount_that_is_shown(
+    door: Door,
+) -> None:
+    """A fee in basis points leaves eight decimals of a token that has eighteen."""
+    units = 277_353692850000000000
+    await posted(door, AccountKind.SUSPENSE_OUT, AccountKind.OWNER, token="DAI", units=units)
+    (row,) = (await door.call("GET", "/v1/admin/suspense", key=ADMIN_KEY)).body["data"]
+    what = {"side": "suspense_out", "chain": "anvil", "token": "DAI", "reason": "found out"}
+    part = await ask(door, "suspense/resolve", **what, to="loss", amount=row["amount"])
+    assert (part.status, part.body["amount"], part.body["left"]) == (200, "277.35369285", "0.00")
 
 
 async def test_suspense__what_cannot_be_meant__names_its_field(door: Door) -> None:

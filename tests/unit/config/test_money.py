@@ -9,7 +9,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from config.money import FIAT_DECIMALS, format_amount, least_amount, parse_amount
+from config.money import (
+    FIAT_DECIMALS,
+    format_amount,
+    least_amount,
+    parse_amount,
+    parse_units,
+)
 from config.units import MAX_AMOUNT
 
 GRAMMAR = r"(0|[1-9][0-9]{0,17})(\.[0-9]{1,6})?"
@@ -36,6 +42,18 @@ def test_amounts__six_decimals_or_fewer__come_back(
 ) -> None:
     amount = whole * 10**decimals + data.draw(st.integers(0, 10**decimals - 1))
     assert parse_amount(format_amount(amount, decimals), decimals) == amount
+
+
+@given(st.integers(0, MAX_AMOUNT), DECIMALS)
+@example(277_353692850000000000, 18)
+def test_parse_units__whatever_was_shown__comes_back(amount: int, decimals: int) -> None:
+    assert parse_units(format_amount(amount, decimals), decimals) == amount
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1e5", "01", "1.", ".5", "1" * 79, "1." + "1" * 78])
+def test_parse_units__outside_the_grammar__is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not an amount"):
+        parse_units(text, 18)
 
 
 @given(st.integers(0, MAX_AMOUNT), DECIMALS)
