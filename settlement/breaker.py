@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from ledger.comparisons import compared_block, note_compared
 from ledger.leases import Lease, check
 from settlement.context import Context
+from settlement.lanes.agreement import borne_out, close_dispute
 from settlement.lanes.finality import Finality
 from settlement.reconcile import Reconciliation
 from settlement.restore.adopting import adopt_outflow, book_gift, stop_token
@@ -45,10 +46,11 @@ class Breaker:
         final = finality.final_block
         if final is None:
             return
+        whole = True
         if any(row.account == "treasury" and row.difference > 0 for row in found.rows):
-            await book_gifts(ctx, lease, final)
+            whole &= await book_gifts(ctx, lease, finality)
         if any(row.account == "treasury" and row.difference < 0 for row in found.rows):
-            await book_outflows(ctx, lease, final)
+            whole &= await book_outflows(ctx, lease, finality)
         self._seen, tripped = judge(self._seen, found, final)
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
@@ -56,28 +58,49 @@ class Breaker:
                 reason = "; ".join(c for c in found.causes if f" {token}: " in c)
                 reason = reason or f"ledger and chain differ by {found.difference(token)}"
                 await stop_token(tx, ctx, token, "difference", f"block {found.block}: {reason}")
-            await note_compared(tx, ctx.name, final)
+            if whole:
+                await note_compared(tx, ctx.name, final)
 
 
-async def book_gifts(ctx: Context, lease: Lease, final: int) -> None:
-    """Final transfers of strangers straight to the treasury: suspense in, each by name."""
+async def book_gifts(ctx: Context, lease: Lease, finality: Finality) -> bool:
+    """Final transfers of strangers straight to the treasury: suspense in, each by name.
+
+    :returns: ``False``: of one of them providers show different receipts; it waits.
+    """
+    final = finality.final_block
     async with ctx.ledger.reading() as tx:
         first = await compared_block(tx, ctx.name)
-    if first is None or first > final:
-        return
+    if first is None or final is None or first > final:
+        return True
+    whole = True
     for receipt in await unknown_inflows(ctx, first, final):
+        if not await borne_out(ctx, lease, finality, receipt):
+            whole = False
+            continue
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
             await book_gift(tx, ctx, receipt)
+            await close_dispute(tx, ctx, receipt)
+    return whole
 
 
-async def book_outflows(ctx: Context, lease: Lease, final: int) -> None:
-    """Final outflows that the books do not know: whose they are, else suspense and a stop."""
+async def book_outflows(ctx: Context, lease: Lease, finality: Finality) -> bool:
+    """Final outflows that the books do not know: whose they are, else suspense and a stop.
+
+    :returns: as :func:`book_gifts`.
+    """
+    final = finality.final_block
     async with ctx.ledger.reading() as tx:
         first = await compared_block(tx, ctx.name)
-    if first is None or first > final:
-        return
+    if first is None or final is None or first > final:
+        return True
+    whole = True
     for receipt in await unknown_outflows(ctx, first, final):
+        if not await borne_out(ctx, lease, finality, receipt):
+            whole = False
+            continue
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
             await adopt_outflow(tx, ctx, receipt)
+            await close_dispute(tx, ctx, receipt)
+    return whole

@@ -30,6 +30,7 @@ from ledger.leases import Lease, check
 from ledger.postings import AccountKind, AccountRef, Totals, Transfer, balance
 from ledger.schema import batches
 from ledger.store import Ledger, Tx
+from settlement.agreed import agreed
 from settlement.context import Context
 from settlement.receipts import each_receipt
 from settlement.reconcile import AccountRow
@@ -120,8 +121,14 @@ async def book_native(ctx: Context, lease: Lease) -> None:
     """Book what the comparison found; a provider without the state leaves it for later."""
     native = ctx.chain.native_symbol
     sponsors = [ctx.wallets.sponsor("sweeps").address, ctx.wallets.sponsor("payouts").address]
+
+    async def look(client: ChainClient) -> NativeLook | None:
+        return await look_at_native(client, ctx.ledger, native, sponsors)
+
     try:
-        found = await look_at_native(ctx.client, ctx.ledger, native, sponsors)
+        found = await look(ctx.client)
+        if found is not None and found.difference:
+            found = await agreed(ctx.client, look)  # it is booked for good
     except RpcError as error:
         ctx.observer.note("native_not_compared", chain=ctx.name, error=str(error))
         return

@@ -36,6 +36,7 @@ from ledger.runs import planning_goes_on
 from ledger.states import PayoutStatus
 from ledger.store import Tx
 from ledger.views import Row
+from settlement.agreed import agreed
 from settlement.batching import most_entries, pick_batch
 from settlement.context import Context
 from settlement.lanes.adopt import epoch_of
@@ -194,11 +195,15 @@ async def _signed_batch(
     if held - floor_of(ctx, token) < total:
         await _treasury_short(ctx, shortage(token, held, total), token)
         return None
-    epoch = await epoch_of(ctx, treasury)
+    # Both are signed for good: a batch of an epoch that is still to come would wait for it.
+    epoch = await agreed(ctx.client, lambda c: epoch_of(c, treasury))
+    if epoch is None:
+        ctx.observer.note("epoch_disputed", chain=ctx.name, batch=None)
+        return None
     async with ctx.ledger.reading() as tx:
         onchain_id = await next_onchain_id(tx, ctx.name, epoch)
-    if await executed_ids(ctx, epoch, onchain_id, 1):
-        raise UnknownExecutionError(f"batch id {onchain_id} is executed", where=ctx.name)
+    if await agreed(ctx.client, lambda c: executed_ids(c, treasury, epoch, onchain_id, 1)) != set():
+        raise UnknownExecutionError(f"batch id {onchain_id} may be executed", where=ctx.name)
     packed = pack_batch(entries)
     digest = batch_digest(
         ctx.chain.chain_id, treasury, epoch, onchain_id, address, content_hash(packed)

@@ -7,6 +7,7 @@ its content, and book it as ours.
 from __future__ import annotations
 
 from chain.abi import decode_bool, decode_uint, encode_call
+from chain.client import ChainClient
 from chain.helper_contracts import decode_batch_executed, encode_executed, executed_topics
 from chain.model import Log, TxRequest
 from config.units import Address
@@ -15,6 +16,7 @@ from ledger.holds import close_holds
 from ledger.leases import Lease, check
 from ledger.payouts import PayoutMove, move_payouts, payouts_of_batch
 from ledger.states import BatchStatus, PayoutStatus
+from settlement.agreed import agreed
 from settlement.context import Context
 from settlement.finish import finish_batch
 from settlement.lanes.agreement import borne_out, close_dispute
@@ -73,10 +75,15 @@ async def give_up_epoch(
     """
     if finality.final_block is None or batch.epoch is None or batch.onchain_id is None:
         return
-    current = await epoch_of(ctx, batch.target, finality.final_block)
+    block = finality.final_block
+    current = await agreed(ctx.client, lambda c: epoch_of(c, batch.target, block))
+    ran = await agreed(ctx.client, lambda c: executed_at(c, batch, block))
+    if current is None or ran is None:
+        ctx.observer.note("epoch_disputed", chain=ctx.name, batch=batch.id)
+        return
     if current <= batch.epoch:
         return
-    if await executed_at(ctx, batch, finality.final_block):
+    if ran:
         await adopt_execution(ctx, lease, lane, batch, finality)
         return
     async with ctx.ledger.transaction() as tx:
@@ -87,17 +94,17 @@ async def give_up_epoch(
         await close_holds(tx, "batch", f"batch_{batch.id}", "void")
 
 
-async def epoch_of(ctx: Context, treasury: Address, block: int | None = None) -> int:
+async def epoch_of(client: ChainClient, treasury: Address, block: int | None = None) -> int:
     """The treasury's epoch, at the head or at a block."""
-    answer = await ctx.client.call(
+    answer = await client.call(
         TxRequest(None, treasury, encode_call("epoch()")), "latest" if block is None else block
     )
     return decode_uint(answer)
 
 
-async def executed_at(ctx: Context, batch: Batch, block: int) -> bool:
+async def executed_at(client: ChainClient, batch: Batch, block: int) -> bool:
     """What the treasury said of a batch's id as of a block."""
     assert batch.epoch is not None
     assert batch.onchain_id is not None
     data = encode_executed(batch.epoch, batch.onchain_id)
-    return decode_bool(await ctx.client.call(TxRequest(None, batch.target, data), block))
+    return decode_bool(await client.call(TxRequest(None, batch.target, data), block))

@@ -25,6 +25,7 @@ from ledger.leases import Lease, check
 from ledger.outflows import last_release
 from ledger.sql import chunked
 from ledger.states import BatchStatus, TransactionStatus
+from settlement.agreed import told_alike
 from settlement.batching import gas_limit
 from settlement.caps import cap_of, goes_on, wait_at_cap
 from settlement.context import Context, Policy
@@ -125,6 +126,9 @@ def _waiting(
 async def _idle_agrees(d: Dispatch) -> bool:
     """With nothing in flight the chain's nonce must be ours: else halt, or fill the gap."""
     nonce = await d.ctx.client.nonce(d.lane.sender)
+    if nonce != d.lane.next_nonce or d.lane.accept_nonce:
+        # What follows from it is for good: a halt, a nonce passed over, a transfer that fills one.
+        nonce = await told_alike(d.ctx.client, lambda c: c.nonce(d.lane.sender))
     d.ctx.observer.nonce_gap(d.ctx.name, d.lane.lane, d.lane.next_nonce - nonce)
     if d.lane.accept_nonce:
         async with d.ctx.ledger.transaction() as tx:

@@ -17,6 +17,7 @@ from ledger.outflows import last_release
 from ledger.sql import chunked
 from ledger.states import BatchStatus, TransactionStatus
 from ledger.store import Tx
+from settlement.agreed import agreed
 from settlement.caps import cap_of_id, goes_on, wait_at_cap
 from settlement.context import Context
 from settlement.fees import Fees, stuck
@@ -216,7 +217,11 @@ async def _foreign(f: Following, group: list[Attempt]) -> None:
     other = f.ctx.client.second()
     if other is not None and any(await other.receipts([a.tx_hash for a in group])):
         return
-    nonce = group[0].nonce
+    nonce, final = group[0].nonce, f.finality.final_block
+    assert final is not None
+    told = await agreed(f.ctx.client, lambda c: c.nonce(group[0].sender, final))
+    if told is None or told <= nonce:
+        return
     reason = f"nonce {nonce} was used by a transaction that is not ours"
     async with f.ctx.ledger.transaction() as tx:
         await check(tx, f.lease)

@@ -15,6 +15,7 @@ from ledger.lane_state import read_lane_state
 from ledger.lanes import Lane, get_lane, open_lane
 from ledger.leases import Lease, check
 from ledger.pauses import What
+from settlement.agreed import told_alike
 from settlement.context import Context
 from settlement.lanes.dispatch import Dispatch, dispatch, resume, stored_attempts
 from settlement.lanes.finality import Finality
@@ -27,7 +28,7 @@ async def _open(ctx: Context, lease: Lease, lane: str, sender: Address) -> Lane:
 
     :raises ConflictError: it belongs to another sender.
     """
-    nonce = await ctx.client.nonce(sender)
+    nonce = await told_alike(ctx.client, lambda c: c.nonce(sender))
     async with ctx.ledger.transaction() as tx:
         await check(tx, lease)
         return await open_lane(tx, ctx.name, lane, sender, nonce)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy.exc import IntegrityError
 
 from chain.model import Receipt
-from config.units import Address
+from config.units import Address, to_hex
 from ledger.attempts import open_attempts
 from ledger.batches import next_onchain_id
 from ledger.comparisons import compared_block, note_compared
@@ -17,8 +17,10 @@ from ledger.holds import close_holds, hold
 from ledger.lanes import all_lanes, settle_nonce
 from ledger.leases import Lease, check, set_ready
 from ledger.states import TransactionStatus
+from settlement.agreed import told_alike
 from settlement.context import Context
 from settlement.lanes.adopt import epoch_of
+from settlement.lanes.agreement import borne_out, close_dispute
 from settlement.lanes.finality import Finality, is_final
 from settlement.lanes.sending import note_sent
 from settlement.receipts import each_receipt
@@ -175,16 +177,18 @@ class Comparison:
 
     async def _unknown_ids(self) -> set[int]:
         """Executed ids just above the highest that the books know."""
-        epoch = await epoch_of(self._ctx, self._ctx.contracts.treasury)
+        client, treasury = self._ctx.client, self._ctx.contracts.treasury
+        epoch = await told_alike(client, lambda c: epoch_of(c, treasury))
         async with self._ctx.ledger.reading() as tx:
             following = await next_onchain_id(tx, self._ctx.name, epoch)
-        return await executed_ids(self._ctx, epoch, following)
+        return await told_alike(client, lambda c: executed_ids(c, treasury, epoch, following))
 
     async def _ahead(self) -> bool:
         """Whether a sender has used nonces that no attempt in the books uses."""
         async with self._ctx.ledger.reading() as tx:
             lanes = await all_lanes(tx, self._ctx.name)
-        used = await self._ctx.client.nonces([lane.sender for lane in lanes])
+        senders = [lane.sender for lane in lanes]
+        used = await told_alike(self._ctx.client, lambda c: c.nonces(senders))
         return any(nonce > lane.next_nonce for nonce, lane in zip(used, lanes, strict=True))
 
     async def _adopt(
@@ -204,12 +208,15 @@ class Comparison:
         for receipt in (*incoming, *out):
             if not await is_final(ctx.client, ctx.ledger, finality, receipt):
                 return f"block {receipt.block_number} to be final"
+            if not await borne_out(ctx, lease, finality, receipt):
+                return f"two providers to show the same receipt of {to_hex(receipt.tx_hash)}"
             async with ctx.ledger.transaction() as tx:
                 await check(tx, lease)
                 if receipt in out:
                     await adopt_outflow(tx, ctx, receipt)
                 elif not await adopt_inflow(tx, ctx, receipt):
                     continue
+                await close_dispute(tx, ctx, receipt)
             self._explained[receipt.sender] += 1
         return None
 
@@ -218,7 +225,8 @@ class Comparison:
         ctx = self._ctx
         async with ctx.ledger.reading() as tx:
             lanes = await all_lanes(tx, ctx.name)
-        used = await ctx.client.nonces([lane.sender for lane in lanes])
+        senders = [lane.sender for lane in lanes]
+        used = await told_alike(ctx.client, lambda c: c.nonces(senders))
         for nonce, lane in zip(used, lanes, strict=True):
             if lane.next_nonce < nonce <= lane.next_nonce + self._explained[lane.sender]:
                 async with ctx.ledger.transaction() as tx:

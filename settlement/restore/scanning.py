@@ -134,13 +134,13 @@ def pieces_of(receipt: Receipt, treasury: Address) -> list[Piece]:
     return pieces
 
 
-async def executed_ids(ctx: Context, epoch: int, first: int, count: int = PROBED) -> set[int]:
+async def executed_ids(
+    client: ChainClient, treasury: Address, epoch: int, first: int, count: int = PROBED
+) -> set[int]:
     """Those of ``count`` ids from ``first`` that the treasury has executed."""
     ids = range(first, first + count)
-    asked = [
-        TxRequest(None, ctx.contracts.treasury, encode_executed(epoch, number)) for number in ids
-    ]
-    answers = await ctx.client.calls(asked)
+    asked = [TxRequest(None, treasury, encode_executed(epoch, number)) for number in ids]
+    answers = await client.calls(asked)
     return {
         number
         for number, answer in zip(ids, answers, strict=True)

@@ -42,6 +42,7 @@ class Kind(StrEnum):
     outside_log = "outside_log"  # logs of the right block, said to be of one before it
     removed_log = "removed_log"
     null_receipt = "null_receipt"
+    answers = "answers"  # value: the result, whatever the node's is
     elsewhere = "elsewhere"  # value: URL of another node, which is asked instead
     other_hash = "other_hash"  # block hash, or the hash of a sent transaction, changed
     # the node answers with an error
@@ -97,7 +98,7 @@ _CONCERNS: dict[Kind, set[str]] = {
 _RESULTS = {
     Kind.empty_logs, Kind.null_block, Kind.wrong_height, Kind.wrong_chain,
     Kind.foreign_log, Kind.outside_log, Kind.removed_log, Kind.null_receipt, Kind.other_hash,
-    Kind.error,
+    Kind.answers, Kind.error,
 }  # fmt: skip
 
 Canned = Mapping[str, Any]
@@ -316,6 +317,7 @@ def _falsify(reply: dict[str, Any], fault: Fault) -> None:
             {**log, "blockNumber": _shift(log["blockNumber"], -1)} for log in result or []
         ],
         Kind.null_receipt: lambda: None,
+        Kind.answers: lambda: fault.value,
         Kind.removed_log: lambda: [{**log, "removed": True} for log in result or []],
         Kind.other_hash: lambda: (
             {**result, "hash": "0x" + "66" * 32} if isinstance(result, dict) else "0x" + "66" * 32

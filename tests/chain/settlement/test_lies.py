@@ -1,0 +1,80 @@
+"""One provider of three lies about state, and is the first one asked: nothing is paid twice, and
+what a lie would decide for good is decided by two who tell the same."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from chain.abi import encode_call, selector
+from chain.anvil import Anvil
+from chain.client import ChainClient
+from chain.rpc.pool import RpcPool
+from chain.rpc.transport import AiohttpTransport
+from config.units import to_hex
+from ledger.schema import batches
+from tests.chain.settlement.test_faults import AMOUNT, funded
+from tests.chain.settlement.test_lanes import owner_sends, rows, stuck_batch
+from tests.chain.settlement.world import CHAIN_ID, World, recipient
+from tests.support.fault_proxy import Fault, FaultProxy, Kind
+
+pytestmark = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+EXECUTED, EPOCH = (to_hex(selector(s)) for s in ("executed(uint64,uint256)", "epoch()"))
+
+
+@asynccontextmanager
+async def three_providers(world: World, anvil: Anvil, fault: Fault) -> AsyncIterator[ChainClient]:
+    """The first one has the fault."""
+    async with (
+        FaultProxy(anvil.rpc_url) as liar, FaultProxy(anvil.rpc_url) as other,
+        aiohttp.ClientSession() as session,
+    ):  # fmt: skip
+        liar.add(fault)
+        urls = [liar.url, other.url, anvil.rpc_url]
+        pool = RpcPool(
+            "anvil", CHAIN_ID, urls,
+            transport=AiohttpTransport(session), clock=world.clock, entropy=world.ledger.entropy,
+        )  # fmt: skip
+        yield ChainClient(pool)
+
+
+def about(call: str, answer: int) -> Fault:
+    return Fault(Kind.answers, {"eth_call"}, value=f"0x{answer:064x}", naming=call)
+
+
+async def payout_batches(world: World) -> list[tuple[int, int, str]]:
+    found = [b for b in await rows(world, batches) if b.purpose == "payout"]
+    return [(b.epoch, b.onchain_id, b.status) for b in found]
+
+
+async def test_f18_ran_before_the_epoch_was_raised__one_provider_says_it_did_not__not_given_up(
+    world: World, anvil: Anvil
+) -> None:
+    """Given up, its payouts would be paid again under a new id."""
+    payout, _, stuck = await stuck_batch(world)
+    await owner_sends(world, stuck.calldata)
+    await owner_sends(world, encode_call("raiseEpoch(uint64)", 1))
+    await world.mint("USDC", world.contracts.treasury, AMOUNT)
+    await world.fund(world.keys.sponsor("payouts").address, 10**20)
+    lie = about(EXECUTED, 0)
+    async with three_providers(world, anvil, lie) as client:
+        service = world.service(client=client)
+        await world.settle(service, world.all_are("paid", payout), audit=False)
+    assert lie.struck > 0
+    assert await payout_batches(world) == [(0, 0, "final")]
+    assert await world.held("USDC", recipient(world.merchants)) == AMOUNT
+
+
+async def test_sealing__one_provider_tells_another_epoch__signed_for_the_one_that_two_tell(
+    world: World, anvil: Anvil
+) -> None:
+    """A batch of an epoch that is still to come would wait for it, and all others behind it."""
+    payout = await funded(world)
+    lie = about(EPOCH, 1)
+    async with three_providers(world, anvil, lie) as client:
+        await world.settle(world.service(client=client), world.all_are("paid", payout))
+    assert lie.struck > 0
+    assert await payout_batches(world) == [(0, 0, "final")]
