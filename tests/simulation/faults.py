@@ -34,6 +34,10 @@ FAULTS: Mapping[str, float] = {
     "receipt_null": 0.02,  # f14: the same provider: no receipt of what is mined
     "receipt_bare": 0.02,  # f14: the same provider: a receipt with logs left out
     "nonce_stale": 0.05,  # f16: the same provider: the nonce of some blocks ago
+    "nonce_ahead": 0.02,  # f16: the same provider: a nonce that is still to come
+    "call_lied": 0.02,  # the same provider, to eth_call: flags, epochs and token balances
+    "balance_lied": 0.02,  # the same provider: nothing, or far more native coin
+    "code_lied": 0.02,  # the same provider: no code, or other code
     "rpc_small_range": 0.3,  # f07: per provider: ranges of few blocks only
     "send_unknown": 0.1,  # f14: an error, though it was taken
     "send_refused": 0.1,  # f14: an error, and it was not taken
@@ -96,7 +100,9 @@ PER_SEED = (
     "blacklisted",
 )
 UNREACHABLE = ("rpc_down", "rpc_all_down", "rpc_timeout", "rpc_refused")
-EXCLUSIVE = {"rpc_forged": UNREACHABLE, "receipt_bare": UNREACHABLE}
+STATE = ("nonce_ahead", "call_lied", "balance_lied", "code_lied")
+"""In one seed of four: where they lie, no provider may be out of reach."""
+EXCLUSIVE = dict.fromkeys(("rpc_forged", "receipt_bare", *STATE), UNREACHABLE)
 """One provider's word counts where no other is alive: then a lie is believed, by design."""
 
 
@@ -127,6 +133,8 @@ class Faults:
     def _level(self, name: str) -> float:
         if name in self.given:
             return self.given[name]
+        if name in STATE and self.dice.fixed("lies about state") % 4:
+            return 0.0
         kind = self.dice.fixed(f"swarm|{name}") % 4
         return FAULTS[name] * (0.0, 0.0, 0.5, 2.0)[kind]
 

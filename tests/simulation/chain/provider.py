@@ -14,6 +14,7 @@ from eth_utils.crypto import keccak
 from chain.model import TRANSFER_TOPIC
 from chain.rpc.transport import TransportError
 from tests.simulation.chain.blocks import Block
+from tests.simulation.chain.lies import SETTLEMENT_READS, Asked, lied_to_settlement
 from tests.simulation.chain.node import Node, NodeError, hexed
 from tests.simulation.faults import Faults
 from tests.simulation.machine.loop import PROCESS
@@ -141,10 +142,9 @@ class SimTransport:
         result = provider.node.answer(method, params, tip)
         if method == "eth_getLogs":
             return self._lied_logs(params[0], result, provider, tip, about)
-        if provider.liar and method in ("eth_getTransactionReceipt", "eth_getTransactionCount"):
-            return self._lied_to_settlement(
-                method, params, result, provider, tip, f"{about}|{place}"
-            )
+        if provider.liar and method in SETTLEMENT_READS:
+            asked = Asked(method, params, tip, f"{about}|{place}")
+            return lied_to_settlement(faults, provider.node, asked, result)
         # Of a batch only the first item is lied about: one bad item spoils the whole already.
         asks_block = method in ("eth_getBlockByNumber", "eth_getBlockByHash")
         if asks_block and result is not None and place == 0:
@@ -152,32 +152,6 @@ class SimTransport:
                 return None
             if faults.strikes("rpc_wrong_block", about) and tip.number > 3:
                 return {**result, "number": hex(max(0, int(result["number"], 16) - 1))}
-        return result
-
-    def _lied_to_settlement(
-        self,
-        method: str,
-        params: list[Any],
-        result: Any,
-        provider: Provider,
-        tip: Block,
-        about: str,
-    ) -> Any:
-        """Receipts that are not there, or not whole; nonces of some blocks ago."""
-        faults = self._faults
-        if method == "eth_getTransactionCount":
-            if params[1] != "latest" or not faults.strikes("nonce_stale", about):
-                return result
-            behind = faults.dice.between(f"stale|{about}", 1, 30)
-            old = provider.node.chain.at(max(0, tip.number - behind), tip)
-            assert old is not None
-            return provider.node.answer(method, params, old)
-        if result is None or faults.strikes("receipt_null", about):
-            return None
-        if result["logs"] and faults.strikes("receipt_bare", about):
-            left_out = faults.dice.between(f"left out|{about}", 0, len(result["logs"]))
-            logs = [log for n, log in enumerate(result["logs"]) if n != left_out]
-            return {**result, "logs": logs if left_out < len(result["logs"]) else []}
         return result
 
     def _send(self, params: list[Any], provider: Provider, tip: Block, about: str) -> Any:

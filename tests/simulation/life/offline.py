@@ -38,7 +38,7 @@ async def keep_signed(world: World) -> None:
             await asyncio.sleep(world.dice.seconds("carried over", 10, 900))
             await world.image.wait()
             ends, after = _state(world)
-        more = world.dice.between("addresses in a file", 1, 24)
+        more = world.dice.between("addresses in a file", 1, 6)
         await _bring_more(world, ends, max(after - ends, world.signed_offline - ends) + more)
 
 
