@@ -166,6 +166,14 @@ def test_simulated_deposits_without_keys__created_and_swept__paid() -> None:
     assert totals["counts"]["broadcasts"] >= 2
 
 
+def test_simulated_deposits_signed_offline__files_run_short_again_and_again__swept_and_paid() -> (
+    None
+):
+    totals = run(3, "--invoices", "4", "--quiet", "1", cold_deposits=1)
+    assert totals["counts"]["files imported"] >= 2
+    assert totals["counts"]["broadcasts"] >= 2
+
+
 def test_f15_simulated_fees__spikes_and_slow_miners__waits_and_pays() -> None:
     struck(bad_luck(), "fee_spike", "slow_miner")
 
