@@ -86,7 +86,10 @@ def keyless_keystore() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         online = Path(folder) / "online.json"
         plan = Plan("alpha", 777001, 2, {"confirmations": 3}, 1, 3)
-        settings = settings_of([plan], Path(folder), schedule="every 1h", poll="2s", fee_bps=0)
+        settings = settings_of(
+            [plan], Path(folder), f"sqlite+aiosqlite:///{folder}/none.db",
+            schedule="every 1h", poll="2s", fee_bps=0,
+        )  # fmt: skip
         settings = offline_settings(settings, Path(folder))
         online_keystore(settings, secrets(), SimEntropy(0, "online"), online, cost=2)
         return online.read_bytes()
