@@ -222,11 +222,10 @@ async def _reverts_again_and_again(d: Dispatch, batch: Batch) -> bool:
     """
     async with d.ctx.ledger.reading() as tx:
         before = await attempts_of_batches(tx, [batch.id])
-        released = await last_release(tx, "lane", f"{d.ctx.name}/{d.lane.lane}")
-    reverts = sum(
-        a.status is TransactionStatus.REVERTED and (released is None or a.created_at > released)
-        for a in before
-    )
+        reverted = [a for a in before if a.status is TransactionStatus.REVERTED]
+        place = f"{d.ctx.name}/{d.lane.lane}"
+        released = await last_release(tx, "lane", place) if reverted else None
+    reverts = sum(released is None or a.created_at > released for a in reverted)
     if reverts < d.ctx.policy.max_reverts:
         return False
     async with d.ctx.ledger.transaction() as tx:
