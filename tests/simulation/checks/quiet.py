@@ -13,8 +13,9 @@ from tests.simulation.life.people import ask
 from tests.simulation.life.violations import make_good
 from tests.simulation.world import World
 
-LOOK_EVERY, AWAKE = 300.0, 90.0
-"""Seconds between two looks, and for how many of them timers are fine."""
+LOOK_EVERY, AWAKE, LOOKS_ROUND = 300.0, 90.0, 45.0
+"""Seconds between two looks, for how many of them timers are fine, and after which every daemon
+has looked round."""
 OPEN = {
     "payments": ("detected", "confirming"),
     "payouts": ("pending_approval", "queued", "batched", "submitted", "on_hold"),
@@ -22,6 +23,12 @@ OPEN = {
     "batches": ("sealed", "submitted", "executed"),
     "webhook_deliveries": ("pending",),
 }
+
+DIFFERING = (
+    "reorg_deep", "reorg_deep_lossy", "restored", "restored_without_journal", "receipt_bare",
+    "rpc_forged",
+)  # fmt: skip
+"""Faults after which books and chain may differ for a while, or for good."""
 
 
 async def quiet_period(world: World) -> None:
@@ -80,7 +87,17 @@ def available(world: World, kind: str = "merchant") -> dict[tuple[str, str, str]
 
 
 async def _not_ready(world: World) -> str:
-    """I10: readiness is true to a state in which nothing is wrong."""
+    """I10: readiness is true to a state in which nothing is wrong.
+
+    A daemon that has just been woken has a moment to ask its providers.
+    """
+    if await _readiness(world):
+        world.stir(AWAKE)
+        await asyncio.sleep(LOOKS_ROUND)
+    return await _readiness(world)
+
+
+async def _readiness(world: World) -> str:
     server = world.serving()
     found = None if server is None else await server.call("GET", "/readyz", "nobody")
     if found is None:
@@ -115,6 +132,7 @@ def final_checks(world: World) -> None:
     """Exact, now that nothing moves."""
     _money(world)
     _custody(world)
+    _breaker(world)
     _once(world)
     _webhooks(world)
     _bounds(world)
@@ -179,6 +197,20 @@ def _custody(world: World) -> None:
                 booked = totals[kind, chain, symbol]
                 if booked != on_chain:
                     world.violated("I3", f"{kind} {symbol} on {chain}: {booked}, chain {on_chain}")
+
+
+def _breaker(world: World) -> None:
+    """I3: nobody takes anything, so that no comparison with the chain ends in a difference.
+
+    But for what a restored database does not know, and what a deep reorg took after it was swept.
+    """
+    if any(world.faults.struck[name] for name in DIFFERING):
+        return
+    for row in world.books.execute(
+        "SELECT object_id, reason FROM holds WHERE object_type = 'breaker'"
+        " AND object_id LIKE '%/difference'"
+    ):
+        world.violated("I3", f"{row['object_id']}: payouts stopped: {row['reason']}")
 
 
 def _once(world: World) -> None:
