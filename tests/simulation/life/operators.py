@@ -154,8 +154,8 @@ async def rescan(world: World, chain: str) -> None:
     cursor = world.books.execute(
         "SELECT start_block, cursor_block FROM chain_cursors WHERE chain = ?", (chain,)
     ).fetchone()
-    if cursor is None:
-        return
+    if cursor is None or cursor["cursor_block"] < cursor["start_block"]:
+        return  # nothing was read yet
     first = world.dice.between("rescan from", cursor["start_block"], cursor["cursor_block"])
     last = min(first + 200, cursor["cursor_block"])
     world.say(f"operator rescans {chain} {first}-{last}")
