@@ -208,8 +208,9 @@ def _breaker(world: World) -> None:
         return
     for row in world.books.execute(
         "SELECT object_id, reason FROM holds WHERE object_type = 'breaker'"
-        " AND object_id LIKE '%/difference'"
-    ):
+    ).fetchall():
+        if not row["object_id"].endswith("/difference"):
+            continue
         world.violated("I3", f"{row['object_id']}: payouts stopped: {row['reason']}")
 
 
