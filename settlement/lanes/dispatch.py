@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
 from chain.reverts import describe_revert, error_name
@@ -23,11 +24,10 @@ from ledger.holds import close_holds, hold
 from ledger.lanes import Lane, get_lane, settle_nonce, take_nonce
 from ledger.leases import Lease, check
 from ledger.outflows import last_release
-from ledger.sql import chunked
 from ledger.states import BatchStatus, TransactionStatus
 from settlement.agreed import told_alike
 from settlement.batching import gas_limit
-from settlement.caps import cap_of, goes_on, wait_at_cap
+from settlement.caps import Cap, cap_of, goes_on, wait_at_cap
 from settlement.context import Context, Policy
 from settlement.fees import Fees, initial
 from settlement.lanes.adopt import adopt_execution, give_up_epoch
@@ -39,6 +39,20 @@ from wallets.signer import Signer
 
 _ESTIMATED_AT_ONCE: Final = 4
 """Batches: to estimate 400 payouts a node executes them several times over."""
+
+
+_STEPPED_OVER: Final = 32
+"""Batches that wait for themselves, looked at in one tick: each is an estimate."""
+
+
+class Fate(Enum):
+    """What came of a batch's turn."""
+
+    SENT = auto()
+    WAITS = auto()
+    """For something of its own: others may go."""
+    ENDS = auto()
+    """The lane goes no further now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +86,9 @@ async def resume(d: Dispatch, attempts: Sequence[Attempt]) -> bool:
 async def dispatch(d: Dispatch) -> bool:
     """Send as many waiting batches as may be in flight, in the order of their sealing.
 
+    One that waits for a reason of its own is stepped over: the chain refuses it, or it is worth
+    too little for what gas costs now. What others wait for too ends the round.
+
     :returns: whether anything may be in flight that was not before.
     """
     async with d.ctx.ledger.reading() as tx:
@@ -85,13 +102,19 @@ async def dispatch(d: Dispatch) -> bool:
         return False
     if not attempts and not await _idle_agrees(d):
         return True
-    for part in chunked(waiting[: room(d.ctx.policy, attempts)], _ESTIMATED_AT_ONCE):
+    left = room(d.ctx.policy, attempts)
+    place, end = 0, min(len(waiting), left + _STEPPED_OVER)
+    while left > 0 and place < end:
+        part = waiting[place : min(place + min(left, _ESTIMATED_AT_ONCE), end)]
+        place += len(part)
         async with d.ctx.ledger.reading() as tx:
             batches = await get_batches(tx, part)
         estimates = await asyncio.gather(*(_estimate(d, batches[one]) for one in part))
         for batch_id, estimate in zip(part, estimates, strict=True):
-            if not await _send_batch(d, batches[batch_id], estimate):
-                return True  # in order: what waits behind it waits too
+            fate = await _send_batch(d, batches[batch_id], estimate)
+            if fate is Fate.ENDS:
+                return True
+            left -= fate is Fate.SENT
     return True
 
 
@@ -160,7 +183,7 @@ async def _fill_gap(d: Dispatch, nonce: int) -> None:
         return  # an attempt was final on it: the node lags, or finality was violated
     limit = await self_transfer_gas(d.ctx, d.lane.sender)
     offer = await _offer(d, None, limit)
-    if offer is None:
+    if isinstance(offer, Cap):
         return
     new = await sign_self_transfer(
         d.signer, d.ctx.chain.chain_id, d.ctx.name, d.lane.lane, "gap",
@@ -172,27 +195,19 @@ async def _fill_gap(d: Dispatch, nonce: int) -> None:
     await resume(d, await stored_attempts(d))
 
 
-async def _send_batch(d: Dispatch, batch: Batch, estimate: int | RpcError) -> bool:
-    """Sign, store, send; whether the next batch may follow.
+async def _send_batch(d: Dispatch, batch: Batch, estimate: int | RpcError) -> Fate:
+    """Sign, store, send; what that means for the batches behind it.
 
     :raises RpcError: the chain did not estimate, or does not answer.
     """
-    if isinstance(estimate, CallReverted):
-        await _refused(d, batch, estimate.data)
-        return False
-    if isinstance(estimate, RpcError):
-        raise estimate
-    if await _reverts_again_and_again(d, batch):
-        return False
-    try:
-        may_fail = batch.purpose in {"payout", "sweep"}
-        limit = gas_limit(estimate, may_fail=may_fail, cap=d.ctx.chain.gas_cap)
-    except ValueError as error:
-        await _hold_batch(d, batch, str(error))
-        return False
+    limit = await _gas_limit(d, batch, estimate)
+    if isinstance(limit, Fate):
+        return limit
     offer = await _offer(d, batch, limit)
-    if offer is None or not await _can_pay(d, batch, limit * offer.max_fee + batch.value):
-        return False
+    if isinstance(offer, Cap):
+        return Fate.ENDS if offer.key == "gwei" else Fate.WAITS
+    if not await _can_pay(d, batch, limit * offer.max_fee + batch.value):
+        return Fate.ENDS
     async with d.ctx.ledger.reading() as tx:
         lane = await get_lane(tx, d.ctx.name, d.lane.lane)
     assert lane is not None
@@ -210,9 +225,29 @@ async def _send_batch(d: Dispatch, batch: Batch, estimate: int | RpcError) -> bo
             await close_holds(tx, "batch", _gas_place(d), "funded")
             await goes_on(tx, d.ctx.name, d.lane.lane)
     except ConflictError:
-        return False
+        return Fate.ENDS
     await resume(d, await stored_attempts(d))
-    return True
+    return Fate.SENT
+
+
+async def _gas_limit(d: Dispatch, batch: Batch, estimate: int | RpcError) -> int | Fate:
+    """What it may take, or why it does not go.
+
+    :raises RpcError: the chain did not estimate.
+    """
+    if isinstance(estimate, CallReverted):
+        await _refused(d, batch, estimate.data)
+        return Fate.WAITS
+    if isinstance(estimate, RpcError):
+        raise estimate
+    if await _reverts_again_and_again(d, batch):
+        return Fate.ENDS
+    try:
+        may_fail = batch.purpose in {"payout", "sweep"}
+        return gas_limit(estimate, may_fail=may_fail, cap=d.ctx.chain.gas_cap)
+    except ValueError as error:
+        await _hold_batch(d, batch, str(error))
+        return Fate.WAITS
 
 
 async def _reverts_again_and_again(d: Dispatch, batch: Batch) -> bool:
@@ -234,12 +269,13 @@ async def _reverts_again_and_again(d: Dispatch, batch: Batch) -> bool:
     return True
 
 
-async def _offer(d: Dispatch, batch: Batch | None, limit: int) -> Fees | None:
-    """First offer; over the cap: wait, and say so."""
+async def _offer(d: Dispatch, batch: Batch | None, limit: int) -> Fees | Cap:
+    """First offer; over the cap: that one, having said so."""
     quote, cap = await d.ctx.client.fees(), await cap_of(d.ctx, batch, limit)
     offer = initial(quote, cap.max_fee)
     if offer is None:
         await wait_at_cap(d.ctx, d.lease, d.lane.lane, quote, cap)
+        return cap
     return offer
 
 

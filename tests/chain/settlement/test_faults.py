@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
+from chain.model import TxRequest
+from chain.rpc.errors import Unreachable
 from chain.send import SendOutcome, SendResult
 from config.catalogue import Catalogue
 from config.chains import FeeCap
@@ -208,6 +212,43 @@ async def test_f15_share_of_the_batchs_value__waits_until_the_price_is_right(wor
     world.clock.advance(11)
     world.chain = configured.model_copy(update={"native_price": {"USD": 1_000000}})
     await world.settle(world.service(), world.all_are("paid", payout))
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_f15_f21_batch_that_is_not_worth_its_gas__waits_alone__those_behind_it_are_paid(
+    world: World,
+) -> None:
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 10**13)
+    await world.watch(mine=4)
+    first = await world.promise(merchant, "USDC", 10**9, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", first))
+    tiny = await world.promise(merchant, "USDC", 1, recipient(1))
+    gone = SpyingClient(world.client)
+
+    async def estimate_gas(request: TxRequest) -> int:
+        if request.to == world.contracts.treasury:
+            raise Unreachable("no estimate", where="anvil")
+        return await world.client.estimate_gas(request)
+
+    gone.estimate_gas = estimate_gas
+    world.clock.advance(11)
+    service = world.service(client=gone)
+    for _ in range(3):
+        with suppress(Unreachable):
+            await service.tick()
+    assert (await world.payout(tiny))["status"] == "batched"
+    large = await world.promise(merchant, "USDC", 10**12, recipient(1))
+    world.clock.advance(11)
+    configured = world.chain
+    world.chain = configured.model_copy(update={"native_price": {"USD": 2500_000000}})
+    await world.settle(world.service(), world.all_are("paid", large))
+    assert (await world.payout(tiny))["status"] == "batched"
+    async with world.ledger.reading() as tx:
+        assert "fee_cap.batch_bps" in (await open_holds(tx))[0].reason
+    world.clock.advance(11)
+    world.chain = configured
+    await world.settle(world.service(), world.all_are("paid", tiny))
 
 
 async def test_treasury_floor__payouts_never_draw_below_it__and_go_once_more_has_come(
