@@ -74,12 +74,11 @@ async def store_attempt(tx: Tx, new: NewAttempt) -> int:
 
 
 _COLUMNS: Final = tuple(transactions.c[name] for name in Attempt.__dataclass_fields__)
+IS_OPEN: Final = transactions.c.status.in_([sa.literal_column(f"'{status}'") for status in OPEN])
+"""Spelled as in the index: with bound parameters neither database sees that it fits."""
 _OPEN: Final = (
     sa.select(*_COLUMNS)
-    .where(
-        transactions.c.chain == sa.bindparam("of_chain"),
-        transactions.c.status.in_([sa.literal_column(f"'{status}'") for status in OPEN]),
-    )
+    .where(transactions.c.chain == sa.bindparam("of_chain"), IS_OPEN)
     .order_by(transactions.c.lane, transactions.c.nonce, transactions.c.attempt)
 )
 OPEN_OF_LANE: Final = _OPEN.where(transactions.c.lane == sa.bindparam("of_lane"))
@@ -137,7 +136,8 @@ async def committed_wei(tx: Tx, chain: str, sender: Address) -> int:
         .where(
             transactions.c.chain == chain,
             transactions.c.sender == sender,
-            transactions.c.status.in_(("signed", "broadcast")),
+            IS_OPEN,
+            transactions.c.status != "mined",
         )
     )
     dearest: dict[int, int] = {}

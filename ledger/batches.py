@@ -94,10 +94,10 @@ async def known_onchain_ids(tx: Tx, chain: str, epochs: Collection[int]) -> set[
     return {(row.epoch, row.onchain_id) for row in await tx.conn.execute(query)}
 
 
-_IS_OPEN: Final = batches.c.status.in_([sa.literal_column(f"'{status}'") for status in OPEN])
+IS_OPEN: Final = batches.c.status.in_([sa.literal_column(f"'{status}'") for status in OPEN])
 _OPEN: Final = (
     sa.select(batches)
-    .where(batches.c.chain == sa.bindparam("of_chain"), _IS_OPEN)
+    .where(batches.c.chain == sa.bindparam("of_chain"), IS_OPEN)
     .order_by(batches.c.id)
 )
 _OPEN_OF_LANE: Final = _OPEN.where(batches.c.lane == sa.bindparam("of_lane"))
@@ -113,9 +113,7 @@ async def open_batches(tx: Tx, chain: str, lane: str | None = None) -> list[Batc
 
 
 OPEN_LANES: Final = (
-    sa.select(batches.c.lane)
-    .where(batches.c.chain == sa.bindparam("of_chain"), _IS_OPEN)
-    .distinct()
+    sa.select(batches.c.lane).where(batches.c.chain == sa.bindparam("of_chain"), IS_OPEN).distinct()
 )
 
 
@@ -129,7 +127,7 @@ UNFINISHED: Final = (
     .where(
         batches.c.chain == sa.bindparam("of_chain"),
         batches.c.lane == sa.bindparam("of_lane"),
-        _IS_OPEN,
+        IS_OPEN,
     )
     .order_by(batches.c.id)
 )
@@ -149,7 +147,7 @@ async def get_batches(tx: Tx, ids: Sequence[int]) -> dict[int, Batch]:
 
 async def batches_after(tx: Tx, batch_id: int) -> list[Batch]:
     """Those that wait for this one to be final."""
-    query = sa.select(batches).where(batches.c.after_batch_id == batch_id, _IS_OPEN)
+    query = sa.select(batches).where(batches.c.after_batch_id == batch_id, IS_OPEN)
     return [_batch(row._asdict()) for row in await tx.conn.execute(query)]
 
 

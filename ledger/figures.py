@@ -14,6 +14,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from ledger.attempts import IS_OPEN
 from ledger.books import house_totals
 from ledger.postings import balance
 from ledger.presigned import presigned_left
@@ -33,7 +34,6 @@ from ledger.states import PayoutStatus, TransactionStatus
 from ledger.store import Tx
 
 DUE: Final = (PayoutStatus.QUEUED, PayoutStatus.BATCHED, PayoutStatus.SUBMITTED)
-PENDING: Final = (TransactionStatus.PREPARED, TransactionStatus.SIGNED, TransactionStatus.BROADCAST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ async def _lanes(tx: Tx) -> dict[tuple[str, str], LaneFigure]:
             sa.func.count(transactions.c.nonce.distinct()).label("pending"),
             sa.func.min(transactions.c.created_at).label("oldest"),
         )
-        .where(transactions.c.status.in_(PENDING))
+        .where(IS_OPEN, transactions.c.status != TransactionStatus.MINED.value)
         .group_by(transactions.c.chain, transactions.c.lane)
     )
     return {
