@@ -22,7 +22,6 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from bursar.addresses import OwnAddresses, own_addresses
-from bursar.auditing import ChainAudit
 from bursar.compose import House
 from bursar.heads import HeadListener
 from bursar.metrics.families import Families
@@ -84,7 +83,6 @@ class Roles:
         self._http = HttpMetrics(families)
         self.watchers: dict[str, ChainWatcher] = {}
         self.settlements: dict[str, ChainSettlement] = {}
-        self._audits: dict[str, ChainAudit] = {}
         self._listeners: dict[str, HeadListener] = {}
 
     @classmethod
@@ -156,15 +154,6 @@ class Roles:
                 policy=self._policy(),
                 journal=self._journal,
             )
-            self._audits[chain.name] = ChainAudit(
-                chain,
-                client=self._house.chains[chain.name],
-                ledger=self._house.ledger,
-                own=own,
-                settlement=self.settlements[chain.name],
-                observer=observer,
-                clock=self._house.clock,
-            )
 
     def _policy(self) -> Policy:
         wallets = self._house.settings.wallets
@@ -221,8 +210,6 @@ class Roles:
             yield Task(f"heads:{name}", listener.run, name)
         if self._role in WITH_SIGNERS:
             yield Task("runs", payout_runs(self._house).run)
-        for name, audit in self._audits.items():
-            yield Task(f"audit:{name}", audit.run, name)
         for name, settlement in self.settlements.items():
             yield Task(f"settlement:{name}", settlement.run, name)
 

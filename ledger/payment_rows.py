@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from ledger.bulk import update_rows
+from ledger.bulk import Insert, update_rows
 from ledger.invoices import cursor_blocks
 from ledger.outbox import NewEvent, emit
+from ledger.payment_rules import Sighting
 from ledger.postings import AccountKind, AccountRef, Transfer
-from ledger.schema import payments
+from ledger.schema import payments, sightings
 from ledger.states import PaymentStatus
 from ledger.store import Tx
 from ledger.views import Row, view_payment
@@ -95,3 +96,19 @@ def credit_of(row: Row) -> Transfer:
         row["id"],
         kind="pending",
     )
+
+
+def sight(tx: Tx, seen: Sequence[tuple[str, Sighting]]) -> Insert:
+    """That these payments were seen in these blocks; what is known already stays."""
+    rows = [
+        {
+            "chain": s.chain,
+            "block_hash": s.block_hash,
+            "log_index": s.log_index,
+            "payment_id": payment_id,
+            "block_number": s.block_number,
+            "seen_at": tx.now,
+        }
+        for payment_id, s in seen
+    ]
+    return Insert(sightings, rows, ignore=True)

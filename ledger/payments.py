@@ -29,7 +29,7 @@ from ledger.bulk import Insert, Read, Update, read_all, write_all
 from ledger.held import hold_payments
 from ledger.ignored import follow
 from ledger.invoices import CURSORS, Touched, blocks_by_chain, by_invoice
-from ledger.payment_rows import PaymentPolicy, credit_of, tell_payments
+from ledger.payment_rows import PaymentPolicy, credit_of, sight, tell_payments
 from ledger.payment_rules import Classified, InvoiceTerms, Sighting, Tally, classify
 from ledger.reuse import Earlier, earlier_owners, owner_then
 from ledger.schema import (
@@ -38,7 +38,6 @@ from ledger.schema import (
     invoice_options,
     invoices,
     payments,
-    sightings,
 )
 from ledger.sql import as_row, chunked, upsert
 from ledger.states import PaymentStatus
@@ -306,7 +305,7 @@ async def _insert(
     ids = tx.new_ids("pay", len(fresh))
     rows: list[Row] = [_payment_row(tx, i, *one) for i, one in zip(ids, fresh, strict=True)]
     seen = [(row["id"], s) for row, (s, _, _, _) in zip(rows, fresh, strict=True)]
-    write_all(tx, [Insert(payments, rows), _sight(tx, seen)])
+    write_all(tx, [Insert(payments, rows), sight(tx, seen)])
     booked = [credit_of(row) for row in rows if row["status"] != PaymentStatus.IGNORED]
     await post(tx, booked, fresh=True)  # their keys hold ids drawn just now
     await hold_payments(tx, [row for row in rows if row["held"]])
@@ -348,21 +347,6 @@ def _payment_row(
     }
 
 
-def _sight(tx: Tx, seen: Sequence[tuple[str, Sighting]]) -> Insert:
-    rows = [
-        {
-            "chain": s.chain,
-            "block_hash": s.block_hash,
-            "log_index": s.log_index,
-            "payment_id": payment_id,
-            "block_number": s.block_number,
-            "seen_at": tx.now,
-        }
-        for payment_id, s in seen
-    ]
-    return Insert(sightings, rows, ignore=True)
-
-
 async def _resume(tx: Tx, resumed: Sequence[tuple[Row, Sighting]], touched: Touched) -> list[Row]:
     """Re-included: the payment goes on from ``detected`` in its new block, credited anew."""
     if not resumed:
@@ -387,7 +371,7 @@ async def _resume(tx: Tx, resumed: Sequence[tuple[Row, Sighting]], touched: Touc
         "block_time", "log_index",
     )  # fmt: skip
     seen = [(row["id"], s) for row, s in resumed]
-    write_all(tx, [Update(payments, rows, changed), _sight(tx, seen)])
+    write_all(tx, [Update(payments, rows, changed), sight(tx, seen)])
     await post(tx, [credit_of(row) for row in rows])
     touched.add({row["invoice_id"] for row in rows})
     return rows

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from chain.rpc.errors import RpcError
 from settlement.context import Context
 from settlement.costs import GAS_PER_PAYOUT
 from settlement.outlook import sum_deposits
 from settlement.reconcile import Reconciliation, reconcile
 from settlement.sweep_policy import SweepGas
+from wallets.keyring import Lane
+
+EMPTIED: Final = 500
+"""Addresses asked about each minute though they were swept: one call."""
 
 
 async def measure(ctx: Context, gas: SweepGas) -> Reconciliation | None:
@@ -21,7 +27,7 @@ async def measure(ctx: Context, gas: SweepGas) -> Reconciliation | None:
     try:
         found = await _compare(ctx)
         # What follows may fail by itself: a difference that was found must not be lost for it.
-        await _tell_runway(ctx)
+        await _tell_gas_money(ctx)
         await tell_unswept(ctx, gas)
     except RpcError as error:
         ctx.observer.note("measuring_failed", chain=ctx.name, error=str(error))
@@ -29,7 +35,7 @@ async def measure(ctx: Context, gas: SweepGas) -> Reconciliation | None:
 
 
 async def _compare(ctx: Context) -> Reconciliation | None:
-    found = await reconcile(ctx.client, ctx.ledger, ctx.contracts)
+    found = await reconcile(ctx.client, ctx.ledger, ctx.contracts, emptied=EMPTIED)
     if found is None:
         return None
     for row in found.rows:
@@ -46,9 +52,12 @@ async def _compare(ctx: Context) -> Reconciliation | None:
     return found
 
 
-async def _tell_runway(ctx: Context) -> None:
+async def _tell_gas_money(ctx: Context) -> None:
     quote = await ctx.client.fees()
-    balance = await ctx.client.balance(ctx.wallets.sponsor("payouts").address)
+    lanes: tuple[Lane, Lane] = ("sweeps", "payouts")
+    for lane in lanes:
+        balance = await ctx.client.balance(ctx.wallets.sponsor(lane).address)
+        ctx.observer.onchain_balance(f"sponsor_{lane}", ctx.name, ctx.chain.native_symbol, balance)
     price = max(quote.base_fee + quote.tip, 1)
     ctx.observer.gas_runway(ctx.name, balance // (price * GAS_PER_PAYOUT))
 

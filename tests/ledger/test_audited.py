@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from config.units import Address, Hash32
 from ledger.attempts import NewAttempt, store_attempt
-from ledger.audit import ignored_amounts
+from ledger.audit import deposit_holders, ignored_amounts
 from ledger.audited import Span, audited_after, audited_one, expected_at, note_native
 from ledger.batches import NewBatch, seal_batch
 from ledger.payment_rows import PaymentPolicy
-from ledger.schema import sweep_items, transactions
+from ledger.schema import batches, sweep_items, transactions
 from ledger.states import PaymentStatus
 from ledger.sweeps import seal_items, unswept_deposits
 from tests.support.books import BRIDGED, STRANGER_TOKEN, USDC, USDT, Books, digest
@@ -77,6 +77,8 @@ async def test_f01_expected__dust_leaves_with_its_block__and_comes_back__counted
     await books.record(books.sighting(address, 99, block=other[1], log_index=7))
     await books.advance(*other)
     assert await counted() == (Span(99, 99), {"USDC": 99})
+    await books.rewind_to(other[0])
+    assert await counted() == (Span(), {"USDC": 0}), "of the block that it came back in, too"
 
 
 async def test_expected__sweep_sealed_then_mined_then_final__by_its_block(books: Books) -> None:
@@ -125,3 +127,38 @@ async def test_audited__life_begins_where_it_was_handed_out__or_with_the_chain(
     assert (await books.view(invoice))["native_coin"] == [
         {"chain": "other", "symbol": "ETH", "amount": "0.000000000000000007"}
     ]
+
+
+async def test_holders__what_lies_somewhere__whatever_its_state_and_no_address_that_was_swept(
+    books: Books,
+) -> None:
+    books.policy = PaymentPolicy(dust=100)
+    addresses = [(await books.invoice())[1] for _ in range(4)]
+    swept, sealed, dusty, seen = addresses
+
+    async def holders(emptied: int | None) -> list[Address]:
+        async with books.ledger.reading() as tx:
+            found = await deposit_holders(tx, "anvil", emptied)
+        assert found.keys() <= {"USDC"}
+        return found.get("USDC", [])
+
+    await books.record(books.sighting(swept, 5_000000, tx_hash=digest("swept")))
+    assert await holders(0) == [swept], "seen"
+    await books.confirm_all(PaymentStatus.CONFIRMED)
+    assert await holders(0) == [swept], "confirmed"
+    batch_id = await seal(books)
+    assert await holders(0) == [swept], "on its way"
+    async with books.ledger.transaction() as tx:
+        for status in ("submitted", "executed", "final"):
+            await tx.conn.execute(batches.update().values(status=status))
+        await tx.conn.execute(
+            sweep_items.update().where(sweep_items.c.batch_id == batch_id).values(status="swept")
+        )
+    assert await holders(0) == []
+    await books.record(books.sighting(sealed, 5_000000, tx_hash=digest("sealed")))
+    await books.confirm_all(PaymentStatus.CONFIRMED)
+    await seal(books)
+    await books.record(books.sighting(dusty, 7, tx_hash=digest("dusty")))
+    await books.record(books.sighting(seen, 5_000000, tx_hash=digest("seen")))
+    assert await holders(0) == sorted([sealed, dusty, seen])
+    assert await holders(4) == await holders(None) == sorted(addresses)
