@@ -6,8 +6,12 @@ the lease in its own commit (:func:`watcher.effects.hold`).
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 from config.clock import Clock
-from config.errors import LeaseLostError
+from config.errors import DatabaseError, LeaseLostError
+from config.waiting import wait
 from ledger.leases import DEFAULT_TTL, Lease, Standstill, acquire, release, renew
 from ledger.store import Ledger
 
@@ -46,8 +50,30 @@ class Leader:
                 self._lease = await acquire(
                     tx, self._name, self._owner, waiting=(self._standstill, now)
                 )
-        self._renew_at = now + DEFAULT_TTL.total_seconds() / 3
+        self._renew_at = now + self._rest()
         return self._lease is not None
+
+    async def keep(self, stop: asyncio.Event) -> None:
+        """Renew what is held until ``stop``: where providers are slow a pass outlasts a lease.
+
+        Otherwise it would be read in vain, and with it each that is no faster.
+        """
+        while self._owner is not None and not await wait(self._clock, self._rest(), stop):
+            lease, now = self._lease, self._clock.monotonic()
+            if lease is None or now < self._renew_at:
+                continue
+            with suppress(DatabaseError):
+                try:
+                    async with self._ledger.transaction() as tx:
+                        await renew(tx, lease)
+                except LeaseLostError:
+                    self._renew_at = now  # the next pass asks who leads
+                else:
+                    self._renew_at = now + self._rest()
+
+    def _rest(self) -> float:
+        """Seconds from one renewal to the next."""
+        return DEFAULT_TTL.total_seconds() / 3
 
     def lost(self) -> None:
         """A check failed: take the lease anew before the next act."""

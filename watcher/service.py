@@ -12,6 +12,7 @@ what is noticed at once, and :mod:`watcher.again` for what is read twice.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from chain.client import ChainClient
@@ -115,22 +116,31 @@ class ChainWatcher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Tick until ``stop``; waits for the poll interval whenever there is nothing left to do."""
-        while not stop.is_set():
-            more = False
-            try:
-                more = (await self.tick()).more
-            except EXPECTED as error:
-                self._report.failed(error)
-            except LeaseLostError as error:
-                self._report.failed(error)
-                self._leader.lost()
-            if not more:
-                await self._rest(stop)
+        keeper = asyncio.create_task(self._leader.keep(stop), name=f"lease {self.name}")
+        try:
+            while not stop.is_set():
+                if not await self._guarded_tick():
+                    await self._rest(stop)
+        finally:
+            keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeper
         self._ahead.drop()
         try:
             await self._leader.resign()
         except DatabaseError as error:
             self._report.failed(error)  # the lease runs out by itself
+
+    async def _guarded_tick(self) -> bool:
+        """Whether there is more to do at once."""
+        try:
+            return (await self.tick()).more
+        except EXPECTED as error:
+            self._report.failed(error)
+        except LeaseLostError as error:
+            self._report.failed(error)
+            self._leader.lost()
+        return False
 
     async def _rest(self, stop: asyncio.Event) -> None:
         """Until the next poll, or until a node says that there is a new block."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,8 +17,8 @@ from ledger.leases import acquire
 from ledger.rescans import get_rescan, request_rescan
 from ledger.schema import chain_cursors, deposit_addresses
 from tests.chain.watcher.world import Invoice, World, chain_settings, deposits
-from tests.support.clock import ManualClock
-from watcher import service
+from tests.support.clock import AheadClock, ManualClock
+from watcher import leader, service
 from watcher.expiry import expire_all
 from watcher.status import Outcome
 
@@ -264,6 +266,42 @@ async def test_f19_lease_taken_meanwhile__pass_is_refused(world: World) -> None:
     with pytest.raises(service.LeaseLostError):
         await world.watcher.tick()
     assert await world.cursor() == before
+
+
+class PatientClock(AheadClock):
+    """Really waits."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+async def test_f19_passes_longer_than_a_lease__kept_meanwhile_and_committed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ttl = timedelta(seconds=1)
+    monkeypatch.setattr(leader, "DEFAULT_TTL", ttl)
+    monkeypatch.setattr(leader, "acquire", partial(acquire, ttl=ttl))
+    world.clock = PatientClock()
+    world.restart(lease_owner="first")
+    look = world.watcher._lookout.look
+
+    async def slow(cursor: Any) -> Any:
+        found = await look(cursor)
+        await asyncio.sleep(1.4)
+        return found
+
+    monkeypatch.setattr(world.watcher._lookout, "look", slow)
+    await world.mine(3)
+    stop = asyncio.Event()
+    task = asyncio.create_task(world.watcher.run(stop))
+    for _ in range(200):  # on a busy machine a renewal may be late: one pass is enough
+        cursor = world.watcher.status().cursor
+        if cursor is not None and cursor == await world.head():
+            break
+        await asyncio.sleep(0.05)
+    stop.set()
+    await asyncio.wait_for(task, 5)
+    assert (await world.cursor())[0] == await world.head()
 
 
 async def test_cursor_moved_by_another__pass_refused(world: World) -> None:

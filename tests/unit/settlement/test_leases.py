@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from ledger.lanes import get_lane, halt_lane, open_lane, take_nonce
 from ledger.leases import Standstill, acquire, check, release, renew
 from ledger.pauses import active_pauses, pause, resume, stops
 from tests.support.books import Books
+from watcher.leader import Leader
 
 TTL = timedelta(seconds=10)
 SENDER = Address(b"\x01" * 20)
@@ -50,6 +52,24 @@ async def test_f19_lease__stale_holder__its_effects_and_renewals_are_refused(boo
     async with books.ledger.transaction() as tx:
         await release(tx, stale)
         assert await acquire(tx, "x", "c", TTL) is None, "a stale release frees nothing"
+
+
+async def test_f19_watchers_lease__kept_for_a_minute__nobody_else_has_it(books: Books) -> None:
+    """Its keeper alone lets time pass: each of its rests."""
+    leader = Leader(books.ledger, "x", "a", books.clock)
+    assert await leader.lead() and leader.lease is not None
+    stop, end = asyncio.Event(), books.clock.now() + timedelta(minutes=1)
+    keeping = asyncio.create_task(leader.keep(stop))
+    for _ in range(10_000):
+        if books.clock.now() >= end:
+            break
+        await asyncio.sleep(0.001)
+    assert books.clock.now() >= end
+    async with books.ledger.transaction() as tx:
+        await check(tx, leader.lease)
+        assert await acquire(tx, "x", "b", TTL) is None
+    stop.set()
+    await keeping
 
 
 async def test_f26_lease__clock_set_back__a_dead_holder_is_replaced_and_a_living_one_not(
