@@ -43,6 +43,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=SEEDS, help="at most, per mutant")
     parser.add_argument("--first", type=int, default=1000, help="first seed")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--database", default="sqlite", help="as the simulation takes it")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     chosen = [m for m in MUTANTS if not options.only or any(w in m.name for w in options.only)]
@@ -64,7 +65,7 @@ def _try(spoilt: Spoilt, copy: Path, options: argparse.Namespace) -> Verdict:
     former = apply(Mutant(spoilt.name, spoilt.changes, ()), copy)
     try:
         for tried, (start, last) in enumerate(_portions(spoilt, options), start=1):
-            failed = _run(spoilt, copy, start, last, options.jobs)
+            failed = _run(spoilt, copy, start, last, options)
             if failed:
                 seed = min(failed, key=int)
                 return Verdict(spoilt.name, int(seed), failed[seed][0], tried * (last - start + 1))
@@ -83,10 +84,12 @@ def _portions(spoilt: Spoilt, options: argparse.Namespace) -> list[tuple[int, in
     return [(start, min(start + AT_ONCE, end) - 1) for start in starts]
 
 
-def _run(spoilt: Spoilt, copy: Path, first: int, last: int, jobs: int) -> dict[str, list[str]]:
+def _run(
+    spoilt: Spoilt, copy: Path, first: int, last: int, options: argparse.Namespace
+) -> dict[str, list[str]]:
     command = [
         sys.executable, "-m", "tests.simulation", "--seeds", f"{first}..{last}", "--json",
-        "--jobs", str(jobs), "--stop", "--days", "0.05", "--invoices", "5", "--quiet", "1.5",
+        "--jobs", str(options.jobs), "--database", options.database, "--stop", "--days", "0.05", "--invoices", "5", "--quiet", "1.5",
         "--calm", "--slack", str(spoilt.slack),
     ]  # fmt: skip
     for name, value in spoilt.faults.items():
