@@ -170,7 +170,7 @@ class Ledger:
                 yield Tx(conn, driver, now, entropy, self.catalogue, self.public_url)
                 if write:
                     await driver.flush()
-                    await conn.commit()
+                    await _commit(conn)
             finally:
                 await conn.close()  # what is not committed is rolled back
         except (DBAPIError, sqlite3.Error) as error:
@@ -199,6 +199,19 @@ class Ledger:
     async def dispose(self) -> None:
         """Close every pooled connection."""
         await self.engine.dispose()
+
+
+async def _commit(conn: AsyncConnection) -> None:
+    """Commit, or lose the connection.
+
+    After a commit that failed SQLAlchemy rolls nothing back, and SQLite may have it open still:
+    the pool would hand out a connection in the middle of a transaction, with the write lock.
+    """
+    try:
+        await conn.commit()
+    except BaseException:
+        await conn.invalidate()
+        raise
 
 
 def _translated(error: Exception) -> Exception:

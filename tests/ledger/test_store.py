@@ -26,3 +26,21 @@ async def test_transaction__server_ends_the_connection__one_error_and_the_pool_i
     async with ledger.reading() as tx:
         assert await tx.conn.scalar(sa.text("SELECT 1")) == 1
     assert ledger.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_f12_commit_that_is_refused__nothing_kept_and_no_transaction_left_open(
+    books: Books,
+) -> None:
+    """A constraint that is looked at in the end: SQLite refuses the commit and stays in it."""
+    ledger = books.ledger
+    async with ledger.transaction() as tx:
+        await tx.conn.execute(sa.text("CREATE TABLE ends (id INTEGER PRIMARY KEY)"))
+        await tx.conn.execute(
+            sa.text("CREATE TABLE hangs (id INTEGER REFERENCES ends DEFERRABLE INITIALLY DEFERRED)")
+        )
+    with pytest.raises(sa.exc.IntegrityError):
+        async with ledger.transaction() as tx:
+            await tx.conn.execute(sa.text("INSERT INTO hangs VALUES (1)"))
+    async with ledger.transaction() as tx:
+        assert await tx.conn.scalar(sa.text("SELECT COUNT(*) FROM hangs")) == 0
+    assert ledger.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
