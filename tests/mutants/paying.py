@@ -168,6 +168,32 @@ PAYING: Final = (
         ),
     ),
     Mutant(
+        "one provider's word about a batch that ran is enough",
+        (
+            Change(
+                "settlement/agreed.py",
+                "    if second is None:\n        return await ask(client)\n",
+                "    return await ask(client)\n",
+            ),
+        ),
+        (
+            f"{_SETTLEMENT}/test_lies.py::test_f18_ran_before_the_epoch_was_raised__one_provider_says_it_did_not__not_given_up",
+        ),
+    ),
+    Mutant(
+        "a refused commit leaves its connection in the pool",
+        (
+            Change(
+                "ledger/store.py",
+                "    except BaseException:\n        await conn.invalidate()\n        raise\n",
+                "    except BaseException:\n        raise\n",
+            ),
+        ),
+        (
+            "tests/ledger/test_store.py::test_f12_commit_that_is_refused__nothing_kept_and_no_transaction_left_open",
+        ),
+    ),
+    Mutant(
         "after a restore one provider's logs are enough",
         (
             Change(

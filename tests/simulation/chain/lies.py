@@ -82,7 +82,7 @@ def _other_flag(_faults: Faults, _about: str, value: int) -> int:
 
 
 def _other_epoch(faults: Faults, about: str, value: int) -> int:
-    return max(0, value + faults.dice.pick(f"epoch|{about}", [-1, 1]))
+    return value + (faults.dice.pick(f"epoch|{about}", [-1, 1]) if value else 1)
 
 
 def _other_amount(faults: Faults, about: str, value: int) -> int:
