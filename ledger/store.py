@@ -207,11 +207,13 @@ async def _commit(conn: AsyncConnection) -> None:
     After a commit that failed SQLAlchemy rolls nothing back, and SQLite may have it open still:
     the pool would hand out a connection in the middle of a transaction, with the write lock.
     """
+    done = False
     try:
         await conn.commit()
-    except BaseException:
-        await conn.invalidate()
-        raise
+        done = True
+    finally:
+        if not done:
+            await conn.invalidate()
 
 
 def _translated(error: Exception) -> Exception:

@@ -185,8 +185,8 @@ PAYING: Final = (
         (
             Change(
                 "ledger/store.py",
-                "    except BaseException:\n        await conn.invalidate()\n        raise\n",
-                "    except BaseException:\n        raise\n",
+                "        if not done:\n            await conn.invalidate()\n",
+                "        pass\n",
             ),
         ),
         (

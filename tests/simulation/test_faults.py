@@ -82,8 +82,8 @@ def lies_to_settlement() -> dict[str, Any]:
     """One of two providers."""
     more = ("--invoices", "3", "--quiet", "1.5")
     return run(
-        4012, *more, receipt_bare=0.3, receipt_null=0.1, nonce_stale=0.3, nonce_ahead=0.1,
-        call_lied=0.1, balance_lied=0.1, code_lied=0.1,
+        4012, *more, receipt_bare=0.3, receipt_null=0.1, nonce_stale=0.3, nonce_ahead=0.3,
+        call_lied=0.1, balance_lied=0.3, code_lied=0.3,
     )  # fmt: skip
 
 
