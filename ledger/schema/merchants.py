@@ -22,6 +22,7 @@ merchants: Final = sa.Table(
     sa.Column("reserve_bps", sa.Integer(), nullable=True),
     number("reserve_for", nullable=True, comment="seconds; NULL: the configured one"),
     sa.CheckConstraint("fee_bps IS NULL OR (fee_bps >= 0 AND fee_bps <= 10000)", name="fee_bps"),
+    sa.Index("ix_merchants_next_settlement_at", "next_settlement_at", "id"),
 )
 
 api_keys: Final = sa.Table(

@@ -84,6 +84,13 @@ holds: Final = sa.Table(
     moment("released_at", nullable=True),
     text("resolution", nullable=True),
     one_of("kind", ("payment", "payout", "chain", "lane", "batch", "destination")),
+    sa.Index(
+        "ix_holds_open",
+        "kind",
+        "object_id",
+        sqlite_where=sa.text("released_at IS NULL"),
+        postgresql_where=sa.text("released_at IS NULL"),
+    ),
 )
 
 pauses: Final = sa.Table(

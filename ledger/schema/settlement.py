@@ -73,6 +73,8 @@ payout_runs: Final = sa.Table(
     text("position", nullable=True, comment="merchants up to this one are planned"),
     one_of("trigger", ("schedule", "api", "command")),
     one_of("status", ("requested", "planned", "done")),
+    # Looked for every second, among the plans of years.
+    sa.Index("ix_payout_runs_status_id", "status", "id"),
 )
 
 payout_run_pages: Final = sa.Table(
