@@ -159,13 +159,6 @@ LEDGER = (
 )
 
 PAYING = (
-    one(
-        "what was imported since a backup is given out again",
-        "ledger/presigned.py",
-        "    await raise_index(tx, max(int(lowest or 0), hand_out_from or 0))\n",
-        "    await raise_index(tx, int(lowest or 0))\n",
-        {"cold_deposits": 1.0, "restored_without_journal": 1.0},
-    ),
     Spoilt(
         "broadcast before persist",
         (
