@@ -79,8 +79,9 @@ def make_engine(
         _prepare_sqlite(engine)
     else:
         engine = create_async_engine(
-            url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, pool_timeout=20
+            url, pool_size=pool_size, max_overflow=pool_size, pool_timeout=20
         )
+        _replace_closed(engine)
     _write_first(engine)
     return engine
 
@@ -94,6 +95,19 @@ def _write_first(engine: AsyncEngine) -> None:
         if driver is not None and driver.waits:
             adapted: Any = connection.connection.dbapi_connection
             adapted.run_async(lambda _: driver.flush())
+
+
+def _replace_closed(engine: AsyncEngine) -> None:
+    """A connection that the server has closed is replaced when it is asked for.
+
+    The driver is told so by its socket. SQLAlchemy's ``pool_pre_ping`` would find out by a
+    transaction of its own, three round trips before each of ours.
+    """
+
+    @sa.event.listens_for(engine.sync_engine, "checkout")
+    def _checkout(connection: Any, _record: Any, _proxy: Any) -> None:
+        if connection.driver_connection.is_closed():
+            raise sa.exc.DisconnectionError("the server has closed it")
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:
