@@ -20,7 +20,7 @@ from chain.client import ChainClient
 from chain.deployment import HelperContracts
 from chain.helper_contracts import decode_batch_executed, executed_topics
 from chain.model import Receipt
-from chain.rpc.errors import BadReply, NodeBehind, NodeError
+from chain.rpc.errors import BadReply, NodeBehind, NodeError, RpcError
 from config.catalogue import Token
 from config.units import Address, Hash32
 from ledger.attempts import Attempt, open_attempts
@@ -161,27 +161,18 @@ async def _compare(
     for token in ledger.catalogue.payable_tokens(client.name):
         holders = books.holders.get(token.symbol, [])
         dust = books.ignored.get(token.symbol, 0)
-        known = books.ledger.get(("deposits", token.symbol), 0) + flows.of("deposits", token) + dust
-        on_deposits = await _sum_at(client, token, holders, at.hash, known)
-        (in_treasury,) = await client.token_balances(token.address, [contracts.treasury], at.hash)
         explained = {"ignored payments": dust} if dust else {}
-        for account, balance, why in (
-            ("deposits", on_deposits, explained),
-            ("treasury", in_treasury, {}),
+        for account, where, why in (
+            ("deposits", holders, explained),
+            ("treasury", [contracts.treasury], {}),
         ):
-            rows.append(
-                AccountRow(
-                    account,
-                    token.symbol,
-                    token.decimals,
-                    books.ledger.get((account, token.symbol), 0),
-                    flows.of(account, token),
-                    balance,
-                    dict(why),
-                )
-            )
+            booked = books.ledger.get((account, token.symbol), 0)
+            moving = flows.of(account, token)
+            known = booked + moving + sum(why.values())
+            found = await _sum_at(client, token, where, at.hash, known)
+            row = (account, token.symbol, token.decimals, booked, moving, found, dict(why))
+            rows.append(AccountRow(*row))
             if rows[-1].difference:
-                where = holders if account == "deposits" else [contracts.treasury]
                 suspects = Suspects(account, token, where, rows[-1].difference)
                 causes += await find_causes(
                     client, ledger, suspects, books.cursor.start_block, at.number
@@ -195,11 +186,34 @@ async def _compare(
 async def _sum_at(
     client: ChainClient, token: Token, holders: Sequence[Address], block: Hash32, known: int
 ) -> int:
-    """What lies at all of them. A sum that is not what the books know is asked for one by one."""
-    asked = [Holding(token.address, holder) for holder in holders]
-    together = await aggregated(client, asked, block)
-    if together is not None and sum(held or 0 for held in together) == known:
+    """What lies at all of them. A sum that is not what the books know is asked for one by one,
+    of two providers: payouts stop for a difference, and one that lies must not stop them."""
+    together = await aggregated(client, [Holding(token.address, one) for one in holders], block)
+    if together is None:
+        together = [await _one_by_one(client, token, holders, block)]
+    if sum(held or 0 for held in together) == known:
         return known
+    told: list[int] = []
+    for view in (client.pinned(), client.second()):
+        if view is not None:
+            told += await _told_by(view, token, holders, block)
+    if not told:
+        return await _one_by_one(client, token, holders, block)
+    return known if known in told else told[0]
+
+
+async def _told_by(
+    view: ChainClient, token: Token, holders: Sequence[Address], block: Hash32
+) -> list[int]:
+    try:
+        return [await _one_by_one(view, token, holders, block)]
+    except RpcError:
+        return []  # no opinion
+
+
+async def _one_by_one(
+    client: ChainClient, token: Token, holders: Sequence[Address], block: Hash32
+) -> int:
     found = 0
     for part in chunked(holders):
         found += sum(await client.token_balances(token.address, part, block))

@@ -88,7 +88,7 @@ def lies_about_receipts() -> dict[str, Any]:
 def lies_about_state() -> dict[str, Any]:
     """One of two providers."""
     more = ("--invoices", "3", "--quiet", "1.5")
-    return run(4012, *more, nonce_ahead=0.8, call_lied=0.1, balance_lied=0.3, code_lied=0.3)
+    return run(4014, *more, nonce_ahead=0.8, call_lied=0.1, balance_lied=0.3, code_lied=0.3)
 
 
 def struck(totals: Mapping[str, Any], *names: str) -> None:

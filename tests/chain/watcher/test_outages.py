@@ -16,6 +16,7 @@ from chain.rpc.pool import RpcPool
 from chain.rpc.transport import AiohttpTransport, Transport, TransportError
 from config.clock import SystemEntropy
 from config.errors import ConfigError, DatabaseError, LeaseLostError
+from ledger.cursors import get_cursor
 from ledger.store import Ledger, make_engine
 from tests.chain.rpc.conftest import MakeClient
 from tests.chain.watcher.test_lies import honest, liar, pay_many, persist
@@ -230,8 +231,8 @@ async def test_f31_cut_off_from_the_database__in_the_middle_of_passes__whole_or_
     await world.agrees()
     with pytest.raises(DatabaseError):
         severed.cut_after(0)
-        async with watched.transaction():
-            pass
+        async with watched.transaction() as tx:
+            await get_cursor(tx, "anvil")
     await watched.dispose()
 
 
