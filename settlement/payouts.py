@@ -48,7 +48,8 @@ from settlement.simulation import blacklisted, is_token_paused, simulate
 LANE = "payouts"
 TOKEN_PAUSED = "token is paused"  # noqa: S105
 BLACKLISTED = "recipient is blacklisted by the token's issuer"
-_MOST_QUEUED = 5_000
+_MOST_QUEUED = 2_000
+"""Of each token in one tick: five batches; more would be memory, and are sealed by the next."""
 _COMPANY = timedelta(seconds=10)
 """How long a batch that is not full waits while more payouts are being planned."""
 _MOST_BATCHES = 30
