@@ -179,7 +179,7 @@ class WebhookDispatcher:
         ended = _Ended(delivery, reply)
         self._ended.append(ended)
         async with self._recording:
-            await asyncio.sleep(0)  # those that ended in the same moment come along
+            await self._clock.sleep(0)  # those that ended in the same moment come along
             if ended in self._ended:  # else whoever had the lock before wrote it too
                 for outcome in await self._write():
                     self._observer.on_delivery(outcome)
