@@ -8,7 +8,9 @@ stop all payouts with one unit.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ledger.comparisons import compared_block, note_compared
 from ledger.leases import Lease, check
@@ -16,7 +18,7 @@ from settlement.context import Context
 from settlement.lanes.agreement import borne_out, close_dispute
 from settlement.lanes.finality import Finality
 from settlement.reconcile import Reconciliation
-from settlement.restore.adopting import adopt_outflow, book_gift, stop_token
+from settlement.restore.adopting import adopt_outflow, book_gift, gifts_in, stop_token
 from settlement.restore.scanning import unknown_inflows, unknown_outflows
 
 Seen = Mapping[str, int]
@@ -48,7 +50,8 @@ class Breaker:
             return
         whole = True
         if any(row.account == "treasury" and row.difference > 0 for row in found.rows):
-            whole &= await book_gifts(ctx, lease, finality)
+            whole, gifts = await book_gifts(ctx, lease, finality, found.block)
+            found = less_gifts(found, gifts)
         if any(row.account == "treasury" and row.difference < 0 for row in found.rows):
             whole &= await book_outflows(ctx, lease, finality)
         self._seen, tripped = judge(self._seen, found, final)
@@ -62,32 +65,56 @@ class Breaker:
                 await note_compared(tx, ctx.name, final)
 
 
-async def book_gifts(ctx: Context, lease: Lease, finality: Finality) -> bool:
-    """Final transfers of strangers straight to the treasury: suspense in, each by name.
+def less_gifts(found: Reconciliation, gifts: Mapping[str, int]) -> Reconciliation:
+    """The same look, with what strangers gave explained. Pure.
 
-    :returns: ``False``: of one of them providers show different receipts; it waits.
+    :param gifts: base units by token.
+    """
+    rows = [
+        replace(row, explained={**row.explained, "transfers of strangers": gifts[row.token]})
+        if row.account == "treasury" and row.token in gifts
+        else row
+        for row in found.rows
+    ]
+    return replace(found, rows=tuple(rows))
+
+
+async def book_gifts(
+    ctx: Context, lease: Lease, finality: Finality, until: int
+) -> tuple[bool, Counter[str]]:
+    """Transfers of strangers straight to the treasury: suspense in once final, each by name.
+
+    :param until: block of the look that is to be explained.
+    :returns: ``False``: of a final one providers show different receipts; it waits. And what
+        the look found and the books did not hold, base units by token: what was booked now, and
+        what is not final yet, which would count as seen before by the time that it is.
     """
     final = finality.final_block
+    gifts: Counter[str] = Counter()
     async with ctx.ledger.reading() as tx:
         first = await compared_block(tx, ctx.name)
     if first is None or final is None or first > final:
-        return True
+        return True, gifts
     whole = True
-    for receipt in await unknown_inflows(ctx, first, final):
-        if not await borne_out(ctx, lease, finality, receipt):
+    for receipt in await unknown_inflows(ctx, first, until):
+        if receipt.block_number > final:
+            async with ctx.ledger.reading() as tx:
+                for _, token, transfer in await gifts_in(tx, ctx, receipt):
+                    gifts[token.symbol] += transfer.amount
+        elif await borne_out(ctx, lease, finality, receipt):
+            async with ctx.ledger.transaction() as tx:
+                await check(tx, lease)
+                gifts += await book_gift(tx, ctx, receipt)
+                await close_dispute(tx, ctx, receipt)
+        else:
             whole = False
-            continue
-        async with ctx.ledger.transaction() as tx:
-            await check(tx, lease)
-            await book_gift(tx, ctx, receipt)
-            await close_dispute(tx, ctx, receipt)
-    return whole
+    return whole, gifts
 
 
 async def book_outflows(ctx: Context, lease: Lease, finality: Finality) -> bool:
     """Final outflows that the books do not know: whose they are, else suspense and a stop.
 
-    :returns: as :func:`book_gifts`.
+    :returns: ``False``: of one of them providers show different receipts; it waits.
     """
     final = finality.final_block
     async with ctx.ledger.reading() as tx:

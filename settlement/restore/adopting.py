@@ -7,6 +7,7 @@ on the chain stop until an operator has resolved it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -14,6 +15,7 @@ from typing import Final
 
 from chain.helper_contracts import BatchExecuted, content_hash, decode_swept, pack_batch
 from chain.model import Receipt
+from config.catalogue import Token
 from config.units import Address, Amount, ChainName, Hash32, to_hex
 from ledger.batches import get_batches
 from ledger.books import post, totals_of
@@ -182,8 +184,10 @@ async def adopt_inflow(tx: Tx, ctx: Context, receipt: Receipt) -> bool:
     return adopted
 
 
-async def book_gift(tx: Tx, ctx: Context, receipt: Receipt) -> None:
-    """Transfers to the treasury from nobody whom these books know: suspense in, each by name."""
+async def gifts_in(
+    tx: Tx, ctx: Context, receipt: Receipt
+) -> list[tuple[int, Token, TokenTransfer]]:
+    """Transfers to the treasury from nobody whom these books know, each with its place."""
     treasury = ctx.contracts.treasury
     gifts = [
         (place, t)
@@ -191,10 +195,21 @@ async def book_gift(tx: Tx, ctx: Context, receipt: Receipt) -> None:
         if t.recipient == treasury and t.sender != treasury
     ]
     ours = await known_deposits(tx, [t.sender for _, t in gifts])
-    for place, transfer in gifts:
-        token = tx.catalogue.token_by_address(ChainName(ctx.name), transfer.token)
-        if token is None or transfer.sender in ours:
-            continue
+    named = [
+        (place, tx.catalogue.token_by_address(ChainName(ctx.name), t.token), t)
+        for place, t in gifts
+        if t.sender not in ours
+    ]
+    return [(place, token, t) for place, token, t in named if token is not None]
+
+
+async def book_gift(tx: Tx, ctx: Context, receipt: Receipt) -> Counter[str]:
+    """A receipt's gifts: suspense in, each by name.
+
+    :returns: base units that were not booked before, by token.
+    """
+    booked: Counter[str] = Counter()
+    for place, token, transfer in await gifts_in(tx, ctx, receipt):
         key = f"gift:{ctx.name}/{to_hex(receipt.tx_hash)}/{place}"
         account = AccountRef(AccountKind.TREASURY, ctx.name, token.symbol)
         suspense = AccountRef(AccountKind.SUSPENSE_IN, ctx.name, token.symbol)
@@ -202,8 +217,10 @@ async def book_gift(tx: Tx, ctx: Context, receipt: Receipt) -> None:
             tx, [Transfer(key, account, suspense, transfer.amount, "direct transfer", key)]
         )
         if new:
+            booked[token.symbol] += transfer.amount
             reason = (
                 f"{transfer.amount} base units of {token.symbol} came directly from "
                 f"{to_hex(transfer.sender)} in {to_hex(receipt.tx_hash)}"
             )
             await hold(tx, "batch", "suspense", key, reason)
+    return booked

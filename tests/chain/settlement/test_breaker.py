@@ -180,6 +180,31 @@ async def test_breaker__strangers_gift_to_the_treasury__suspense_in_and_nothing_
     assert "77 base units of USDC came directly from" in hold.reason
 
 
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_breaker__gifts_that_are_final_only_at_the_next_look__nothing_stops(
+    world: World,
+) -> None:
+    """Whoever funds the treasury in parts, or a stranger with two units, must not stop payouts."""
+    service = world.service()
+    await minutes(world, service)
+
+    async def look() -> None:
+        await world.watch()
+        for _ in range(9):
+            world.clock.advance(7)
+            assert await service.tick()
+
+    for amount in (77, 1):
+        await world.pay("USDC", world.contracts.treasury, amount)
+        await look()
+        await world.mine(8)
+    await look()
+    assert await pauses(world) == []
+    async with world.ledger.reading() as tx:
+        ref = AccountRef(AccountKind.SUSPENSE_IN, "anvil", "USDC")
+        assert balance(ref.kind, (await totals_of(tx, [ref]))[ref]) == 78
+
+
 async def test_f20_outflow_that_nothing_explains__suspense_and_stop_at_the_next_start(
     world: World,
 ) -> None:
