@@ -6,7 +6,7 @@ it was false: a batch that was given up, an id that was signed for, are so for e
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from chain.client import ChainClient
@@ -15,12 +15,19 @@ from chain.rpc.errors import NodeBehind, RpcError
 R = TypeVar("R")
 
 
-async def agreed(client: ChainClient, ask: Callable[[ChainClient], Awaitable[R]]) -> R | None:
+async def agreed(
+    client: ChainClient,
+    ask: Callable[[ChainClient], Awaitable[R]],
+    *,
+    since: int | None = None,
+) -> R | None:
     """What two providers tell alike; ``None``: they differ, and no third one decides.
 
     Who does not answer has no opinion; one alone is believed, as everywhere.
 
     :param ask: answers anything but ``None``.
+    :param since: where state of *now* is asked for, a block that every node in step has, such as
+        the final one: who stands below it speaks of the past, and has no opinion either.
     :raises RpcError: nobody answers.
     """
     first, second = client.pinned(), client.second()
@@ -37,15 +44,36 @@ async def agreed(client: ChainClient, ask: Callable[[ChainClient], Awaitable[R]]
             if other != answer and any(answer == mine for _, mine in told):
                 client.doubt(view.provider or "")
         return next((mine for _, mine in told if mine == answer), None)
-    return None
+    return None if since is None else await _in_step(told, since)
 
 
-async def told_alike(client: ChainClient, ask: Callable[[ChainClient], Awaitable[R]]) -> R:
+async def _in_step(told: Sequence[tuple[ChainClient, R]], since: int) -> R | None:
+    """The answer of the only one whose chain reaches ``since``.
+
+    A node that stopped days ago, and answers, would otherwise stop everything here as well.
+    """
+    left = [answer for view, answer in told if await _has(view, since)]
+    return left[0] if len(left) == 1 else None
+
+
+async def _has(view: ChainClient, number: int) -> bool:
+    try:
+        return await view.block(number) is not None
+    except RpcError:
+        return False
+
+
+async def told_alike(
+    client: ChainClient,
+    ask: Callable[[ChainClient], Awaitable[R]],
+    *,
+    since: int | None = None,
+) -> R:
     """:func:`agreed`, where nothing can go on without.
 
     :raises NodeBehind: two providers differ: later they may not.
     """
-    found = await agreed(client, ask)
+    found = await agreed(client, ask, since=since)
     if found is None:
         raise NodeBehind("two providers tell different things about the same state")
     return found

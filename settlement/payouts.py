@@ -197,13 +197,17 @@ async def _signed_batch(
         await _treasury_short(ctx, shortage(token, held, total), token)
         return None
     # Both are signed for good: a batch of an epoch that is still to come would wait for it.
-    epoch = await agreed(ctx.client, lambda c: epoch_of(c, treasury))
+    final = cursor.final.number
+    epoch = await agreed(ctx.client, lambda c: epoch_of(c, treasury), since=final)
     if epoch is None:
         ctx.observer.note("epoch_disputed", chain=ctx.name, batch=None)
         return None
     async with ctx.ledger.reading() as tx:
         onchain_id = await next_onchain_id(tx, ctx.name, epoch)
-    if await agreed(ctx.client, lambda c: executed_ids(c, treasury, epoch, onchain_id, 1)) != set():
+    ran = await agreed(
+        ctx.client, lambda c: executed_ids(c, treasury, epoch, onchain_id, 1), since=final
+    )
+    if ran != set():
         raise UnknownExecutionError(f"batch id {onchain_id} may be executed", where=ctx.name)
     packed = pack_batch(entries)
     digest = batch_digest(

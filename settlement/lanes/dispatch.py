@@ -151,7 +151,9 @@ async def _idle_agrees(d: Dispatch) -> bool:
     nonce = await d.ctx.client.nonce(d.lane.sender)
     if nonce != d.lane.next_nonce or d.lane.accept_nonce:
         # What follows from it is for good: a halt, a nonce passed over, a transfer that fills one.
-        nonce = await told_alike(d.ctx.client, lambda c: c.nonce(d.lane.sender))
+        nonce = await told_alike(
+            d.ctx.client, lambda c: c.nonce(d.lane.sender), since=d.finality.final_block
+        )
     d.ctx.observer.nonce_gap(d.ctx.name, d.lane.lane, d.lane.next_nonce - nonce)
     if d.lane.accept_nonce:
         async with d.ctx.ledger.transaction() as tx:

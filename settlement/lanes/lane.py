@@ -23,12 +23,12 @@ from settlement.lanes.following import Following, follow
 from wallets.signer import Signer
 
 
-async def _open(ctx: Context, lease: Lease, lane: str, sender: Address) -> Lane:
+async def _open(ctx: Context, lease: Lease, lane: str, sender: Address, finality: Finality) -> Lane:
     """Used for the first time: opened at the sender's nonce on chain.
 
     :raises ConflictError: it belongs to another sender.
     """
-    nonce = await told_alike(ctx.client, lambda c: c.nonce(sender))
+    nonce = await told_alike(ctx.client, lambda c: c.nonce(sender), since=finality.final_block)
     async with ctx.ledger.transaction() as tx:
         await check(tx, lease)
         return await open_lane(tx, ctx.name, lane, sender, nonce)
@@ -59,7 +59,7 @@ async def tick_lane(
         state = await read_lane_state(tx, ctx.name, name, what)
     lane, attempts = state.lane, state.attempts
     if lane is None or lane.sender != signer.address:
-        lane = await _open(ctx, lease, name, signer.address)
+        lane = await _open(ctx, lease, name, signer.address, finality)
     may_send = may_send and not state.paused and lane.halted_reason is None
     d = Dispatch(ctx, lease, lane, signer, finality)
     if attempts:

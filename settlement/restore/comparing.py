@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from sqlalchemy.exc import IntegrityError
 
 from chain.model import Receipt
+from chain.rpc.errors import NodeBehind
 from config.units import Address, to_hex
 from ledger.attempts import open_attempts
 from ledger.batches import next_onchain_id
 from ledger.comparisons import compared_block, note_compared
 from ledger.cursors import Cursor
 from ledger.holds import close_holds, hold
-from ledger.lanes import all_lanes, settle_nonce
+from ledger.lanes import Lane, all_lanes, settle_nonce
 from ledger.leases import Lease, check, set_ready
 from ledger.states import TransactionStatus
 from settlement.agreed import told_alike
@@ -47,6 +48,7 @@ class Comparison:
         self._quiet = 0
         self._explained: Counter[Address] = Counter()
         self._restored = False
+        self._final: int | None = None
         self.done = False
         self.waits_for = "the comparison with the chain"
 
@@ -87,10 +89,14 @@ class Comparison:
         if cursor is None or cursor.halted_reason is not None:
             self.waits_for = "the watcher"
             return False
+        self._final = cursor.final.number
         try:
             waits = await self._look(lease, finality, cursor, deployed=deployed)
         except IntegrityError:
             waits = "the journal contradicts the books: an id or nonce holds something else"
+        except NodeBehind as error:
+            # Until they agree, what is in flight is followed; if that lasts, a hold says so.
+            waits = str(error)
         await self._tell(lease, finality, waits)
         return self.done
 
@@ -178,18 +184,25 @@ class Comparison:
     async def _unknown_ids(self) -> set[int]:
         """Executed ids just above the highest that the books know."""
         client, treasury = self._ctx.client, self._ctx.contracts.treasury
-        epoch = await told_alike(client, lambda c: epoch_of(c, treasury))
+        epoch = await told_alike(client, lambda c: epoch_of(c, treasury), since=self._final)
         async with self._ctx.ledger.reading() as tx:
             following = await next_onchain_id(tx, self._ctx.name, epoch)
-        return await told_alike(client, lambda c: executed_ids(c, treasury, epoch, following))
+        return await told_alike(
+            client, lambda c: executed_ids(c, treasury, epoch, following), since=self._final
+        )
 
     async def _ahead(self) -> bool:
         """Whether a sender has used nonces that no attempt in the books uses."""
+        used = await self._used()
+        return any(nonce > lane.next_nonce for nonce, lane in used)
+
+    async def _used(self) -> list[tuple[int, Lane]]:
+        """Each lane with the nonces that the chain has seen of its sender."""
         async with self._ctx.ledger.reading() as tx:
             lanes = await all_lanes(tx, self._ctx.name)
         senders = [lane.sender for lane in lanes]
-        used = await told_alike(self._ctx.client, lambda c: c.nonces(senders))
-        return any(nonce > lane.next_nonce for nonce, lane in zip(used, lanes, strict=True))
+        used = await told_alike(self._ctx.client, lambda c: c.nonces(senders), since=self._final)
+        return list(zip(used, lanes, strict=True))
 
     async def _adopt(
         self, lease: Lease, finality: Finality, first: int, out: Sequence[Receipt]
@@ -223,11 +236,7 @@ class Comparison:
     async def _raise_nonces(self, lease: Lease) -> None:
         """Where every nonce that is ahead was explained, go on above it; else the lane halts."""
         ctx = self._ctx
-        async with ctx.ledger.reading() as tx:
-            lanes = await all_lanes(tx, ctx.name)
-        senders = [lane.sender for lane in lanes]
-        used = await told_alike(ctx.client, lambda c: c.nonces(senders))
-        for nonce, lane in zip(used, lanes, strict=True):
+        for nonce, lane in await self._used():
             if lane.next_nonce < nonce <= lane.next_nonce + self._explained[lane.sender]:
                 async with ctx.ledger.transaction() as tx:
                     await check(tx, lease)

@@ -15,8 +15,9 @@ from chain.client import ChainClient
 from chain.rpc.pool import RpcPool
 from chain.rpc.transport import AiohttpTransport
 from config.units import to_hex
+from ledger.holds import open_holds
 from ledger.schema import batches
-from tests.chain.settlement.test_faults import AMOUNT, funded
+from tests.chain.settlement.test_faults import AMOUNT, funded, until_sent
 from tests.chain.settlement.test_lanes import owner_sends, rows, stuck_batch
 from tests.chain.settlement.world import CHAIN_ID, World, recipient
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
@@ -66,6 +67,48 @@ async def test_f18_ran_before_the_epoch_was_raised__one_provider_says_it_did_not
     assert lie.struck > 0
     assert await payout_batches(world) == [(0, 0, "final")]
     assert await world.held("USDC", recipient(world.merchants)) == AMOUNT
+
+
+async def test_restart__the_other_of_two_providers_stopped_long_ago__paid_all_the_same(
+    world: World, anvil: Anvil
+) -> None:
+    """It answers, from a block below the final one: that is no second opinion about now."""
+    first = await funded(world)
+    await world.settle(world.service(), world.all_are("paid", first))
+    second = await funded(world)
+    world.clock.advance(11)
+    async with FaultProxy(anvil.rpc_url) as stopped, aiohttp.ClientSession() as session:
+        old = stopped.add(Fault(Kind.answers, {"eth_getTransactionCount"}, value="0x0"))
+        stopped.add(Fault(Kind.null_block, {"eth_getBlockByNumber"}))
+        pool = RpcPool(
+            "anvil", CHAIN_ID, [anvil.rpc_url, stopped.url],
+            transport=AiohttpTransport(session), clock=world.clock, entropy=world.ledger.entropy,
+        )  # fmt: skip
+        service = world.service(client=ChainClient(pool))
+        await world.settle(service, world.all_are("paid", second), audit=False)
+    assert old.struck > 0
+
+
+async def test_restart__two_providers_in_step_differ__follows_what_is_in_flight_and_says_so(
+    world: World, anvil: Anvil
+) -> None:
+    await funded(world)
+    service = world.service()
+    await until_sent(world, service, "sweeps")
+    world.clock.advance(11)
+    async with FaultProxy(anvil.rpc_url) as liar, aiohttp.ClientSession() as session:
+        liar.add(Fault(Kind.answers, {"eth_getTransactionCount"}, value="0x63"))
+        pool = RpcPool(
+            "anvil", CHAIN_ID, [anvil.rpc_url, liar.url],
+            transport=AiohttpTransport(session), clock=world.clock, entropy=world.ledger.entropy,
+        )  # fmt: skip
+        service = world.service(client=ChainClient(pool))
+        for _ in range(9):
+            await service.tick()
+            await world.watch(mine=1)
+    assert ("sweep", "final") in [(b.purpose, b.status) for b in await rows(world, batches)]
+    async with world.ledger.reading() as tx:
+        assert "anvil/comparison" in {h.object_id for h in await open_holds(tx)}
 
 
 async def test_sealing__one_provider_tells_another_epoch__signed_for_the_one_that_two_tell(
