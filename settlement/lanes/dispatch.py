@@ -241,6 +241,9 @@ async def _gas_limit(d: Dispatch, batch: Batch, estimate: int | RpcError) -> int
         await _refused(d, batch, estimate.data)
         return Fate.WAITS
     if isinstance(estimate, RpcError):
+        # A node does not estimate a transfer of coin that is not there, in words of its own.
+        if batch.value and not await _can_pay(d, batch, batch.value):
+            return Fate.ENDS
         raise estimate
     if await _reverts_again_and_again(d, batch):
         return Fate.ENDS

@@ -7,12 +7,21 @@ import sqlalchemy as sa
 
 from chain.anvil import Anvil, DevRpc
 from chain.client import ChainClient
+from chain.model import TxRequest
+from chain.rpc.errors import NodeError
 from config.units import checksum
 from ledger.attempts import committed_wei, open_attempts
 from ledger.holds import open_holds, release_hold
 from ledger.schema import batches
 from settlement.support7702 import supports_7702
-from tests.chain.settlement.world import Crash, CrashingLedger, World, build_world, recipient
+from tests.chain.settlement.world import (
+    Crash,
+    CrashingLedger,
+    SpyingClient,
+    World,
+    build_world,
+    recipient,
+)
 
 AMOUNT = 5_000001
 ONE_TOP_UP = 12 * 10**13
@@ -62,6 +71,39 @@ async def test_f13_fallback__dies_at_every_other_write__moved_once(
         break
     assert await world.held("USDC", recipient(1)) == AMOUNT
     await world.agrees()
+    await world.ledger.dispose()
+
+
+@ONE_DATABASE
+async def test_fallback__sponsor_cannot_even_send_the_top_up__payouts_go_on_and_it_says_so(
+    anvil: Anvil, dev_rpc: DevRpc, client: ChainClient, migrated_url: str
+) -> None:
+    """A node refuses to estimate a transfer of coin that is not there. Anvil does not."""
+
+    async def estimated(asked: TxRequest) -> int:
+        if asked.sender is not None and asked.value > await client.balance(asked.sender):
+            message = "insufficient funds for transfer"
+            raise NodeError(message, where="anvil", message=message)
+        return await client.estimate_gas(asked)
+
+    world = await _world(anvil, dev_rpc, client, migrated_url)
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    first = await world.promise(merchant, "USDC", AMOUNT // 2, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", first))
+    await world.fund(world.keys.sponsor("sweeps").address, 1)
+    await world.paid_invoice(merchant, "USDT", AMOUNT)
+    await world.watch(mine=4)
+    world.clock.advance(11)
+    waits = await world.promise(merchant, "USDT", AMOUNT, recipient(1))
+    second = await world.promise(merchant, "USDC", AMOUNT // 4, recipient(1))
+    strict = SpyingClient(world.client)
+    strict.estimate_gas = estimated
+    await world.settle(world.service(client=strict), world.all_are("paid", second))
+    assert (await world.payout(waits))["status"] == "queued"
+    async with world.ledger.reading() as tx:
+        assert "anvil/sweeps/gas" in {h.object_id for h in await open_holds(tx)}
     await world.ledger.dispose()
 
 
