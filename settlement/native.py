@@ -71,13 +71,20 @@ async def look_at_native(
 
     :raises RpcError: the chain does not answer, or has no state at its final block any more.
     """
-    account = AccountRef(AccountKind.SPONSORS, client.name, native)
+    books = await _books(ledger, AccountRef(AccountKind.SPONSORS, client.name, native), sponsors)
+    return None if books is None else await _compared(client, books)
+
+
+async def _books(
+    ledger: Ledger, account: AccountRef, sponsors: Collection[Address]
+) -> _Books | None:
     async with ledger.reading() as tx:
         if tx.dialect == "postgresql":
             await tx.conn.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-        books = await _read(tx, account, sponsors)
-    if books is None:
-        return None
+        return await _read(tx, account, sponsors)
+
+
+async def _compared(client: ChainClient, books: _Books) -> NativeLook:
     unbooked = 0
     async for receipt in each_receipt(client, [a.tx_hash for a in books.attempts]):
         if receipt.block_number <= books.final.number:
@@ -120,21 +127,23 @@ async def _read(tx: Tx, account: AccountRef, sponsors: Collection[Address]) -> _
 async def book_native(ctx: Context, lease: Lease) -> None:
     """Book what the comparison found; a provider without the state leaves it for later."""
     native = ctx.chain.native_symbol
+    account = AccountRef(AccountKind.SPONSORS, ctx.name, native)
     sponsors = [ctx.wallets.sponsor("sweeps").address, ctx.wallets.sponsor("payouts").address]
-
-    async def look(client: ChainClient) -> NativeLook | None:
-        return await look_at_native(client, ctx.ledger, native, sponsors)
-
+    books = await _books(ctx.ledger, account, sponsors)
+    if books is None:
+        return
+    found: NativeLook | None
     try:
-        found = await look(ctx.client)
-        if found is not None and found.difference:
-            found = await agreed(ctx.client, look)  # it is booked for good
+        found = await _compared(ctx.client, books)
+        if found.difference:
+            # It is booked for good. Both are asked about one block: the final one moves on
+            # meanwhile, and on a fast chain two looks of their own would never agree.
+            found = await agreed(ctx.client, lambda c: _compared(c, books))
     except RpcError as error:
         ctx.observer.note("native_not_compared", chain=ctx.name, error=str(error))
         return
     if found is None or not found.difference:
         return
-    account = AccountRef(AccountKind.SPONSORS, ctx.name, native)
     async with ctx.ledger.transaction() as tx:
         await check(tx, lease)
         if (await totals_of(tx, [account]))[account] != found.totals:

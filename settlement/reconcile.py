@@ -153,7 +153,7 @@ async def _compare(
     hashes = [a.tx_hash for a in books.attempts]
     flows = _Flows(ledger.catalogue.payable_tokens(client.name), books.holders, contracts.treasury)
     hashes += await _executed_by_strangers(client, books)
-    async for receipt in each_receipt(client, hashes):
+    async for receipt in each_receipt(client, hashes, by_one=True):
         if receipt.block_number <= at.number:
             flows.add(receipt)
     rows: list[AccountRow] = []

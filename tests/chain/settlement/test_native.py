@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 import pytest
 
+from chain.rpc.errors import Unreachable
 from config.units import Address
 from ledger.books import totals_of
 from ledger.holds import open_holds
@@ -13,7 +16,7 @@ from settlement.reconcile import reconcile
 from tests.chain.settlement.test_breaker import minutes
 from tests.chain.settlement.test_faults import until_sent
 from tests.chain.settlement.test_lanes import Blind
-from tests.chain.settlement.world import World, recipient
+from tests.chain.settlement.world import SpyingClient, World, recipient
 
 ETHER = 10**18
 
@@ -94,6 +97,55 @@ async def test_f14_native__provider_lacks_receipts__the_second_is_asked_before_c
     rows = await reconcile(client, world.ledger, world.contracts)
     assert rows is not None
     assert rows.agrees
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_native__final_block_moves_on_between_two_providers__top_up_is_booked_all_the_same(
+    world: World,
+) -> None:
+    """On a chain of short blocks no two looks would be at the same one."""
+
+    class Quick(SpyingClient):
+        async def balances(self, *asked: Any) -> list[int]:
+            found = await self._client.balances(*asked)
+            await world.watch(mine=1)
+            return found
+
+        def pinned(self) -> Any:
+            return self
+
+        def second(self) -> Any:
+            return self
+
+    service = world.service(client=Quick(world.client))
+    await minutes(world, service)
+    opening = await booked(world, AccountKind.OWNER)
+    sponsor = sponsors(world)[1]
+    await world.fund(sponsor, await world.client.balance(sponsor) + 3)
+    await minutes(world, service)
+    assert opening > 0
+    assert await booked(world, AccountKind.OWNER) == opening + 3
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_reconcile__second_provider_dead_while_a_transaction_waits__compared_all_the_same(
+    world: World,
+) -> None:
+    class Dead:
+        async def receipts(self, _hashes: object) -> NoReturn:
+            raise Unreachable("no connection", where="anvil")
+
+    client = Blind(world.client, second=world.client)
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 5_000000)
+    await world.watch(mine=4)
+    await world.promise(merchant, "USDC", 5_000000, recipient(1))
+    await world.rpc.call("evm_setAutomine", False)
+    await until_sent(world, world.service(client=client), "sweeps")
+    found = await reconcile(Blind(world.client, second=Dead()), world.ledger, world.contracts)
+    await world.rpc.call("evm_setAutomine", True)
+    assert found is not None
+    assert found.agrees
 
 
 async def test_native__coin_gone_without_us__suspense_and_a_hold_that_says_how_much(
