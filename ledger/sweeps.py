@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from config.errors import ConflictError
 from config.units import Address
+from ledger.batches import IS_OPEN
 from ledger.books import post, second_step
 from ledger.bulk import execute, insert_rows, select_in, update_rows
 from ledger.postings import AccountKind, AccountRef, Posting, Transfer
@@ -277,11 +278,14 @@ def _loss(item: SweepItem, missing: int) -> Transfer:
 
 
 async def pending_sweeps(tx: Tx, chain: str) -> dict[str, int]:
-    """Base units on their way to the treasury, by token."""
+    """Base units on their way to the treasury, by token.
+
+    An item ends with its batch: those of the open ones are looked at, not all there ever were.
+    """
     query = (
         sa.select(sweep_items.c.token, sweep_items.c.amount)
         .join(batches, batches.c.id == sweep_items.c.batch_id)
-        .where(batches.c.chain == chain, sweep_items.c.status == "sealed")
+        .where(batches.c.chain == chain, IS_OPEN, sweep_items.c.status == "sealed")
     )
     sums: dict[str, int] = defaultdict(int)
     for row in await tx.conn.execute(query):

@@ -55,6 +55,14 @@ blocks: Final = sa.Table(
         sqlite_where=sa.text("canonical"),
         postgresql_where=sa.text("canonical"),
     ),
+    # The few that left the chain, among all that are kept of it: each comparison asks for them.
+    sa.Index(
+        "ix_blocks_left",
+        "chain",
+        "hash",
+        sqlite_where=sa.text("canonical IS 0"),
+        postgresql_where=sa.text("canonical IS false"),
+    ),
 )
 
 PAYMENT_OPEN: Final = sa.text("status IN ('detected', 'confirming')")

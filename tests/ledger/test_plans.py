@@ -13,8 +13,10 @@ from ledger.batches import open_batches
 from ledger.driver import Driver, Rows, Step
 from ledger.holds import open_places
 from ledger.lane_state import read_lane_state
+from ledger.payouts import queued_payouts
 from ledger.runs import due_merchants, planned_runs_over, planning_goes_on, requested_runs
 from ledger.store import Tx
+from ledger.sweeps import pending_sweeps
 from ledger.waiting import what_waits
 from tests.support.books import USDC, Books
 
@@ -28,7 +30,7 @@ GROWS = (
     "merchants",
 )
 """Tables of which no row is ever deleted, and that none of these may read from end to end."""
-LOOKED_AT = (*GROWS, "holds")
+LOOKED_AT = (*GROWS, "holds", "blocks")
 
 
 async def every_second(tx: Tx) -> None:
@@ -43,6 +45,8 @@ async def every_tick(tx: Tx) -> None:
     await read_lane_state(tx, "anvil", "payouts", "payouts")
     await open_places(tx, "batch", "anvil/")
     await committed_wei(tx, "anvil", USDC)
+    await pending_sweeps(tx, "anvil")
+    await queued_payouts(tx, "anvil", 5_000)
 
 
 async def every_minute(tx: Tx) -> None:
