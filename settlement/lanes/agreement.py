@@ -60,7 +60,8 @@ async def close_dispute(tx: Tx, ctx: Context, receipt: Receipt) -> None:
 async def _opinions(client: ChainClient, receipt: Receipt) -> tuple[list[str], list[str]]:
     """Providers that show the same, and those that do not: two, or three where two disagree.
 
-    Who does not answer has no opinion; without a second provider there are none.
+    Who does not answer has no opinion, nor has who does not have the block: it says nothing
+    about what is in there. Without a second provider there are none.
     """
     first, second = client.pinned(), client.second()
     if second is None:
@@ -77,6 +78,8 @@ async def _opinions(client: ChainClient, receipt: Receipt) -> tuple[list[str], l
 async def _ask(view: ChainClient, receipt: Receipt, found: dict[bool, list[str]]) -> None:
     try:
         theirs = await view.receipt(receipt.tx_hash)
+        if theirs is None and await view.block(receipt.block_number) is None:
+            return
     except RpcError:
         return
     found[_same(receipt, theirs)].append(view.provider or "")

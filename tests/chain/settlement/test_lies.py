@@ -80,6 +80,7 @@ async def test_restart__the_other_of_two_providers_stopped_long_ago__paid_all_th
     async with FaultProxy(anvil.rpc_url) as stopped, aiohttp.ClientSession() as session:
         old = stopped.add(Fault(Kind.answers, {"eth_getTransactionCount"}, value="0x0"))
         stopped.add(Fault(Kind.null_block, {"eth_getBlockByNumber"}))
+        stopped.add(Fault(Kind.null_receipt))
         pool = RpcPool(
             "anvil", CHAIN_ID, [anvil.rpc_url, stopped.url],
             transport=AiohttpTransport(session), clock=world.clock, entropy=world.ledger.entropy,
