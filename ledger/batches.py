@@ -151,6 +151,22 @@ async def batches_after(tx: Tx, batch_id: int) -> list[Batch]:
     return [_batch(row._asdict()) for row in await tx.conn.execute(query)]
 
 
+_TOPPED_UP: Final = (
+    sa.select(batches.c.target)
+    .where(
+        batches.c.chain == sa.bindparam("of_chain"),
+        # Spelled as in the index.
+        batches.c.purpose == sa.literal_column("'top_up'"),
+    )
+    .distinct()
+)
+
+
+async def topped_up(tx: Tx, chain: str) -> set[Address]:
+    """Accounts that gas was ever sent to."""
+    return {Address(row["target"]) for row in await execute(tx, _TOPPED_UP, of_chain=chain)}
+
+
 async def batch_amount(tx: Tx, batch: Batch) -> int:
     """Base units of the batch's token that it moves."""
     table = payouts if batch.purpose == "payout" else sweep_items

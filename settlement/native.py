@@ -22,13 +22,13 @@ from chain.client import ChainClient
 from chain.rpc.errors import RpcError
 from config.units import Address
 from ledger.attempts import Attempt, open_attempts
+from ledger.batches import topped_up
 from ledger.books import post, totals_of
 from ledger.cursors import BlockMark, get_cursor
 from ledger.holds import hold
 from ledger.lanes import all_lanes
 from ledger.leases import Lease, check
 from ledger.postings import AccountKind, AccountRef, Totals, Transfer, balance
-from ledger.schema import batches
 from ledger.store import Ledger, Tx
 from settlement.agreed import agreed
 from settlement.context import Context
@@ -111,16 +111,12 @@ async def _read(tx: Tx, account: AccountRef, sponsors: Collection[Address]) -> _
     cursor = await get_cursor(tx, account.chain)
     if cursor is None:
         return None
-    topped_up = sa.select(batches.c.target).where(
-        batches.c.chain == account.chain, batches.c.purpose == "top_up"
-    )
     senders = {lane.sender for lane in await all_lanes(tx, account.chain)}
-    funded = {Address(a) for a in (await tx.conn.execute(topped_up)).scalars()}
     return _Books(
         cursor.final,
         (await totals_of(tx, [account]))[account],
         await open_attempts(tx, account.chain),
-        sorted({*sponsors, *senders, *funded}),
+        sorted({*sponsors, *senders, *await topped_up(tx, account.chain)}),
     )
 
 

@@ -121,6 +121,13 @@ batches: Final = sa.Table(
         sqlite_where=sa.text("status IN ('sealed', 'submitted', 'executed')"),
         postgresql_where=sa.text("status IN ('sealed', 'submitted', 'executed')"),
     ),
+    sa.Index(
+        "ix_batches_topped_up",
+        "chain",
+        "target",
+        sqlite_where=sa.text("purpose = 'top_up'"),
+        postgresql_where=sa.text("purpose = 'top_up'"),
+    ),
 )
 
 sweep_items: Final = sa.Table(

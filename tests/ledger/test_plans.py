@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from ledger.attempts import committed_wei, open_attempts
 from ledger.audit import deposit_holders, ignored_amounts, physical_totals
-from ledger.batches import open_batches
+from ledger.batches import open_batches, topped_up
 from ledger.driver import Driver, Rows, Step
 from ledger.holds import open_places
 from ledger.lane_state import read_lane_state
@@ -55,6 +55,7 @@ async def every_minute(tx: Tx) -> None:
     await deposit_holders(tx, "anvil", 500)
     await open_attempts(tx, "anvil")
     await open_batches(tx, "anvil")
+    await topped_up(tx, "anvil")
 
 
 @pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
