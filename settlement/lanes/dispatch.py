@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Final
 
 from chain.reverts import describe_revert, error_name
-from chain.rpc.errors import CallReverted, RpcError
+from chain.rpc.errors import CallReverted, NodeError, RpcError
 from config.errors import ConflictError
 from ledger.attempts import (
     Attempt,
@@ -244,6 +244,10 @@ async def _gas_limit(d: Dispatch, batch: Batch, estimate: int | RpcError) -> int
         # A node does not estimate a transfer of coin that is not there, in words of its own.
         if batch.value and not await _can_pay(d, batch, batch.value):
             return Fate.ENDS
+        if isinstance(estimate, NodeError):
+            # Every provider answers, and not with a number: no other batch has to wait for that.
+            await _hold_batch(d, batch, f"nodes do not estimate its gas: {estimate.what}")
+            return Fate.WAITS
         raise estimate
     if await _reverts_again_and_again(d, batch):
         return Fate.ENDS

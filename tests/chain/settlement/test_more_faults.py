@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from chain.rpc.errors import RpcError
+from chain.model import TxRequest
+from chain.rpc.errors import NodeError, RpcError
 from chain.send import SendOutcome, SendResult
 from config.catalogue import Catalogue
 from config.units import Address, Hash32
@@ -159,6 +160,36 @@ async def test_f17_cancel_loses_its_race__payout_is_accounted_for_by_what_was_mi
     found = [(r.purpose, r.status) for r in rows if r.lane == "payouts"]
     assert found == [("payout", "final"), ("cancel", "replaced")]
     assert await world.held("USDC", recipient(1)) == AMOUNT
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_sweep_that_no_node_estimates__on_hold_with_their_words__payouts_go_on(
+    world: World,
+) -> None:
+    first = await funded(world)
+    await world.settle(world.service(), world.all_are("paid", first))
+    world.clock.advance(11)
+    client = SpyingClient(world.client)
+    unknown = True
+
+    async def estimated(asked: TxRequest) -> int:
+        if unknown and asked.to == world.contracts.collector:
+            raise NodeError("gas cannot be told", where="anvil", message="gas cannot be told")
+        return await world.client.estimate_gas(asked)
+
+    client.estimate_gas = estimated
+    service = world.service(client=client)
+    waits = await funded(world)
+
+    async def said() -> bool:
+        async with world.ledger.reading() as tx:
+            return any("gas cannot be told" in h.reason for h in await open_holds(tx))
+
+    await world.settle(service, said)
+    assert service.status().last_error is None
+    unknown = False
+    await world.settle(service, world.all_are("paid", waits))
+    assert not await said()
 
 
 async def test_f21_treasury_itself_blacklisted__its_token_waits_others_go__paid_after_release(
