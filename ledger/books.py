@@ -289,6 +289,16 @@ async def totals_of(tx: Tx, refs: Iterable[AccountRef]) -> dict[AccountRef, Tota
     return result
 
 
+async def locked_totals(tx: Tx, refs: Iterable[AccountRef]) -> dict[AccountRef, Totals]:
+    """As :func:`totals_of`, and nobody else moves these accounts until the transaction ends.
+
+    For whoever posts what follows from a balance on an account without a guard: PostgreSQL's
+    read committed would let two of them see the same one.
+    """
+    _, totals = await _locked_accounts(tx, set(refs))
+    return totals
+
+
 async def all_totals(
     tx: Tx, *, chain: str | None = None, merchant_id: str | None = None
 ) -> dict[AccountRef, Totals]:

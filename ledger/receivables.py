@@ -13,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from config.errors import ConflictError, InvalidInputError
-from ledger.books import post, totals_of
+from ledger.books import locked_totals, post, totals_of
 from ledger.bulk import execute
 from ledger.payouts import PayoutMove, move_payouts, unsent_payouts
 from ledger.postings import AccountKind, AccountRef, Totals, Transfer, available, balance
@@ -80,17 +80,22 @@ async def recover_debts(tx: Tx, chain: str | None = None) -> int:
 
 
 async def _recover(tx: Tx, debt: Debt) -> bool:
+    owed = await owed_by(tx, debt.merchant_id, debt.chain, debt.token)
     has = await _has(tx, debt.account)
     for row in await unsent_payouts(tx, debt.merchant_id, debt.chain, debt.token):
-        if has >= debt.amount:
+        if has >= owed:
             break
         await move_payouts(tx, [PayoutMove(row, PayoutStatus.CANCELED, reason=REVERSED)])
         has = await _has(tx, debt.account)
-    repaid = min(max(has, 0), debt.amount)
-    if not repaid:
+    # Runs and every chain's leader recover side by side: what was owed when the debts were
+    # listed may have been repaid meanwhile, and no guard refuses to repay it once more.
+    totals = await locked_totals(tx, [debt.account, debt.receivable])
+    has = available(debt.account.kind, totals[debt.account])
+    repaid = min(has, balance(debt.receivable.kind, totals[debt.receivable]))
+    if repaid <= 0:
         return False
-    totals = (await totals_of(tx, [debt.receivable]))[debt.receivable]
-    key = f"recover:{debt.chain}/{debt.token}/{debt.merchant_id}:{totals.credits_posted}"
+    number = totals[debt.receivable].credits_posted
+    key = f"recover:{debt.chain}/{debt.token}/{debt.merchant_id}:{number}"
     await post(
         tx,
         [Transfer(key, debt.account, debt.receivable, repaid, "repaid", debt.merchant_id)],
@@ -109,7 +114,7 @@ async def write_off(tx: Tx, debt: Debt, *, actor: str, reason: str) -> int:
     :raises ConflictError: it changed at the same moment.
     """
     account = debt.receivable
-    totals = (await totals_of(tx, [account]))[account]
+    totals = (await locked_totals(tx, [account]))[account]
     owed = balance(account.kind, totals)
     _check_part(debt.amount, owed, "owed")
     loss = AccountRef(AccountKind.TOKEN_LOSS, debt.chain, debt.token)

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 
 from config.catalogue import Catalogue
 from config.errors import ConflictError, InvalidInputError, NotFoundError
-from ledger.books import post, totals_of
+from ledger.books import locked_totals, post
 from ledger.postings import DEBIT_NORMAL, AccountKind, AccountRef, Transfer, available, balance
 from ledger.schema import accounts, audit_log, holds, merchants, transfers
 from ledger.store import Tx
@@ -200,7 +200,7 @@ async def resolve(tx: Tx, asked: Resolve) -> Resolved:
     source = AccountRef(AccountKind(asked.side), asked.chain, asked.token)
     owner = await _merchant(tx, asked) if asked.to == "merchant" else ""
     target = AccountRef(kind, asked.chain, asked.token, owner)
-    totals = await totals_of(tx, [source, target])
+    totals = await locked_totals(tx, [source, target])
     stands = balance(source.kind, totals[source])
     amount = stands if asked.amount is None else asked.amount
     most = stands

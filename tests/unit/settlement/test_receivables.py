@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from config.errors import InvalidInputError
 from config.models import Settings
 from config.units import Address
+from ledger import receivables
 from ledger.books import all_totals, totals_of
 from ledger.invoices import Tolerance, Touched, refresh_invoices
 from ledger.payment_moves import PaymentMove, move_payments
@@ -18,6 +19,7 @@ from ledger.receivables import Debt, open_debts, recover_debts, write_off
 from ledger.schema import audit_log, payments, payouts
 from ledger.sql import as_row
 from ledger.states import PaymentStatus, PayoutStatus
+from ledger.store import Tx
 from settlement.runs import PayoutRuns
 from tests.support.books import Books
 
@@ -108,6 +110,33 @@ async def test_reversal__partial_income__rest_stays_owed(books: Books) -> None:
         await recover_debts(tx)
     assert await owed(books) == [AMOUNT - 2_000000]
     assert await status(books, payout) == "failed"
+
+
+async def test_recovery__repaid_between_listing_and_posting__not_repaid_once_more(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs and the leader of each chain recover side by side."""
+    await paid(books)
+    await promise(books)
+    async with books.ledger.transaction() as tx:
+        await tx.conn.execute(payouts.update().values(status="on_hold", reason="x"))
+        await tx.conn.execute(payouts.update().values(status="failed", reason="x"))
+    await reverse_all(books)
+    await paid(books, 3 * AMOUNT)
+    async with books.ledger.reading() as tx:
+        listed = await open_debts(tx)
+
+    async def as_listed(_tx: Tx, _chain: str | None = None) -> list[Debt]:
+        return listed
+
+    async with books.ledger.transaction() as tx:
+        assert await recover_debts(tx) == 1
+    monkeypatch.setattr(receivables, "open_debts", as_listed)
+    async with books.ledger.transaction() as tx:
+        assert await recover_debts(tx) == 0
+        merchant = AccountRef(AccountKind.MERCHANT, "anvil", "USDC", "mer_1")
+        totals = (await totals_of(tx, [merchant]))[merchant]
+    assert balance(merchant.kind, totals) - totals.debits_pending == 2 * AMOUNT
 
 
 async def test_write_off__part_then_the_rest__audited_and_never_more_than_owed(
