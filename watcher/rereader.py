@@ -1,4 +1,4 @@
-"""Working off what is to be read again, a chunk at a time, while the head has nothing new."""
+"""Working off what is to be read again, a chunk at a time, at the head of the chain."""
 
 from __future__ import annotations
 

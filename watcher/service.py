@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from chain.client import ChainClient
@@ -32,7 +33,6 @@ from ledger.provider_ranges import keep_provider_ranges, provider_ranges_of
 from ledger.store import Ledger
 from watcher.ahead import Ahead
 from watcher.ancestor import FinalityViolation
-from watcher.auditor import Auditor
 from watcher.doubts import Doubts, IncompleteReply
 from watcher.effects import AddressesGrew, House, Pass, Scan, commit_pass, hold
 from watcher.filters import FilterChoice, LogFilter
@@ -42,18 +42,19 @@ from watcher.match import AddressSet
 from watcher.observer import SilentObserver, WatcherObserver
 from watcher.opinions import Opinions
 from watcher.plan import Nothing, ReadBlocks, ReadRange, next_step
+from watcher.quiet import QuietWork
 from watcher.reading import Fork, Reading, read_step
 from watcher.reorg import find_ancestor
 from watcher.report import Report
-from watcher.rereader import Rereader
 from watcher.sizes import Sizes
 from watcher.status import Outcome, TickResult, WatcherStatus
-from watcher.upkeep import Upkeep
 
 log = get_logger(__name__)
 
 _READ_AGAIN_BEFORE_STREAMING: Final = 2
 """Passes given up for new addresses before everything is read instead of asking by address."""
+_READS_BETWEEN_CHECKS: Final = 2
+"""Passes in a row that end at the head, after which something is checked all the same."""
 LOOK_LASTS: Final = 1.0
 """Seconds that a catch-up goes by what it saw of the head."""
 EXPECTED: Final = (RpcError, DatabaseError, ConflictError, IncompleteReply, ConfigError)
@@ -92,6 +93,7 @@ class ChainWatcher:
         self._filters = FilterChoice()
         self._known_index = -1
         self._read_again = 0
+        self._reads_in_a_row = 0
         self._unsettled = True
         self._doubts = Doubts()
         self._sizes = Sizes(chain.name)
@@ -101,9 +103,7 @@ class ChainWatcher:
         self._report = Report(chain, clock, observer or SilentObserver())
         self._lookout = Lookout(chain, client, ledger, clock, self._report)
         self._opinions = Opinions(ledger, client, self._house, clock, self._report)
-        self._auditor = Auditor(ledger, self._house, clock, self._report)
-        self._upkeep = Upkeep(ledger, self._house, clock, self._report)
-        self._rereader = Rereader(ledger, self._house, self._doubts, self._report)
+        self._quiet = QuietWork(ledger, self._house, clock, self._doubts, self._report)
 
     @property
     def name(self) -> str:
@@ -234,7 +234,8 @@ class ChainWatcher:
         self._filters.saw(reading.headers)
         top = reading.headers[-1].number
         more = top < look.head.number
-        return TickResult(Outcome.ADVANCED, blocks=len(reading.headers), more=more)
+        result = TickResult(Outcome.ADVANCED, blocks=len(reading.headers), more=more)
+        return result if more else await self._between(look, result)
 
     def _read_ahead(self, top: int, look: Look, asked: LogFilter) -> None:
         """Ask for the ranges above ``top``; those that follow come while one is committed."""
@@ -315,25 +316,28 @@ class ChainWatcher:
             # What follows wants a cursor as it now is: the next tick reads it.
             return TickResult(Outcome.IDLE)
         self._report.at_head(cursor, look.head)
-        size = self._sizes.of(look.client.provider)
-        again = await self._rereader.step(
-            look.client, cursor, size, self._addresses, self._filter(), self._known_index,
-            self._leader.lease,
-        )  # fmt: skip
-        if again is None:
-            return await self._audit(cursor, look)
-        self._read_again = 0
-        self._unsettled = self._unsettled or again.found
-        return TickResult(Outcome.RESCANNED, blocks=again.blocks, more=again.more or again.found)
+        return await self._check(cursor, look)
 
-    async def _audit(self, cursor: Cursor, look: Look) -> TickResult:
-        """Nothing to read at all: hold some balances against the books."""
-        step = await self._auditor.step(look.client, cursor, self._leader.lease)
-        if step is None:
-            await self._upkeep.step(cursor, self._leader.lease)
-            return TickResult(Outcome.IDLE)
-        self._unsettled = self._unsettled or step.found
-        return TickResult(Outcome.AUDITED, more=step.more)
+    async def _between(self, look: Look, read: TickResult) -> TickResult:
+        """A step of what waits for a quiet moment: where blocks outrun the polls, none comes."""
+        self._reads_in_a_row += 1
+        due = self._reads_in_a_row >= _READS_BETWEEN_CHECKS
+        cursor = await self._lookout.stored_cursor() if due else None
+        if cursor is None or cursor.halted_reason is not None:
+            return read
+        return replace(read, more=(await self._check(cursor, look)).more)
+
+    async def _check(self, cursor: Cursor, look: Look) -> TickResult:
+        """A step of what waits for a quiet moment."""
+        self._reads_in_a_row = 0
+        checked = await self._quiet.step(
+            look.client, cursor, self._sizes.of(look.client.provider), self._addresses,
+            self._filter(), self._known_index, self._leader.lease,
+        )  # fmt: skip
+        if checked.result.outcome is Outcome.RESCANNED:
+            self._read_again = 0
+        self._unsettled = self._unsettled or checked.found
+        return checked.result
 
     # --- backward ----------------------------------------------------------------------
 

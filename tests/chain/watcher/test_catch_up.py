@@ -224,6 +224,19 @@ async def test_rescan__what_was_read_already__never_credited_twice(world: World)
     await world.agrees()
 
 
+async def test_rescan__a_new_block_at_every_poll__read_all_the_same(world: World) -> None:
+    """Most chains have blocks faster than the polls: there is never a tick without a new one."""
+    await world.follow()
+    async with world.ledger.transaction() as tx:
+        number = await request_rescan(tx, "anvil", 1, (await world.cursor())[0], "command")
+    for _ in range(4):
+        await world.mine()
+        assert (await world.watcher.tick()).outcome is Outcome.ADVANCED
+    async with world.ledger.reading() as tx:
+        rescan = await get_rescan(tx, number)
+    assert rescan is not None and rescan.finished
+
+
 async def test_rescan__below_the_start__finds_and_confirms(world: World) -> None:
     (address,) = deposits(0, 1)
     await world.pay(address, 10_000_000)
