@@ -10,17 +10,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from config.errors import InvalidInputError, NotFoundError
 from config.units import ZERO_ADDRESS, Address, checksum
 from ledger.outbox import NewEvent, emit
-from ledger.schema import deposit_addresses, payout_destinations
+from ledger.payouts import PayoutMove, move_payouts, unsent_payouts
+from ledger.runs import destinations_of, merchant_balances
+from ledger.schema import deposit_addresses, payout_destinations, payouts
 from ledger.sql import as_row
+from ledger.states import PayoutStatus
 from ledger.store import Tx
-from ledger.views import view_destination
+from ledger.views import Row, view_destination
+
+REVOKED: Final = "its payout destination was revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,9 @@ async def get_destination(tx: Tx, merchant_id: str, destination_id: str) -> dict
 async def revoke_destination(tx: Tx, merchant_id: str, destination_id: str) -> dict[str, Any]:
     """Pay nothing there any more; payouts already sealed go on. Again: no change.
 
+    Those in no batch are canceled: their money is available again, for the destination that
+    the next run finds. Refunds stay: they name their address themselves.
+
     :raises NotFoundError: no such destination of this merchant.
     """
     changed = await tx.conn.execute(
@@ -117,4 +125,39 @@ async def revoke_destination(tx: Tx, merchant_id: str, destination_id: str) -> d
     view = await get_destination(tx, merchant_id, destination_id)
     if changed.rowcount:
         await emit(tx, [NewEvent(merchant_id, "destination.revoked", destination_id, view)])
+        await _cancel_unsent(tx, merchant_id, destination_id)
     return view
+
+
+async def _cancel_unsent(tx: Tx, merchant_id: str, destination_id: str) -> None:
+    """Payouts on their way to no batch yet, and to an address that nothing else names."""
+    # A run holds these accounts from before it reads the destinations until it has promised:
+    # either it has read that this one is revoked, or what it promised is seen below.
+    await merchant_balances(tx, [merchant_id], lock=True)
+    query = sa.select(payout_destinations).where(payout_destinations.c.id == destination_id)
+    gone = (await tx.conn.execute(query)).one()
+    others = [
+        (d.chain, d.token)
+        for d in await destinations_of(tx, [merchant_id])
+        if d.address == gone.address and d.status != "pending_approval"
+    ]
+    for chain, token in await _unsent_places(tx, merchant_id, gone.address):
+        named = (chain, None) in others or (chain, token) in others
+        if chain != gone.chain or gone.token not in {None, token} or named:
+            continue
+        found = await unsent_payouts(tx, merchant_id, chain, token)
+        rows = [row for row in found if _goes_to(row, gone.address)]
+        await move_payouts(tx, [PayoutMove(row, PayoutStatus.CANCELED, REVOKED) for row in rows])
+
+
+def _goes_to(row: Row, address: bytes) -> bool:
+    return bool(row["kind"] == "settlement" and row["address"] == address)
+
+
+async def _unsent_places(tx: Tx, merchant_id: str, address: bytes) -> list[tuple[str, str]]:
+    query = sa.select(payouts.c.chain, payouts.c.token).where(
+        payouts.c.merchant_id == merchant_id,
+        payouts.c.address == address,
+        payouts.c.status.in_(("queued", "on_hold", "pending_approval")),
+    )
+    return sorted({(row.chain, row.token) for row in await tx.conn.execute(query)})
