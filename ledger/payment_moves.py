@@ -20,6 +20,7 @@ from ledger.payment_rows import (
 )
 from ledger.payment_rules import fee_of
 from ledger.postings import AccountKind, AccountRef, Posting, Totals, Transfer, available
+from ledger.refunded import recall_refunds
 from ledger.schema import PAYMENT_OPEN, merchants, payments
 from ledger.sql import as_row
 from ledger.states import PaymentStatus, check_transition
@@ -150,9 +151,12 @@ async def move_payments(
             *(_fee(r) for r in confirmed),
         ],
     )  # fmt: skip
-    for row in rows:
-        if row["status"] == PaymentStatus.REVERSED:
-            await _reverse(tx, row)
+    reversed_ = [row for row in rows if row["status"] == PaymentStatus.REVERSED]
+    if reversed_:
+        # First: what they had reserved goes to the reversal instead of becoming a debt.
+        await recall_refunds(tx, {row["invoice_id"] for row in reversed_})
+    for row in reversed_:
+        await _reverse(tx, row)
     touched.add({row["invoice_id"] for row in rows})
     await tell_payments(tx, [r for r in rows if r["status"] != PaymentStatus.DETECTED], cursors)
 

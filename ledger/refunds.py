@@ -8,7 +8,6 @@ never taken from the payment: an exchange's hot wallet is nobody's to refund to.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,17 +23,14 @@ from ledger.limits import Limits, Promised, promised_today
 from ledger.listing import Page, PageQuery, find_payout, page_of_payouts
 from ledger.payouts import NewPayout, PayoutMove, create_payouts, lock_payouts, move_payouts
 from ledger.receivables import owed_by
-from ledger.schema import invoices, payments, payout_destinations, payouts
+from ledger.refunded import UNSENT, Place, received_by, refunded_of
+from ledger.schema import invoices, payout_destinations, payouts
 from ledger.states import PayoutStatus
 from ledger.store import Tx
 from ledger.views import Row
 
 COOLING_OFF: Final = "refund address is cooling off"
 NEEDS_APPROVAL: Final = "refund waits for approval"
-_NOT_GIVEN: Final = (PayoutStatus.CANCELED.value, PayoutStatus.FAILED.value)
-_CANCELABLE: Final = (PayoutStatus.PENDING_APPROVAL, PayoutStatus.QUEUED, PayoutStatus.ON_HOLD)
-Place = tuple[str, str]
-"""Chain and token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +97,7 @@ async def create_refund(
     """
     await _lock_invoice(tx, merchant_id, new.invoice_id)
     await check_address(tx, new.address, policy.refused)
-    left = refundable(await _received(tx, new.invoice_id), await _refunded(tx, new.invoice_id))
+    left = refundable(await received_by(tx, new.invoice_id), await refunded_of(tx, new.invoice_id))
     chain, token = choose_place(list(left), new.chain, new.token)
     amount = _amount(tx, new.amount, chain, token, left[chain, token])
     if await owed_by(tx, merchant_id, chain, token):
@@ -137,30 +133,6 @@ async def _lock_invoice(tx: Tx, merchant_id: str, invoice_id: str) -> None:
     )
     if await tx.conn.scalar(query.with_for_update()) is None:
         raise InvalidInputError("there is no such invoice", where="invoice")
-
-
-async def _received(tx: Tx, invoice_id: str) -> dict[Place, int]:
-    query = sa.select(payments.c.chain, payments.c.token, payments.c.amount).where(
-        payments.c.invoice_id == invoice_id,
-        payments.c.status == "confirmed",
-        payments.c.held.is_(False),
-        payments.c.token.is_not(None),
-    )
-    return _sums(list(await tx.conn.execute(query)))
-
-
-async def _refunded(tx: Tx, invoice_id: str) -> dict[Place, int]:
-    query = sa.select(payouts.c.chain, payouts.c.token, payouts.c.amount).where(
-        payouts.c.invoice_id == invoice_id, payouts.c.status.not_in(_NOT_GIVEN)
-    )
-    return _sums(list(await tx.conn.execute(query)))
-
-
-def _sums(rows: Sequence[Any]) -> dict[Place, int]:
-    sums: dict[Place, int] = defaultdict(int)
-    for row in rows:
-        sums[row.chain, row.token] += row.amount
-    return dict(sums)
 
 
 def _amount(tx: Tx, text: str | None, chain: str, token: str, most: int) -> int:
@@ -227,7 +199,7 @@ async def cancel_refund(tx: Tx, merchant_id: str, refund_id: str) -> dict[str, A
     await find_refund(tx, merchant_id, refund_id)
     (row,) = await lock_payouts(tx, [refund_id])
     if row["status"] != PayoutStatus.CANCELED:
-        if row["status"] not in _CANCELABLE:
+        if row["status"] not in UNSENT:
             raise ConflictError(f"the refund is {row['status']} and cannot be taken back")
         await move_payouts(tx, [PayoutMove(row, PayoutStatus.CANCELED, "canceled by the merchant")])
     return await find_refund(tx, merchant_id, refund_id)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from config.errors import ConflictError, InvalidInputError
 from config.models import SettlementSettings
@@ -14,10 +15,13 @@ from config.units import Address
 from ledger.approvals import decide, pending_approvals
 from ledger.books import post, totals_of
 from ledger.destinations import NewDestination, create_destination
+from ledger.invoices import Touched, refresh_invoices
 from ledger.limits import DAILY_LIMIT, PAYOUT_LIMIT, Limits, limits_of
 from ledger.listing import PageQuery, list_events
+from ledger.payment_moves import PaymentMove, move_payments
 from ledger.payouts import PayoutMove, lock_payouts, move_payouts, queued_payouts
 from ledger.postings import AccountKind, AccountRef, Transfer, available
+from ledger.receivables import open_debts
 from ledger.refunds import (
     COOLING_OFF,
     NEEDS_APPROVAL,
@@ -31,7 +35,9 @@ from ledger.refunds import (
     refundable,
     release_cooled,
 )
-from ledger.states import PayoutStatus
+from ledger.schema import payments
+from ledger.sql import as_row
+from ledger.states import PaymentStatus, PayoutStatus
 from tests.support.books import DAI, USDC, USDT, Books
 
 PAYER_SELF = Address(b"\xaa" * 20)
@@ -324,3 +330,27 @@ def test_choose_place__as_much_as_is_needed(
     chain: str | None, token: str | None, expected: tuple[str, str]
 ) -> None:
     assert choose_place([("a", "T"), ("b", "U")], chain, token) == expected
+
+
+async def take_back(books: Books, invoice: str) -> None:
+    async with books.ledger.transaction() as tx:
+        query = sa.select(payments).where(payments.c.invoice_id == invoice)
+        rows = [as_row(row) for row in await tx.conn.execute(query)]
+        touched = Touched()
+        moves = [PaymentMove(row, PaymentStatus.REVERSED) for row in rows]
+        await move_payments(tx, moves, books.policy, touched)
+        await refresh_invoices(tx, touched.ids, books.tolerance)
+
+
+async def test_refund__waits_while_the_chain_takes_its_payment_back__canceled(
+    books: Books,
+) -> None:
+    """The merchant's other income would pay for it: nothing else stops it."""
+    invoice, other = await paid_invoice(books), await paid_invoice(books)
+    lost, stays = await refund(books, invoice), await refund(books, other, amount="3")
+    await take_back(books, invoice)
+    async with books.ledger.reading() as tx:
+        found = [await find_refund(tx, "mer_1", str(made["id"])) for made in (lost, stays)]
+        assert await open_debts(tx) == []
+    assert [one["status"] for one in found] == ["canceled", "queued"]
+    assert await free(books) == 7_000000
