@@ -1,5 +1,5 @@
 """How much may be promised: per payout, per merchant and day, per token and day. Pure but for
-the one reading of what was promised today.
+the reading of what was promised today, and the lock that it is read under.
 
 Who is over a limit is not refused: the payout begins on hold with the reason, and an
 operator's release lets it go. What waits on hold is not counted as promised.
@@ -18,13 +18,16 @@ import sqlalchemy as sa
 from config.catalogue import Catalogue
 from config.models import SettlementSettings
 from config.money import parse_amount
-from ledger.schema import payouts
+from ledger.schema import leases, payouts
+from ledger.sql import insert_ignore
 from ledger.store import Tx
 
 PAYOUT_LIMIT: Final = "over the limit of one payout"
 TRANSACTION_LIMIT: Final = "over the limit of one transaction"
 MERCHANT_LIMIT: Final = "over the merchant's daily limit"
 DAILY_LIMIT: Final = "over the daily limit"
+_PROMISES: Final = "promises"
+"""A lease's row that nobody holds for longer than a transaction."""
 _COUNTED: Final = ("pending_approval", "queued", "batched", "submitted", "paid")
 Place = tuple[str, str]
 """Chain and token."""
@@ -100,6 +103,18 @@ def base_units(catalogue: Catalogue, amounts: Mapping[str, str]) -> dict[Place, 
         for token in catalogue
         if token.symbol in amounts
     }
+
+
+async def lock_promises(tx: Tx) -> None:
+    """Nobody else counts, and promises by what it counted, until the transaction ends.
+
+    Of two refunds asked for at once PostgreSQL would show neither to the other, and each would
+    find room under the limit. To be taken before any other lock.
+    """
+    row = {"name": _PROMISES, "owner": "", "expires_at": tx.now}
+    await insert_ignore(tx, leases, [{**row, "fencing_token": 0, "ready_token": 0}])
+    query = sa.select(leases.c.name).where(leases.c.name == _PROMISES)
+    await tx.conn.execute(query.with_for_update())
 
 
 async def promised_today(tx: Tx) -> Promised:

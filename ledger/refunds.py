@@ -19,7 +19,7 @@ from config.errors import ConflictError, InvalidInputError, NotFoundError
 from config.money import format_amount, parse_units
 from config.units import Address
 from ledger.destinations import check_address
-from ledger.limits import Limits, Promised, promised_today
+from ledger.limits import Limits, Promised, lock_promises, promised_today
 from ledger.listing import Page, PageQuery, find_payout, page_of_payouts
 from ledger.payouts import NewPayout, PayoutMove, create_payouts, lock_payouts, move_payouts
 from ledger.receivables import owed_by
@@ -95,6 +95,8 @@ async def create_refund(
     :raises InvalidInputError: address, amount, chain or token cannot be meant.
     :raises ConflictError: the merchant has too little available, or owes.
     """
+    if policy.limits.count_days:
+        await lock_promises(tx)
     await _lock_invoice(tx, merchant_id, new.invoice_id)
     await check_address(tx, new.address, policy.refused)
     left = refundable(await received_by(tx, new.invoice_id), await refunded_of(tx, new.invoice_id))

@@ -18,7 +18,7 @@ from config.money import least_amount
 from config.units import Address, ChainName, TokenSymbol
 from ledger.cursors import get_cursor
 from ledger.leases import ready_names
-from ledger.limits import Promised, base_units, limits_of, promised_today
+from ledger.limits import Promised, base_units, limits_of, lock_promises, promised_today
 from ledger.payouts import NewPayout, create_payouts
 from ledger.receivables import recover_debts
 from ledger.refunds import release_cooled
@@ -97,9 +97,12 @@ class PayoutRuns:
     async def tick(self) -> bool:
         """Plan what is due or was asked for; ``True`` when there may be more."""
         async with self._ledger.transaction() as tx:
+            limits = limits_of(self._settings.settlement, tx.catalogue)
+            if limits.count_days:
+                await lock_promises(tx)
             await self._set_first_dates(tx)
             await recover_debts(tx)
-            await release_cooled(tx, limits_of(self._settings.settlement, tx.catalogue))
+            await release_cooled(tx, limits)
             blind = await self._not_compared(tx)
             due = await due_merchants(tx, _AT_ONCE)
             if due:

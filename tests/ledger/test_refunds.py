@@ -110,6 +110,17 @@ async def test_refund__second_one_while_the_first_is_not_committed__waits_and_is
     assert await free(books) == 10_000000
 
 
+async def test_refunds__of_two_invoices_at_once__share_the_daily_limit(books: Books) -> None:
+    first, other = await paid_invoice(books), await paid_invoice(books)
+    policy = replace(AT_ONCE, limits=Limits(daily={("anvil", "USDC"): 10_000000}))
+    async with books.ledger.transaction() as tx:
+        await create_refund(tx, "mer_1", NewRefund(first, PAYER_SELF), policy)
+        second = asyncio.create_task(refund(books, other, policy))
+        await asyncio.wait({second}, timeout=0.2)
+    made = await second
+    assert (made["status"], made["reason"]) == ("on_hold", DAILY_LIMIT)
+
+
 async def test_refund__money_is_promised_already__refused_and_nothing_is_left(
     books: Books,
 ) -> None:
