@@ -212,6 +212,15 @@ async def set_next_settlement(tx: Tx, moments: Sequence[tuple[str, datetime]]) -
     update_rows(tx, merchants, rows, ("next_settlement_at",))
 
 
+async def bring_forward(tx: Tx, due: datetime) -> None:
+    """Merchants without a schedule of their own are due at ``due`` at the latest."""
+    await tx.conn.execute(
+        merchants.update()
+        .where(merchants.c.schedule.is_(None), merchants.c.next_settlement_at > due)
+        .values(next_settlement_at=due)
+    )
+
+
 async def merchant_balances(
     tx: Tx, merchant_ids: Collection[str], *, lock: bool = False
 ) -> list[MerchantBalance]:

@@ -25,6 +25,7 @@ from ledger.refunds import release_cooled
 from ledger.runs import (
     MerchantBalance,
     add_page,
+    bring_forward,
     create_run,
     destinations_of,
     due_merchants,
@@ -86,6 +87,7 @@ class PayoutRuns:
         self._gated = gated
         self._settings = settings
         self._refused = frozenset(refused)
+        self._dates_fit = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look every second until told to stop; what goes wrong goes to the supervisor."""
@@ -100,6 +102,8 @@ class PayoutRuns:
             limits = limits_of(self._settings.settlement, tx.catalogue)
             if limits.count_days:
                 await lock_promises(tx)
+            if not self._dates_fit:
+                await self._fit_dates(tx)
             await self._set_first_dates(tx)
             await recover_debts(tx)
             await release_cooled(tx, limits)
@@ -115,6 +119,7 @@ class PayoutRuns:
             if len(due) < _AT_ONCE:  # it reads every payout on its way: not once a page
                 for run_id in await planned_runs_over(tx):
                     await move_run(tx, run_id, "done")
+        self._dates_fit = True
         return len(due) == _AT_ONCE or left <= 0
 
     async def preview(self, merchant_id: str | None = None) -> Plan:
@@ -127,6 +132,12 @@ class PayoutRuns:
             if merchant_id is not None and not found:
                 raise NotFoundError(f"no merchant {merchant_id[:40]!r}")
             return await self._plan(tx, found, (), lock=False)
+
+    async def _fit_dates(self, tx: Tx) -> None:
+        """Once a process: another schedule may be configured than when the dates were stored."""
+        latest = schedule_of(None, self._settings.settlement.schedule).next_after(tx.now)
+        if latest is not None:
+            await bring_forward(tx, latest)
 
     async def _set_first_dates(self, tx: Tx) -> None:
         fresh = await merchants_without_date(tx)

@@ -459,6 +459,19 @@ async def test_runs_asked_for__as_many_merchants_as_a_page__and_then_the_end(
     assert all(view["status"] in {"planned", "done"} for view in views)
 
 
+async def test_schedule__configured_anew__merchants_that_follow_it_do_not_wait_for_the_old_date(
+    books: Books,
+) -> None:
+    await destination(books)
+    await paid(books)
+    await runs(books, schedule="every 30d").tick()
+    planner = runs(books, schedule="every 10s")
+    await planner.tick()
+    books.clock.advance(10)
+    await planner.tick()
+    assert len(await made(books)) == 1
+
+
 async def test_schedule__due_time_passed_several_times__one_run_then_the_next(
     books: Books,
 ) -> None:
