@@ -8,8 +8,9 @@ that run at once are told apart by the locks on the merchants' rows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 from config.errors import NotFoundError
@@ -42,6 +43,7 @@ from ledger.runs import (
 from ledger.store import Ledger, Tx
 from ledger.terms import income_since
 from ledger.views import Row
+from settlement.late import Late, due_part, late_part
 from settlement.leading import lease_name
 from settlement.plan_view import view_plan
 from settlement.planning import HALTED, NOT_COMPARED, Plan, Rules, make_plan
@@ -88,6 +90,7 @@ class PayoutRuns:
         self._settings = settings
         self._refused = frozenset(refused)
         self._dates_fit = False
+        self._late: dict[str, Late] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look every second until told to stop; what goes wrong goes to the supervisor."""
@@ -109,8 +112,7 @@ class PayoutRuns:
             await release_cooled(tx, limits)
             blind = await self._not_compared(tx)
             due = await due_merchants(tx, _AT_ONCE)
-            if due:
-                await self._settle_due(tx, due, blind)
+            late = await self._settle_due(tx, due, blind) if due else {}
             left = _AT_ONCE
             for run in await requested_runs(tx, _AT_ONCE):
                 left -= await self._settle_requested(tx, run, blind, left)
@@ -119,7 +121,10 @@ class PayoutRuns:
             if len(due) < _AT_ONCE:  # it reads every payout on its way: not once a page
                 for run_id in await planned_runs_over(tx):
                     await move_run(tx, run_id, "done")
+        # Not before the commit: what was not paid is not late, it is due.
         self._dates_fit = True
+        settled = {row["id"] for row in due}
+        self._late = {m: old for m, old in self._late.items() if m not in settled} | late
         return len(due) == _AT_ONCE or left <= 0
 
     async def preview(self, merchant_id: str | None = None) -> Plan:
@@ -164,16 +169,22 @@ class PayoutRuns:
         ready = await ready_names(tx, names)
         return {chain for name, chain in names.items() if name not in ready}
 
-    async def _settle_due(self, tx: Tx, due: list[Row], blind: Collection[str]) -> None:
-        waiting = {b.merchant_id for b in await self._blind_balances(tx, due, blind)}
+    async def _settle_due(self, tx: Tx, due: list[Row], blind: Collection[str]) -> dict[str, Late]:
+        """Promise what is due; returns what is late from now on, by merchant."""
+        missing = due_part(await self._blind_balances(tx, due, blind), self._late, tx.now)
+        default = self._settings.settlement.schedule
+        next_due = {
+            row["id"]: schedule_of(row["schedule"], default).next_after(tx.now) for row in due
+        }
+        late = late_part(missing, self._late, next_due, tx.now)
         # Soon again, not at the next date: that chain's part is late, it is not left out.
-        later = [(row["id"], tx.now + _SOON) for row in due if row["id"] in waiting]
-        await set_next_settlement(tx, later)
-        await self._move_dates(tx, [row for row in due if row["id"] not in waiting])
-        plan = await self._plan(tx, due, blind, lock=True)
+        await set_next_settlement(tx, [(merchant_id, tx.now + _SOON) for merchant_id in late])
+        await self._move_dates(tx, [row for row in due if row["id"] not in late])
+        plan = await self._plan(tx, due, blind, lock=True, late=self._late)
         if plan.payouts:
             run_id = await create_run(tx, None, "schedule")
             await move_run(tx, run_id, "planned", await self._carry_out(tx, run_id, plan, due))
+        return late
 
     async def _settle_requested(self, tx: Tx, run: Row, blind: Collection[str], most: int) -> int:
         """The next page of a run that was asked for; how many merchants it took, at most ``most``.
@@ -225,10 +236,16 @@ class PayoutRuns:
         return view_plan(plan, tx.catalogue, await create_payouts(tx, new))
 
     async def _plan(
-        self, tx: Tx, rows: Sequence[Row], blind: Collection[str], *, lock: bool
+        self,
+        tx: Tx,
+        rows: Sequence[Row],
+        blind: Collection[str],
+        *,
+        lock: bool,
+        late: Mapping[str, Late] = MappingProxyType({}),
     ) -> Plan:
         ids = [row["id"] for row in rows]
-        balances = await merchant_balances(tx, ids, lock=lock)
+        balances = due_part(await merchant_balances(tx, ids, lock=lock), late, tx.now)
         destinations = await destinations_of(tx, ids)
         candidates = {d.address for d in destinations}
         limits = limits_of(self._settings.settlement, tx.catalogue)

@@ -18,7 +18,7 @@ from config.errors import NotFoundError
 from config.models import Settings, SettlementSettings
 from config.units import Address
 from ledger.approvals import decide
-from ledger.books import totals_of
+from ledger.books import post, totals_of
 from ledger.held_payouts import held_payouts, held_tokens
 from ledger.holds import open_holds, release_hold
 from ledger.leases import acquire, ready_names, set_ready
@@ -26,7 +26,7 @@ from ledger.limits import DAILY_LIMIT, MERCHANT_LIMIT, PAYOUT_LIMIT, TRANSACTION
 from ledger.listing import PageQuery
 from ledger.merchants import PayoutTerms, change_terms
 from ledger.payouts import NewPayout, PayoutMove, create_payouts, lock_payouts, move_payouts
-from ledger.postings import AccountKind, AccountRef
+from ledger.postings import AccountKind, AccountRef, Transfer
 from ledger.refunds import NewRefund, RefundPolicy, create_refund
 from ledger.run_views import find_run, list_runs
 from ledger.runs import get_run, run_payouts, set_next_settlement
@@ -522,6 +522,35 @@ async def test_f20_books_not_compared_with_the_chain__nothing_is_promised_until_
         await set_ready(tx, lease)
     await planner.tick()
     assert len(await made(books)) == 1
+
+
+async def test_f20_one_chain_not_compared__the_others_are_not_paid_off_schedule(
+    books: Books,
+) -> None:
+    await destination(books)
+    await paid(books)
+    settings = Settings(settlement=SettlementSettings(schedule="every 30s"))
+    planner = PayoutRuns(books.ledger, settings=settings, refused=[])
+    await planner.tick()
+    async with books.ledger.transaction() as tx:
+        lease = await acquire(tx, lease_name("anvil"), "leader")
+        assert lease is not None
+        await set_ready(tx, lease)
+        other = AccountRef(AccountKind.MERCHANT, "other", "USDC", "mer_1")
+        deposits = AccountRef(AccountKind.DEPOSITS, "other", "USDC")
+        await post(tx, [Transfer("k", deposits, other, 7, "payment", "x")])
+        await set_next_settlement(tx, [("mer_1", tx.now)])
+    await planner.tick()
+    assert len(await made(books)) == 1
+    for seconds, payouts_made in ((6, 1), (24, 2)):
+        await paid(books)
+        books.clock.advance(seconds)
+        async with books.ledger.transaction() as tx:
+            lease = await acquire(tx, lease_name("anvil"), "leader")
+            assert lease is not None
+            await set_ready(tx, lease)
+        await planner.tick()
+        assert len(await made(books)) == payouts_made
 
 
 async def test_f20_ready_leader_of_another_time__the_next_one_begins_as_not_ready(
