@@ -10,6 +10,7 @@ named: the merchant's part as a receivable, the treasury's as suspense.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -136,6 +137,11 @@ async def _ready_payout(tx: Tx, record: BatchRecord, entry: PayoutEntry, *, forc
     row = found[0]
     if row["status"] == PayoutStatus.QUEUED:
         return row
+    if row["status"] == PayoutStatus.CANCELED:
+        # Taken back before these books knew that it had left: that promise is over for good, and
+        # what was paid is another one.
+        again = replace(entry, id=tx.new_id("po"))
+        return await _lost_payout(tx, record, again, force=force)
     if row["status"] not in _BEFORE_BATCH:
         raise NotYetError(f"is {row['status']} in another batch", where=entry.id)
     await move_payouts(tx, [PayoutMove(row, PayoutStatus.QUEUED)])
