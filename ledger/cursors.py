@@ -89,6 +89,13 @@ class Cursor:
     halted_reason: str | None
 
 
+async def known_as(tx: Tx, chain_id: int) -> str | None:
+    """The name under which the books hold a chain; ``None``: they do not."""
+    query = sa.select(chain_cursors.c.chain).where(chain_cursors.c.chain_id == chain_id)
+    name: str | None = await tx.conn.scalar(query.order_by(chain_cursors.c.chain).limit(1))
+    return name
+
+
 async def get_cursor(tx: Tx, chain: str, *, lock: bool = False) -> Cursor | None:
     """The chain's cursor, or ``None`` before its first block."""
     rows = await execute(tx, _LOCKED if lock else _CURSOR, of_chain=chain)

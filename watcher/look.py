@@ -13,7 +13,7 @@ from config.chains import ChainSettings
 from config.clock import Clock
 from config.errors import ConfigError
 from ledger.addresses import first_offered_at
-from ledger.cursors import Cursor, get_cursor, start_cursor, stored_blocks
+from ledger.cursors import Cursor, get_cursor, known_as, start_cursor, stored_blocks
 from ledger.leases import Lease, check
 from ledger.store import Ledger
 from watcher.effects import to_block_row
@@ -95,6 +95,8 @@ class Lookout:
                 where=f"chains.{self._chain.name}.chain_id",
                 remedy="give the other chain a name of its own",
             )
+        if cursor is None:
+            await self._check_name()
         remote = await self._client.remote_chain_id()
         if remote != self._chain.chain_id:
             raise ConfigError(
@@ -103,6 +105,17 @@ class Lookout:
                 remedy="correct rpc_urls or chain_id",
             )
         self._checked = True
+
+    async def _check_name(self) -> None:
+        """Under a second name the last blocks would be credited a second time."""
+        async with self._ledger.reading() as tx:
+            known = await known_as(tx, self._chain.chain_id)
+        if known is not None:
+            raise ConfigError(
+                f"the database holds chain {self._chain.chain_id} under the name {known}",
+                where=f"chains.{self._chain.name}.name",
+                remedy=f"call it {known} again: all that is booked is kept by that name",
+            )
 
     async def _first_block(self) -> BlockHeader:
         """The block before the first one to scan, taken as final."""

@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from bursar.actions.doctor_scan import examine_scan
-from config.errors import InvalidInputError
+from config.catalogue import Catalogue
+from config.errors import ConfigError, InvalidInputError
 from ledger.cursors import get_cursor
 from ledger.leases import acquire
 from ledger.rescans import get_rescan, request_rescan
@@ -255,6 +256,15 @@ async def test_rescan__not_read_yet__refused(world: World) -> None:
     async with world.ledger.transaction() as tx:
         with pytest.raises(InvalidInputError, match="not been read"):
             await request_rescan(tx, "anvil", 10**6, 10**6, "command")
+
+
+async def test_f09_chain_renamed__refused_instead_of_credited_once_more(world: World) -> None:
+    await world.follow()
+    world.settings = world.settings.model_copy(update={"name": "renamed"})
+    world.ledger.catalogue = Catalogue([world.settings])
+    world.restart()
+    with pytest.raises(ConfigError, match="under the name anvil"):
+        await world.watcher.tick()
 
 
 async def test_f19_two_watchers__one_leads_the_other_stands_by(world: World) -> None:
