@@ -25,6 +25,7 @@ RUNNING: web.AppKey[Gauge] = web.AppKey("running", Gauge)
 WAITING: web.AppKey[Gauge] = web.AppKey("waiting", Gauge)
 UNMATCHED: Final = "unmatched"
 _ALWAYS: Final = frozenset({"/livez", "/readyz", "/metrics"})
+_LONG_POLL: Final = "/v1/invoices/{id}"
 _HEADERS: Final = {
     "Server": "bursar",
     "X-Content-Type-Options": "nosniff",
@@ -112,7 +113,9 @@ async def shed(request: web.Request, handler: Handler) -> web.StreamResponse:
     route = route_of(request)
     if route in _ALWAYS:
         return await handler(request)
-    waits = request.query.get("wait", "0") != "0" or route == "/i/{id}/events"
+    # By what the route does, not by what was asked: a parameter must open no other door.
+    polls = route == _LONG_POLL and request.query.get("wait", "0") != "0"
+    waits = polls or route == "/i/{id}/events"
     gauge = request.app[WAITING if waits else RUNNING]
     if not gauge.enter():
         raise ProblemError(

@@ -248,6 +248,10 @@ async def test_f28_ten_times_the_load__shed_with_503_and_nothing_worse(
         assert codes == {201, 503}
         refused = next(a for a in answers if a.status == 503)
         assert (refused.code, refused.headers["Retry-After"]) == ("overloaded", "1")
+        in_disguise = await asyncio.gather(
+            *(small.call("GET", "/v1/merchant?wait=1", key=key) for _ in range(40))
+        )
+        assert {a.status for a in in_disguise} == {422, 503}, "nothing waits there"
         health = await asyncio.gather(*(small.call("GET", "/livez") for _ in range(20)))
         assert {a.status for a in health} == {200}
 
