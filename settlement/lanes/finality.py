@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from chain.client import ChainClient
 from chain.model import Receipt
-from ledger.cursors import Cursor, get_cursor, stored_blocks
+from ledger.cursors import Cursor, stored_blocks
 from ledger.store import Ledger
 
 
@@ -20,12 +20,6 @@ class Finality:
     def final_block(self) -> int | None:
         """Highest block that is held as final; ``None`` before the watcher's first."""
         return None if self.cursor is None else self.cursor.final.number
-
-
-async def read_finality(ledger: Ledger, chain: str) -> Finality:
-    """The watcher's cursor, committed in this database by whichever process watches."""
-    async with ledger.reading() as tx:
-        return Finality(await get_cursor(tx, chain))
 
 
 async def is_final(

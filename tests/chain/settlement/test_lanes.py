@@ -20,7 +20,6 @@ from ledger.lanes import get_lane, take_nonce
 from ledger.leases import acquire
 from ledger.schema import batches, transactions
 from settlement.fees import Fees
-from settlement.lanes.finality import read_finality
 from settlement.lanes.following import Following, replace
 from settlement.service import lease_name
 from tests.chain.settlement.test_faults import AMOUNT, funded, until_sent
@@ -84,7 +83,7 @@ async def test_f17_cancel_is_mined__batch_is_sent_again_on_another_nonce__paid_o
         (attempt,) = await open_attempts(tx, "anvil", "payouts")
     assert lease is not None
     assert lane is not None
-    finality = await read_finality(world.ledger, "anvil")
+    finality = await world.finality()
     signer = world.keys.sponsor("payouts")
     following = Following(service.context, lease, lane, signer, finality, True)
     higher = Fees(attempt.max_fee * 2, attempt.max_tip * 2)

@@ -19,7 +19,6 @@ from ledger.leases import acquire
 from ledger.listing import PageQuery, list_entries
 from ledger.schema import transactions
 from settlement.fees import Fees
-from settlement.lanes.finality import read_finality
 from settlement.lanes.following import Following, replace
 from settlement.service import lease_name
 from tests.chain.settlement.test_faults import AMOUNT, funded, until_sent
@@ -147,7 +146,7 @@ async def test_f17_cancel_loses_its_race__payout_is_accounted_for_by_what_was_mi
     spy.answer = swallowed  # the cancel reaches nobody in time
     following = Following(
         service.context, lease, lane, world.keys.sponsor("payouts"),
-        await read_finality(world.ledger, "anvil"), True,
+        await world.finality(), True,
     )  # fmt: skip
     higher = Fees(attempt.max_fee * 2, attempt.max_tip * 2)
     await replace(following, attempt, higher, cancel=True)

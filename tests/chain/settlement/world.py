@@ -45,6 +45,7 @@ from ledger.sql import as_row
 from ledger.states import PaymentStatus
 from ledger.store import Ledger, Tx, make_engine
 from settlement.context import Policy
+from settlement.lanes.finality import Finality
 from settlement.observer import SilentObserver
 from settlement.reconcile import reconcile
 from settlement.service import ChainSettlement
@@ -317,6 +318,11 @@ class World:
         found = await reconcile(self.client, self.ledger, self.contracts, emptied=emptied)
         assert found is not None
         assert found.agrees, [r for r in found.rows if r.difference]
+
+    async def finality(self) -> Finality:
+        """As a tick sees it."""
+        async with self.ledger.reading() as tx:
+            return Finality(await get_cursor(tx, "anvil"))
 
     async def held(self, symbol: str, account: Address) -> int:
         return decode_uint(await self.dev.call(self.tokens[symbol], encode_balance_of(account)))
