@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -27,7 +27,7 @@ from ledger.journal import LOST_INDEXES, PRESIGNED_STEP, Journal, open_journal, 
 from ledger.migrate import require_current, upgrade
 from ledger.presigned import PresignedSource, mark_lost, next_index_of, presigned_sets_of
 from ledger.schema import deposit_addresses, merchants
-from ledger.sources import Source
+from ledger.sources import Derive, Source
 from ledger.store import sqlite_path
 from wallets.create2 import CloneDeriver
 from wallets.derivation import DepositDeriver
@@ -117,16 +117,27 @@ async def _make_up_for_lost_marks(house: House, journal: Journal) -> None:
     log.warning("journal_lost", path=str(journal.path), known=known, skipped=skipped)
 
 
-def address_source(settings: Settings, secrets: Secrets, journal: Journal) -> Source:
+def _as_asked(deriver: DepositDeriver) -> Derive:
+    return deriver.addresses
+
+
+def address_source(
+    settings: Settings,
+    secrets: Secrets,
+    journal: Journal,
+    *,
+    deriving: Callable[[DepositDeriver], Derive] = _as_asked,
+) -> Source:
     """Where deposit addresses come from, each index marked in the journal first.
 
+    :param deriving: how addresses of an xpub are derived, for somebody who needs many.
     :raises ConfigError: no xpub is known here.
     """
     if settings.wallets.deposits == "presigned":
         return PresignedSource(partial(journal.reserve_indexes, step=PRESIGNED_STEP))
     if settings.wallets.deposits == "create2":
         return FactorySource(_clones, journal.reserve_indexes, _own_factory(settings, secrets))
-    return journal.guarding(DepositDeriver(deposit_xpub(settings, secrets)).addresses)
+    return journal.guarding(deriving(DepositDeriver(deposit_xpub(settings, secrets))))
 
 
 def _clones(factory: Address, forwarder: Address, first: int, count: int) -> list[Address]:

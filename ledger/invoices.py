@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
+from msgspec import Struct, structs
 
 from config.catalogue import Token
 from config.errors import InvalidInputError
@@ -57,8 +58,7 @@ class Tolerance:
     bps: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class InvoiceSpec:
+class InvoiceSpec(Struct, frozen=True):
     """An invoice to open; ``amount`` in micros of ``currency``."""
 
     amount: int
@@ -188,7 +188,7 @@ def _sweepable(spec: InvoiceSpec, chain_ids: Collection[int], why_missing: str) 
         raise InvalidInputError(
             f"{missing[0].chain} is not available: {why_missing}", where="options"
         )
-    return replace(spec, options=options)
+    return structs.replace(spec, options=options)
 
 
 def _option_rows(invoice_id: str, spec: InvoiceSpec) -> list[Row]:

@@ -8,10 +8,13 @@ opens new ones for all its lines.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryFile
+from typing import IO, Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -26,10 +29,14 @@ from gateway.invoicing import InvoiceRules, parse_invoice_request
 from ledger.invoices import InvoiceSpec, open_invoices
 from ledger.migrate import require_current
 from ledger.schema import merchants
-from ledger.sources import Source
+from ledger.sources import Derive, Source
+from wallets.derivation import DepositDeriver
+from wallets.deriving import deriving_beside
 
 BATCH: Final = 500
 """Invoices a transaction: the counter's lock is free for the API between them."""
+WORTH_A_PROCESS: Final = 2_000
+"""Lines whose addresses take longer to derive than a process to start."""
 LINE_BYTES: Final = 1024 * 1024
 MAX_LINES: Final = 1_000_000
 
@@ -49,12 +56,15 @@ async def import_file(
     async with open_house(settings, secrets, chains=[]) as house:
         await require_current(house.ledger.engine)
         owner = await _merchant(house, merchant)
-        derive = address_source(settings, secrets, await prepare_journal(house))
-        # Read twice, held never: a million lines take the memory of one batch.
-        count = sum(1 for _ in _parsed(house, file))
+        journal = await prepare_journal(house)
         lines = JsonLines() if as_json else None
-        with progress("opening invoices", count) as bar:
-            for specs in _batches(_parsed(house, file)):
+        with ExitStack() as stack:
+            # In a file and not in memory: a million lines take the memory of one batch.
+            checked = stack.enter_context(TemporaryFile())
+            count = _keep(_parsed(house, file), checked)
+            derive = address_source(settings, secrets, journal, deriving=_deriving(stack, count))
+            bar = stack.enter_context(progress("opening invoices", count))
+            for specs in _kept(checked):
                 for invoice_id, address in await _open(house, owner, specs, derive):
                     if lines is None:
                         say(f"{invoice_id} {address}")
@@ -65,9 +75,43 @@ async def import_file(
             lines.end()
 
 
-def _batches(specs: Iterator[InvoiceSpec]) -> Iterator[list[InvoiceSpec]]:
-    while batch := list(islice(specs, BATCH)):
-        yield batch
+def _keep(specs: Iterator[InvoiceSpec], checked: IO[bytes]) -> int:
+    """All of them into ``checked``, a batch after the other; returns how many.
+
+    :raises InvalidInputError: a line is wrong, or there is no room.
+    """
+    count = 0
+    try:
+        while batch := list(islice(specs, BATCH)):
+            pickle.dump(batch, checked, pickle.HIGHEST_PROTOCOL)
+            count += len(batch)
+        checked.seek(0)
+    except OSError as error:
+        with suppress(OSError):
+            checked.close()  # here, since it tries once more to write what found no room
+        raise InvalidInputError(
+            f"a copy of what was checked cannot be kept: {error.strerror}",
+            where="temporary folder",
+            remedy="make room there, or name another in TMPDIR",
+        ) from None
+    return count
+
+
+def _kept(checked: IO[bytes]) -> Iterator[list[InvoiceSpec]]:
+    while True:
+        try:
+            yield pickle.load(checked)  # noqa: S301 - a file without a name, written just now
+        except EOFError:
+            return
+
+
+def _deriving(stack: ExitStack, count: int) -> Callable[[DepositDeriver], Derive]:
+    def derive(deriver: DepositDeriver) -> Derive:
+        if count < WORTH_A_PROCESS:
+            return deriver.addresses
+        return stack.enter_context(deriving_beside(deriver)).addresses
+
+    return derive
 
 
 async def _open(

@@ -7,13 +7,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from eth_account.hdaccount import seed_from_mnemonic
 
+from bursar.actions import invoices
+from bursar.actions.invoices import BATCH, WORTH_A_PROCESS
 from bursar.cli import run
 from chain.anvil import Anvil
+from config.units import checksum
 from tests.support.postgres import free_port
+from wallets.derivation import DepositDeriver
+from wallets.private import PrivateNode
 
 MNEMONIC = "legal winner thank year wave sausage worth useful legal winner thank yellow"
 CONFIG = """
@@ -35,6 +42,7 @@ address = "{address}"
 decimals = 6
 currency = "USD"
 """
+MANY = WORTH_A_PROCESS + BATCH // 2
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -260,17 +268,20 @@ def test_invoices_import__good_file__an_id_and_address_a_line(bursar: Run, tmp_p
     configure(tmp_path, extra=TOKEN.format(address="0x" + "ab" * 20))
     bursar("migrate")
     bursar("merchants", "create", "--name", "A")
-    rows = [json.dumps({"amount": f"{n}.50", "currency": "USD"}) for n in range(1, 1201)]
+    rows = [json.dumps({"amount": f"{n}.50", "currency": "USD"}) for n in range(1, MANY + 1)]
     (tmp_path / "many.jsonl").write_text("\n".join(rows) + "\n\n")
     done = bursar("invoices", "import", "many.jsonl")
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert len(lines) == 1200
-    assert len({address for _, address in lines}) == 1200
+    assert len(lines) == MANY
+    seed = seed_from_mnemonic(MNEMONIC, "")
+    derived = DepositDeriver(PrivateNode.from_seed(seed).derive("44'/60'/0'/0").xpub())
+    assert [a for _, a in lines] == [checksum(a) for a in derived.addresses(0, MANY)]
     assert all(i.startswith("inv_") and a.startswith("0x") for i, a in lines)
-    assert "1200 of 1200" in done.stderr
-    as_json = bursar("invoices", "import", "many.jsonl", "--json")
-    assert len(json.loads(as_json.stdout)) == 1200
+    assert f"{MANY} of {MANY}" in done.stderr
+    (tmp_path / "few.jsonl").write_text("\n".join(rows[:600]))
+    as_json = bursar("invoices", "import", "few.jsonl", "--json")
+    assert len(json.loads(as_json.stdout)) == 600
 
 
 def test_invoices_import__bad_last_line__nothing_was_opened(bursar: Run, tmp_path: Path) -> None:
@@ -291,6 +302,20 @@ def test_invoices_import__bad_last_line__nothing_was_opened(bursar: Run, tmp_pat
     done = bursar("invoices", "import", "bad.jsonl", "--json")
     assert len(json.loads(done.stdout)) == 1
     refused(bursar("invoices", "import", "missing.jsonl"), "missing.jsonl", "cannot be read")
+
+
+def test_invoices_import__no_room_for_a_copy__says_where_and_opens_nothing(
+    bursar: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(tmp_path, extra=TOKEN.format(address="0x" + "ab" * 20))
+    bursar("migrate")
+    bursar("merchants", "create", "--name", "A")
+    (tmp_path / "good.jsonl").write_text(json.dumps({"amount": "1.50", "currency": "USD"}))
+    with monkeypatch.context() as patch:
+        patch.setattr(invoices, "TemporaryFile", partial(Path("/dev/full").open, "r+b"))
+        refused(bursar("invoices", "import", "good.jsonl"), "temporary folder", "TMPDIR")
+    done = bursar("invoices", "import", "good.jsonl", "--json")
+    assert len(json.loads(done.stdout)) == 1
 
 
 def test_pause__kept_and_resumed__by_scope(bursar: Run, tmp_path: Path) -> None:
