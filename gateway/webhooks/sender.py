@@ -14,6 +14,7 @@ import msgspec
 from aiohttp.abc import AbstractResolver
 from standardwebhooks.webhooks import Webhook
 
+from gateway.webhooks.names import NameLookups
 from gateway.webhooks.targets import JudgingResolver, RefusedTargetError, check_literal
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -116,7 +117,7 @@ async def http_sender(
     *, allow_private: bool, resolver: AbstractResolver | None = None
 ) -> AsyncIterator[HttpSender]:
     """A sender with connections of its own: no proxy, no cookies, no DNS cache, no redirects."""
-    judging = JudgingResolver(resolver or aiohttp.ThreadedResolver(), allow_private=allow_private)
+    judging = JudgingResolver(resolver or NameLookups(), allow_private=allow_private)
     connector = aiohttp.TCPConnector(
         resolver=judging, use_dns_cache=False, limit=256, limit_per_host=32, keepalive_timeout=20
     )

@@ -39,6 +39,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
         ("::1", False),
         ("fe80::1", False),
         ("fc00::1", False),
+        ("fec0::1", False),
         ("fd00:ec2::254", False),
         ("ff02::1", False),
         ("::ffff:127.0.0.1", False),
