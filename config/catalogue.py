@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from config.chains import ChainSettings, TokenSettings
+from config.chains import MOST_DECIMALS, ChainSettings, TokenSettings
 from config.errors import NotFoundError
 from config.money import FIAT_DECIMALS, parse_amount
 from config.problems import nearest
 from config.units import Address, Amount, ChainName, TokenSymbol, checksum
+
+A_MICRO: Final[int] = 10**MOST_DECIMALS
+"""Parts of a micro: so many that each token's base units are whole numbers of them."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,20 @@ class Token:
         """Base units to micros of its currency, rounded down."""
         scale: int = 10**self.decimals
         return amount * 10**FIAT_DECIMALS // scale
+
+    def below_micros(self, amount: int) -> int:
+        """What :meth:`to_micros` leaves out, in parts of which :data:`A_MICRO` are one micro."""
+        if self.decimals <= FIAT_DECIMALS:
+            return 0
+        scale: int = 10**self.decimals
+        left: int = amount * 10**FIAT_DECIMALS % scale
+        return left * (A_MICRO // scale)
+
+    @property
+    def step(self) -> int:
+        """Micros of one base unit, at least one: no price is met more exactly than that."""
+        steps: int = 10 ** max(FIAT_DECIMALS - self.decimals, 0)
+        return steps
 
 
 class Catalogue:

@@ -37,6 +37,8 @@ DEVELOPMENT_IDS: Final = range(31337, 31400)
 TEST_CHAIN_IDS: Final = frozenset({1337, 31337, 84532, 11155111})
 """Anvil, Hardhat, Ganache, and the public test networks of the registry."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+MOST_DECIMALS: Final = 36
+"""Of a token; more would not be money."""
 Tag = Literal["safe", "finalized"]
 
 
@@ -100,7 +102,7 @@ class TokenSettings(Model):
 
     symbol: Symbol
     address: AddressField
-    decimals: Annotated[StrictInt, Field(ge=0, le=36)]
+    decimals: Annotated[StrictInt, Field(ge=0, le=MOST_DECIMALS)]
     currency: Currency
     """What one unit is worth, such as ``USD``."""
     flagged: StrictBool = False

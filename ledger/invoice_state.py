@@ -13,12 +13,13 @@ no order of payments, reorgs and deadlines can leave it wrong.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
 
+from config.catalogue import A_MICRO
 from ledger.states import InvoiceStatus, PaymentStatus
 
 SEEN: Final = (PaymentStatus.DETECTED, PaymentStatus.CONFIRMING, PaymentStatus.CONFIRMED)
@@ -38,13 +39,17 @@ class InvoiceFacts(Struct, frozen=True):
 
 
 class PaymentFacts(Struct, frozen=True):
-    """One payment; ``value`` in micros of the invoice's currency."""
+    """One payment; ``value`` in micros of the invoice's currency, rounded down."""
 
     value: int
     status: PaymentStatus
     held: bool
     reason: str | None
     block_time: datetime
+    rest: int = 0
+    """What rounding ``value`` down has left out (``Token.below_micros``)."""
+    step: int = 1
+    """Micros of its token's base unit (``Token.step``)."""
 
 
 class InvoiceVerdict(Struct, frozen=True):
@@ -59,6 +64,18 @@ def tolerance_micros(amount: int, absolute: int, bps: int) -> int:
     return max(absolute, amount * bps // 10_000)
 
 
+def together(parts: Iterable[tuple[int, int]]) -> int:
+    """Micros of several payments, given as (value, rest): added up first, rounded down once.
+
+    Else what was paid exactly, in parts finer than a micro, would be short of it.
+    """
+    values, rests = 0, 0
+    for value, rest in parts:
+        values += value
+        rests += rest
+    return values + rests // A_MICRO
+
+
 def evaluate(
     invoice: InvoiceFacts, payments: Sequence[PaymentFacts], now: datetime
 ) -> InvoiceVerdict:
@@ -68,8 +85,9 @@ def evaluate(
     by block time, never by when it was noticed.
     """
     counted = [p for p in payments if p.status in SEEN and not p.held]
-    seen = sum([p.value for p in counted])
-    final = sum([p.value for p in counted if p.status is PaymentStatus.CONFIRMED])
+    seen = together([(p.value, p.rest) for p in counted])
+    confirmed = [p for p in counted if p.status is PaymentStatus.CONFIRMED]
+    final = together([(p.value, p.rest) for p in confirmed])
     required = max(invoice.amount - invoice.tolerance, 1)
     past = now > invoice.expires_at
     return InvoiceVerdict(
@@ -107,9 +125,11 @@ def _exceptions(
         return ()
     latest = max([p.block_time for p in counted], default=invoice.expires_at)
     reasons = {p.reason for p in payments if p.status in (*SEEN, PaymentStatus.IGNORED)}
+    # The price in a token of few decimals is rounded up: who pays it has paid exactly.
+    step = max([p.step for p in counted], default=1)
     labels = (
         ("underpaid", past and 0 < seen < required),
-        ("overpaid", seen > invoice.amount + invoice.tolerance),
+        ("overpaid", seen - invoice.amount - invoice.tolerance >= step),
         ("late", latest > invoice.expires_at),
         ("wrong_token", "wrong_token" in reasons or "unsupported_token" in reasons),
         ("wrong_chain", "wrong_chain" in reasons),

@@ -11,7 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from msgspec import Struct, structs
 
-from config.catalogue import Token
+from config.catalogue import Catalogue, Token
 from config.errors import InvalidInputError
 from config.units import Address
 from ledger.bulk import Insert, Read, execute, read_all, update_rows, write_all
@@ -278,7 +278,8 @@ async def _refresh(tx: Tx, ids: Sequence[str], tolerance: Tolerance) -> None:
     changed: list[tuple[Row, Row, InvoiceVerdict]] = []
     after: list[Row] = []
     for row in rows:
-        verdict = evaluate(_facts(row, tolerance), [_fact(p) for p in paid[row["id"]]], tx.now)
+        told = [_fact(p, tx.catalogue) for p in paid[row["id"]]]
+        verdict = evaluate(_facts(row, tolerance), told, tx.now)
         exceptions = list(verdict.exceptions)
         status = verdict.status.value
         now = {**row, "status": status, "exceptions": exceptions, "updated_at": tx.now}
@@ -315,13 +316,16 @@ def _facts(row: Row, tolerance: Tolerance) -> InvoiceFacts:
     )
 
 
-def _fact(row: Row) -> PaymentFacts:
+def _fact(row: Row, catalogue: Catalogue) -> PaymentFacts:
+    token = catalogue.find_token(row["chain"], row["token"])
     return PaymentFacts(
         value=row["value"],
         status=_STATUS[row["status"]],
         held=row["held"],
         reason=row["reason"],
         block_time=row["block_time"],
+        rest=0 if token is None else token.below_micros(row["amount"]),
+        step=1 if token is None else token.step,
     )
 
 

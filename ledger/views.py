@@ -13,6 +13,7 @@ from typing import Any, Final
 from config.catalogue import Catalogue, Token
 from config.money import FIAT_DECIMALS, format_amount
 from config.units import checksum, to_hex
+from ledger.invoice_state import together
 from ledger.times import utc_text
 
 Row = Mapping[str, Any]
@@ -111,7 +112,8 @@ def view_invoice(
     :param cursors: newest processed block by chain.
     """
     counted = [p for p in payments if p["status"] in SEEN and not p["held"]]
-    due = max(int(invoice["amount"]) - sum([int(p["value"]) for p in counted]), 0)
+    seen = together([(int(p["value"]), rest_of(p, catalogue)) for p in counted])
+    due = max(int(invoice["amount"]) - seen, 0)
     return {
         "id": invoice["id"],
         "status": invoice["status"],
@@ -142,6 +144,12 @@ def view_invoice(
         "checkout_url": f"{public_url}/i/{invoice['id']}",
         "settlement": view_settlement(payments, payout_statuses),
     }
+
+
+def rest_of(payment: Row, catalogue: Catalogue) -> int:
+    """What its ``value`` in micros leaves out; of a token no longer configured, nothing."""
+    token = catalogue.find_token(payment["chain"], payment["token"])
+    return 0 if token is None else token.below_micros(int(payment["amount"]))
 
 
 def _view_native(chain: str, wei: int, catalogue: Catalogue) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.catalogue import A_MICRO
 from ledger.invoice_state import InvoiceFacts, PaymentFacts, evaluate, tolerance_micros
 from ledger.states import InvoiceStatus, PaymentStatus
 
@@ -35,8 +36,10 @@ def paid(
     held: bool = False,
     reason: str | None = None,
     at: datetime = T0,
+    rest: int = 0,
+    step: int = 1,
 ) -> PaymentFacts:
-    return PaymentFacts(value, status, held, reason, at)
+    return PaymentFacts(value, status, held, reason, at, rest, step)
 
 
 BEFORE, AFTER = T0, DEADLINE + timedelta(seconds=1)
@@ -75,6 +78,12 @@ CASES = [
     ("native coin, no payment", facts(native_coin=True), [], BEFORE, "new", ("native_coin",)),
     ("native coin, paid", facts(native_coin=True), [paid(100, C)], BEFORE, "paid", ("native_coin",)),
     ("zero value", facts(), [paid(0, I, reason="zero_value")], BEFORE, "new", ()),
+    ("thirds of a micro", facts(1), [paid(0, C, rest=A_MICRO // 3)] * 2 + [paid(0, C, rest=A_MICRO // 3 + 1)],
+     BEFORE, "paid", ()),
+    ("below a micro", facts(1), [paid(0, C, rest=A_MICRO - 1)], BEFORE, "new", ()),
+    ("in cents, rounded up", facts(10_001), [paid(20_000, C, step=10_000)], BEFORE, "paid", ()),
+    ("in cents, one over", facts(10_001), [paid(30_000, C, step=10_000)], BEFORE, "paid",
+     ("overpaid",)),
     ("tolerance above amount", facts(tolerance=200), [], BEFORE, "new", ()),
 ]  # fmt: skip
 
