@@ -3,7 +3,9 @@
 A cron schedule is read in UTC unless an IANA zone follows as a sixth field:
 ``"0 2 * * *"``, ``"30 17 * * 1-5 Europe/Berlin"``. Numbers of week days are
 those of crontab(5), 0 and 7 both Sunday; APScheduler counts from Monday, so
-they are turned into names before it sees them.
+they are turned into names before it sees them. As in crontab(5), too, where day
+of the month and day of the week are both given (neither begins with ``*``), a
+day that fits either is meant; APScheduler by itself would ask for both.
 """
 
 from __future__ import annotations
@@ -51,13 +53,17 @@ class Schedule:
             return _EPOCH + ((moment - _EPOCH) // self.every + 1) * self.every
         # The fields are matched against wall time as if it were UTC, then given their zone: left
         # to itself the trigger fires in both of the two equal hours of an autumn night.
-        zone, trigger = ZoneInfo(self.zone), _trigger(self.cron)
+        zone, triggers = ZoneInfo(self.zone), _triggers(self.cron)
         wall = moment.astimezone(zone).replace(tzinfo=UTC, fold=0)
         while True:
-            matched = trigger.get_next_fire_time(None, wall + _INSTANT)
-            if matched is None:
+            matched = [
+                found
+                for trigger in triggers
+                if (found := trigger.get_next_fire_time(None, wall + _INSTANT)) is not None
+            ]
+            if not matched:
                 return None
-            wall = matched.replace(tzinfo=UTC)
+            wall = min(matched).replace(tzinfo=UTC)
             due: datetime = wall.replace(tzinfo=zone).astimezone(UTC)
             if due > moment:
                 return due
@@ -89,7 +95,7 @@ def parse_schedule(text: str) -> Schedule:
     _check_zone(zone)
     schedule = Schedule(text, None, tuple(words[:5]), zone)
     try:
-        _trigger(schedule.cron)
+        _triggers(schedule.cron)
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{text!r} is not a schedule: {error}; use {_EXAMPLES}") from None
     return schedule
@@ -104,8 +110,18 @@ def _check_zone(zone: str) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _trigger(cron: tuple[str, ...]) -> CronTrigger:
+def _triggers(cron: tuple[str, ...]) -> tuple[CronTrigger, ...]:
+    """One of them fires when the schedule is due."""
     minute, hour, day, month, weekday = cron
+    if day.startswith("*") or weekday.startswith("*"):
+        return (_trigger(minute, hour, day, month, weekday),)
+    return (
+        _trigger(minute, hour, day, month, "*"),
+        _trigger(minute, hour, "*", month, weekday),
+    )
+
+
+def _trigger(minute: str, hour: str, day: str, month: str, weekday: str) -> CronTrigger:
     return CronTrigger(
         minute=minute,
         hour=hour,

@@ -212,11 +212,23 @@ async def set_next_settlement(tx: Tx, moments: Sequence[tuple[str, datetime]]) -
     update_rows(tx, merchants, rows, ("next_settlement_at",))
 
 
-async def bring_forward(tx: Tx, due: datetime) -> None:
-    """Merchants without a schedule of their own are due at ``due`` at the latest."""
+async def own_schedules(tx: Tx) -> list[str]:
+    """The schedules that merchants have of their own, each once."""
+    own = merchants.c.schedule
+    return list(
+        (await tx.conn.execute(sa.select(own).where(own.is_not(None)).distinct())).scalars()
+    )
+
+
+async def bring_forward(tx: Tx, schedule: str | None, due: datetime) -> None:
+    """Merchants of this schedule are due at ``due`` at the latest.
+
+    :param schedule: of their own; ``None``: those who have none.
+    """
+    same = merchants.c.schedule.is_not_distinct_from(schedule)
     await tx.conn.execute(
         merchants.update()
-        .where(merchants.c.schedule.is_(None), merchants.c.next_settlement_at > due)
+        .where(same, merchants.c.next_settlement_at > due)
         .values(next_settlement_at=due)
     )
 

@@ -36,6 +36,7 @@ from ledger.runs import (
     merchants_without_date,
     move_run,
     own_addresses,
+    own_schedules,
     planned_runs_over,
     requested_runs,
     set_next_settlement,
@@ -139,10 +140,14 @@ class PayoutRuns:
             return await self._plan(tx, found, (), lock=False)
 
     async def _fit_dates(self, tx: Tx) -> None:
-        """Once a process: another schedule may be configured than when the dates were stored."""
-        latest = schedule_of(None, self._settings.settlement.schedule).next_after(tx.now)
-        if latest is not None:
-            await bring_forward(tx, latest)
+        """Once a process: another schedule may be configured than when the dates were stored,
+        or this program reads one in another way.
+        """
+        default = self._settings.settlement.schedule
+        for own in (None, *await own_schedules(tx)):
+            latest = schedule_of(own, default).next_after(tx.now)
+            if latest is not None:
+                await bring_forward(tx, own, latest)
 
     async def _set_first_dates(self, tx: Tx) -> None:
         fresh = await merchants_without_date(tx)

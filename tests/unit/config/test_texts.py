@@ -62,6 +62,31 @@ def test_schedule__next_after__is_strictly_later(text: str, moment: str, expecte
 
 
 @pytest.mark.parametrize(
+    ("text", "runs"),
+    [
+        # 1 January 2026 is a Thursday. crontab(5): both days given, either will do.
+        ("0 2 15 * 1", ["05", "12", "15", "19", "26"]),
+        ("0 2 1,15 * mon-tue", ["01", "05", "06", "12", "13", "15", "19", "20", "26", "27"]),
+        ("0 2 31 2 1", []),  # all in February
+        # One of them begins with a star: both must fit.
+        ("0 2 */2 * 1", ["05", "19"]),
+        ("0 2 1-7 * */2", ["01", "03", "04", "06"]),
+        ("0 2 15 * *", ["15"]),
+        ("0 2 * * 1", ["05", "12", "19", "26"]),
+    ],
+)
+def test_schedule__day_of_month_and_of_week__as_crontab_reads_them(
+    text: str, runs: list[str]
+) -> None:
+    schedule, moment = parse_schedule(text), datetime(2026, 1, 1, tzinfo=UTC)
+    found = []
+    while (due_at := schedule.next_after(moment)) is not None and due_at.month == 1:
+        found.append(f"{due_at:%d}")
+        moment = due_at
+    assert found == runs
+
+
+@pytest.mark.parametrize(
     ("moment", "expected"),
     [
         ("2026-01-10T12:00:00", "2026-01-11T01:30:00"),
