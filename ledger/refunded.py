@@ -16,7 +16,8 @@ from ledger.store import Tx
 from ledger.views import Row
 
 TAKEN_BACK: Final = "the payment that it refunds was taken back by the chain"
-_NOT_GIVEN: Final = (PayoutStatus.CANCELED.value, PayoutStatus.FAILED.value)
+NOT_GIVEN: Final = (PayoutStatus.CANCELED.value, PayoutStatus.FAILED.value)
+"""Refunds in these states have given nothing back, and never will."""
 UNSENT: Final = (PayoutStatus.PENDING_APPROVAL, PayoutStatus.QUEUED, PayoutStatus.ON_HOLD)
 """In no batch: what a refund may be taken back from."""
 Place = tuple[str, str]
@@ -37,7 +38,7 @@ async def received_by(tx: Tx, invoice_id: str) -> dict[Place, int]:
 async def refunded_of(tx: Tx, invoice_id: str) -> dict[Place, int]:
     """Base units that were refunded or are on their way."""
     query = sa.select(payouts.c.chain, payouts.c.token, payouts.c.amount).where(
-        payouts.c.invoice_id == invoice_id, payouts.c.status.not_in(_NOT_GIVEN)
+        payouts.c.invoice_id == invoice_id, payouts.c.status.not_in(NOT_GIVEN)
     )
     return _sums(list(await tx.conn.execute(query)))
 

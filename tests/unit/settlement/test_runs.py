@@ -253,6 +253,24 @@ async def test_terms__young_payments_and_reserve_stay__and_are_paid_when_their_t
     assert second.amount == 6_000000, "the reserve and the second payment, nothing left"
 
 
+@pytest.mark.parametrize(("refunded", "young"), [("5", 0), ("2", 3_000000)])
+async def test_terms__young_payment_refunded__keeps_nothing_of_older_income_back(
+    books: Books, refunded: str, young: int
+) -> None:
+    await destination(books)
+    await paid(books, 10_000000)
+    books.clock.advance(3 * 86_400)
+    invoice, address = await books.invoice(5_000000)
+    await books.record(books.sighting(address, 5_000000))
+    await books.confirm_all()
+    async with books.ledger.transaction() as tx:
+        policy = RefundPolicy(timedelta(0), approval=False, refused=())
+        await create_refund(tx, "mer_1", NewRefund(invoice, DESTINATION, refunded), policy)
+    plan = await runs(books, delay="1d", reserve_bps=1_000, reserve_for="3d").preview("mer_1")
+    assert [p.amount for p in plan.payouts] == [10_000000]
+    assert sum(h.amount for h in plan.held_back) == young
+
+
 async def test_own_terms__go_before_the_configured_ones(books: Books) -> None:
     await destination(books)
     await paid(books)
@@ -470,6 +488,19 @@ async def test_schedule__configured_anew__merchants_that_follow_it_do_not_wait_f
     books.clock.advance(10)
     await planner.tick()
     assert len(await made(books)) == 1
+
+
+async def test_schedule__of_a_merchant_s_own__stored_date_later_than_it_is_read_now__brought_forward(
+    books: Books,
+) -> None:
+    async with books.ledger.transaction() as tx:
+        await change_terms(tx, "mer_1", PayoutTerms(schedule="0 2 13 * 5"))
+        await set_next_settlement(tx, [("mer_1", tx.now + timedelta(days=200))])
+    await runs(books, schedule="every 90d").tick()
+    async with books.ledger.reading() as tx:
+        due = await tx.conn.scalar(sa.select(merchants.c.next_settlement_at))
+        assert due is not None
+        assert due - tx.now <= timedelta(days=7), "a Friday, if not a 13th"
 
 
 async def test_schedule__due_time_passed_several_times__one_run_then_the_next(

@@ -8,6 +8,7 @@ import pytest
 
 from config.units import Address
 from ledger.runs import Destination, MerchantBalance
+from ledger.terms import after_refunds
 from settlement.planning import DELAYED, LARGE, RESERVED, Plan, Rules, make_plan
 from settlement.terms import Income, Terms, Withheld, withheld
 
@@ -37,6 +38,25 @@ def test_withheld__counted_per_payment(
     terms: Terms, ages: list[timedelta], expected: Withheld
 ) -> None:
     assert withheld(terms, [Income(1_000, NOW - age) for age in ages], NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("amounts", "refunded", "left"),
+    [
+        ([(100, 1), (50, 0)], 0, [99, 50]),
+        ([(100, 1), (50, 0)], 30, [69, 50]),
+        ([(100, 1), (50, 0)], 120, [30]),
+        ([(100, 1), (50, 0)], 150, []),
+    ],
+)
+def test_after_refunds__oldest_first__what_is_left_net_of_its_fee(
+    amounts: list[tuple[int, int]], refunded: int, left: list[int]
+) -> None:
+    rows = [
+        {"amount": amount, "fee": fee, "confirmed_at": NOW + DAY * place}
+        for place, (amount, fee) in enumerate(amounts)
+    ]
+    assert [net for net, _ in after_refunds(rows[::-1], refunded)] == left
 
 
 def _plan(available: int, kept: Withheld, above: int | None = None) -> Plan:
