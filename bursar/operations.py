@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from bursar.costing import cost_of
-from chain.client import ChainClient
+from bursar.costing import Quotes, cost_of
+from bursar.recent import Recent
 from config.errors import InvalidInputError
 from ledger import pauses
 from ledger.holds import release_hold
@@ -16,6 +15,11 @@ from ledger.store import Ledger, Tx
 from ledger.views import view_time
 from settlement.plan_view import view_costs, view_plan
 from settlement.runs import PayoutRuns, request_run
+
+PREVIEW_SECONDS: Final = 5.0
+"""How long a merchant's preview is given again: it reads his payments of the last months."""
+PREVIEW_SHARE: Final = 20
+"""A merchant who asks on and on takes at most a twentieth of the time."""
 
 
 class Operations:
@@ -28,15 +32,18 @@ class Operations:
         *,
         policy: PaymentPolicy,
         tolerance: Tolerance,
-        chains: Mapping[str, ChainClient],
+        quotes: Quotes,
         max_batch: int,
     ) -> None:
         self._ledger = ledger
         self._runs = runs
         self._policy = policy
         self._tolerance = tolerance
-        self._chains = chains
+        self._quotes = quotes
         self._max_batch = max_batch
+        self._previews = Recent(
+            self._preview, ledger.clock, seconds=PREVIEW_SECONDS, share=PREVIEW_SHARE
+        )
 
     async def request_run(self, tx: Tx, merchant_id: str | None) -> dict[str, Any]:
         run_id = await request_run(tx, merchant_id, "api")
@@ -48,8 +55,13 @@ class Operations:
         }
 
     async def preview(self, merchant_id: str | None) -> dict[str, Any]:
+        return await (
+            self._preview(None) if merchant_id is None else self._previews.get(merchant_id)
+        )
+
+    async def _preview(self, merchant_id: str | None) -> dict[str, Any]:
         plan = await self._runs.preview(merchant_id)
-        costs = await cost_of(plan, self._chains, self._max_batch)
+        costs = await cost_of(plan, self._quotes, self._max_batch)
         return {**view_plan(plan, self._ledger.catalogue), "gas": view_costs(costs)}
 
     async def pause(self, tx: Tx, what: str, chain: str | None, reason: str | None) -> None:

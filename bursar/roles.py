@@ -23,6 +23,7 @@ from pydantic import SecretStr
 
 from bursar.addresses import OwnAddresses, own_addresses
 from bursar.compose import House
+from bursar.costing import Quotes
 from bursar.heads import HeadListener
 from bursar.metrics.families import Families
 from bursar.metrics.paying import SettlementMetrics
@@ -187,7 +188,7 @@ class Roles:
                     payout_runs(self._house),
                     policy=payment_policy(self._house),
                     tolerance=tolerance_of(self._house),
-                    chains=self._house.chains,
+                    quotes=Quotes(self._house.chains, self._house.clock),
                     max_batch=settings.settlement.max_batch,
                 ),
                 observer=self._http,

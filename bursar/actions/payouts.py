@@ -8,7 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from bursar.compose import House, open_house
-from bursar.costing import cost_of
+from bursar.costing import Quotes, cost_of
 from bursar.metrics.families import Families
 from bursar.metrics.process import TaskMetrics
 from bursar.output import remark, say, say_json, table
@@ -136,7 +136,8 @@ async def _tell(house: House, run_id: str, *, as_json: bool) -> bool:
 
 async def _preview(house: House, merchant: str | None, *, as_json: bool) -> None:
     plan = await payout_runs(house).preview(merchant)
-    costs = await cost_of(plan, house.chains, house.settings.settlement.max_batch)
+    quotes = Quotes(house.chains, house.clock)
+    costs = await cost_of(plan, quotes, house.settings.settlement.max_batch)
     shown = view_plan(plan, house.catalogue)
     if as_json:
         say_json({**shown, "gas": view_costs(costs)})
