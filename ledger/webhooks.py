@@ -1,42 +1,19 @@
-"""Webhook endpoints and deliveries in the store.
-
-A delivery is claimed by pushing its ``next_attempt_at`` past a lease and
-raising ``attempts``; whoever reports a result names the attempt, so that a
-worker that was overtaken changes nothing. The oldest pending delivery of an
-(endpoint, object) alone is ever due: that is what keeps the order.
-"""
+"""Webhook endpoints, and what was and will be sent to them."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 
 from config.errors import NotFoundError
-from ledger.bulk import execute
 from ledger.outbox import wants
 from ledger.schema import events, webhook_deliveries, webhook_endpoints
 from ledger.sql import as_row
 from ledger.store import Tx
-from ledger.views import Row, view_delivery, view_endpoint, view_event
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A delivery that this worker is to attempt; secrets still encrypted."""
-
-    id: int
-    attempt: int
-    endpoint_id: str
-    url: str
-    secret_encrypted: str
-    previous_secret_encrypted: str | None
-    event: dict[str, Any]
-    created_at: datetime
+from ledger.views import Row, view_delivery, view_endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +102,7 @@ async def delete_endpoint(tx: Tx, merchant_id: str, endpoint_id: str) -> dict[st
     :raises NotFoundError: no such endpoint of this merchant.
     """
     row = await endpoint_row(tx, merchant_id, endpoint_id)
-    await _give_up(tx, endpoint_id, "the endpoint was deleted")
+    await give_up(tx, endpoint_id, "the endpoint was deleted")
     await tx.conn.execute(
         webhook_endpoints.update()
         .where(webhook_endpoints.c.id == endpoint_id)
@@ -136,7 +113,7 @@ async def delete_endpoint(tx: Tx, merchant_id: str, endpoint_id: str) -> dict[st
 
 async def disable_endpoint(tx: Tx, endpoint_id: str, reason: str) -> None:
     """The endpoint said that it is gone: stop, and let its deliveries be seen as dead."""
-    await _give_up(tx, endpoint_id, reason)
+    await give_up(tx, endpoint_id, reason)
     await tx.conn.execute(
         webhook_endpoints.update()
         .where(webhook_endpoints.c.id == endpoint_id)
@@ -152,7 +129,8 @@ async def lock_endpoint(tx: Tx, endpoint_id: str) -> None:
     await tx.conn.execute(sa.select(table.c.id).where(table.c.id == endpoint_id).with_for_update())
 
 
-async def _give_up(tx: Tx, endpoint_id: str, reason: str) -> None:
+async def give_up(tx: Tx, endpoint_id: str, reason: str) -> None:
+    """Nothing that waits for an endpoint is sent any more; it is seen as dead."""
     await lock_endpoint(tx, endpoint_id)
     await tx.conn.execute(
         webhook_deliveries.update()
@@ -235,125 +213,6 @@ async def redeliver(tx: Tx, merchant_id: str, event_id: str) -> list[dict[str, A
         await tx.conn.execute(table.insert(), missing)
     found = await tx.conn.execute(_with_event().where(*where).order_by(table.c.id))
     return [view_delivery(as_row(row)) for row in found]
-
-
-_DUE_ENDPOINTS: Final = (
-    sa.select(webhook_deliveries.c.endpoint_id)
-    .where(
-        webhook_deliveries.c.status == sa.text("'pending'"),
-        webhook_deliveries.c.next_attempt_at <= sa.bindparam("by"),
-    )
-    .distinct()
-)
-
-
-async def due_endpoints(tx: Tx) -> list[str]:
-    """Endpoints to which something is due now."""
-    return sorted(row["endpoint_id"] for row in await execute(tx, _DUE_ENDPOINTS, by=tx.now))
-
-
-async def claim_deliveries(
-    tx: Tx, endpoint_id: str, *, limit: int, lease: timedelta
-) -> list[Claimed]:
-    """Take up to ``limit`` due deliveries of an endpoint for the length of a lease."""
-    endpoint = (
-        await tx.conn.execute(
-            sa.select(webhook_endpoints).where(webhook_endpoints.c.id == endpoint_id)
-        )
-    ).one()
-    if endpoint.deleted_at is not None or endpoint.status != "enabled":
-        # Written by a transaction that began before the endpoint went away.
-        await _give_up(tx, endpoint_id, endpoint.reason or "the endpoint was deleted")
-        return []
-    table, earlier = webhook_deliveries, webhook_deliveries.alias("earlier")
-    older = sa.exists().where(
-        earlier.c.endpoint_id == table.c.endpoint_id,
-        earlier.c.object_id == table.c.object_id,
-        earlier.c.status == "pending",
-        earlier.c.id < table.c.id,
-    )
-    query = (
-        sa.select(table)
-        .where(
-            table.c.endpoint_id == endpoint_id,
-            table.c.status == "pending",
-            table.c.next_attempt_at <= tx.now,
-            ~older,
-        )
-        .order_by(table.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    rows = (await tx.conn.execute(query)).all()
-    if not rows:
-        return []
-    await tx.conn.execute(
-        table.update()
-        .where(table.c.id.in_([row.id for row in rows]))
-        .values(attempts=table.c.attempts + 1, next_attempt_at=tx.now + lease)
-    )
-    told = await _events(tx, [row.event_seq for row in rows])
-    overlap = endpoint.previous_secret_until is not None and endpoint.previous_secret_until > tx.now
-    return [
-        Claimed(
-            id=row.id,
-            attempt=row.attempts + 1,
-            endpoint_id=endpoint_id,
-            url=endpoint.url,
-            secret_encrypted=endpoint.secret_encrypted,
-            previous_secret_encrypted=endpoint.previous_secret_encrypted if overlap else None,
-            event=told[row.event_seq],
-            created_at=row.created_at,
-        )
-        for row in rows
-    ]
-
-
-async def _events(tx: Tx, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
-    query = sa.select(events).where(events.c.seq.in_(numbers))
-    return {row.seq: view_event(as_row(row)) for row in await tx.conn.execute(query)}
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of an attempt; ``retry_at`` is ``None`` when there will be no other."""
-
-    delivered: bool
-    response_status: int | None = None
-    error: str | None = None
-    retry_at: datetime | None = None
-
-
-async def record_results(tx: Tx, results: Mapping[tuple[int, int], Result]) -> set[int]:
-    """Write down what came of attempts, given by (delivery id, attempt).
-
-    :return: ids of the deliveries whose claim had not been lost.
-    """
-    alike: dict[tuple[int, Result], list[int]] = defaultdict(list)
-    for (delivery_id, attempt), result in results.items():
-        alike[attempt, result].append(delivery_id)
-    table = webhook_deliveries
-    held: set[int] = set()
-    for (attempt, result), ids in alike.items():
-        changed = await tx.conn.execute(
-            table.update()
-            .where(table.c.id.in_(ids), table.c.attempts == attempt, table.c.status == "pending")
-            .values(**_values(result, tx.now))
-            .returning(table.c.id)
-        )
-        held.update(changed.scalars())
-    return held
-
-
-def _values(result: Result, now: datetime) -> dict[str, Any]:
-    values: dict[str, Any] = {"response_status": result.response_status, "error": result.error}
-    if result.delivered:
-        values |= {"status": "delivered", "delivered_at": now}
-    elif result.retry_at is None:
-        values["status"] = "dead"
-    else:
-        values["next_attempt_at"] = result.retry_at
-    return values
 
 
 async def oldest_pending(tx: Tx) -> datetime | None:

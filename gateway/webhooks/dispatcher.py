@@ -23,16 +23,16 @@ from gateway.observer import HttpObserver
 from gateway.webhooks.backoff import next_attempt
 from gateway.webhooks.sender import Message, Reply, Sender, message_body, secrets_of
 from gateway.webhooks.vault import Vault
-from ledger.store import Ledger
-from ledger.webhooks import (
+from ledger.deliveries import (
     Claimed,
     Result,
     claim_deliveries,
-    disable_endpoint,
     due_endpoints,
-    lock_endpoint,
+    lock_endpoints,
     record_results,
 )
+from ledger.store import Ledger
+from ledger.webhooks import disable_endpoint
 
 log = get_logger(__name__)
 
@@ -108,7 +108,7 @@ class WebhookDispatcher:
     async def _claim(self, endpoint_ids: Sequence[str], free: int) -> list[Claimed]:
         claimed: list[Claimed] = []
         async with self._ledger.transaction() as tx:
-            for endpoint_id in endpoint_ids:
+            for endpoint_id in sorted(endpoint_ids):
                 limit = min(self._slots(endpoint_id), free - len(claimed))
                 if limit <= 0:
                     break
@@ -189,9 +189,8 @@ class WebhookDispatcher:
         outcomes = []
         async with self._ledger.transaction() as tx:
             group = list(self._ended)
+            await lock_endpoints(tx, [e.delivery.endpoint_id for e in group])
             gone = sorted({e.delivery.endpoint_id for e in group if e.reply.outcome == "gone"})
-            for endpoint_id in gone:
-                await lock_endpoint(tx, endpoint_id)
             results = {
                 (e.delivery.id, e.delivery.attempt): _result_of(e, tx.now, self._jitter())
                 for e in group

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from ledger.attempts import committed_wei, open_attempts
 from ledger.audit import deposit_holders, ignored_amounts, physical_totals
 from ledger.batches import open_batches, topped_up
+from ledger.deliveries import due_endpoints
 from ledger.driver import Driver, Rows, Step
 from ledger.holds import open_places
 from ledger.lane_state import read_lane_state
@@ -30,7 +31,7 @@ GROWS = (
     "merchants",
 )
 """Tables of which no row is ever deleted, and that none of these may read from end to end."""
-LOOKED_AT = (*GROWS, "holds", "blocks")
+LOOKED_AT = (*GROWS, "holds", "blocks", "webhook_deliveries")
 
 
 async def every_second(tx: Tx) -> None:
@@ -38,6 +39,7 @@ async def every_second(tx: Tx) -> None:
     await requested_runs(tx, 200)
     await due_merchants(tx, 200)
     await planning_goes_on(tx)
+    await due_endpoints(tx)
 
 
 async def every_tick(tx: Tx) -> None:

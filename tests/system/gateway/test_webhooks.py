@@ -173,6 +173,47 @@ async def test_f27_webhook__endpoint_fails_then_recovers__retried_in_order(door:
     assert door.observer.deliveries == ["retry", "retry", "delivered", "delivered"]
 
 
+async def test_f27_webhook__dead_endpoint_with_much_that_waits__none_of_it_is_looked_at_again(
+    door: Door,
+) -> None:
+    """Each tick looked at all that waited behind what was failing, holding SQLite's write lock."""
+    key = await door.merchant()
+    async with receiver(answers=[500, 200]) as shop, dispatching(door) as dispatcher:
+        await subscribe(door, key, shop.url)
+        invoice = await door.invoice(key)
+        await door.call("POST", f"/v1/invoices/{invoice['id']}/cancel", key=key)
+        assert await deliver(dispatcher) == 1
+        commits: list[object] = []
+        sa.event.listen(door.ledger.engine.sync_engine, "commit", commits.append)
+        assert await dispatcher.tick() == 0, "puts off what waits, if it has not been"
+        del commits[:]
+        assert await dispatcher.tick() == 0
+        assert not commits, "nothing is due, so nothing is claimed"
+        head = webhook_deliveries.c.attempts == 1
+        async with door.ledger.transaction() as tx:  # its time has come
+            await tx.conn.execute(
+                webhook_deliveries.update().where(head).values(next_attempt_at=tx.now)
+            )
+        assert await deliver(dispatcher) == 2, "the other goes as soon as it is over"
+        assert shop.types() == ["invoice.created"] * 2 + ["invoice.canceled"]
+
+
+async def test_webhook__given_up__what_waited_for_it_goes_at_once(door: Door) -> None:
+    key = await door.merchant()
+    async with receiver(answers=[500, 500, 200]) as shop, dispatching(door) as dispatcher:
+        await subscribe(door, key, shop.url)
+        invoice = await door.invoice(key)
+        await door.call("POST", f"/v1/invoices/{invoice['id']}/cancel", key=key)
+        assert await deliver(dispatcher) == 1
+        await dispatcher.tick()
+        first = webhook_deliveries.c.attempts == 1
+        async with door.ledger.transaction() as tx:
+            long_ago = {"next_attempt_at": tx.now, "created_at": tx.now - timedelta(days=4)}
+            await tx.conn.execute(webhook_deliveries.update().where(first).values(long_ago))
+        assert await deliver(dispatcher) == 2
+        assert shop.types() == ["invoice.created"] * 2 + ["invoice.canceled"]
+
+
 async def test_f27_webhook__gone__disables_the_endpoint(door: Door) -> None:
     key = await door.merchant()
     async with receiver(answers=[410]) as shop, dispatching(door) as dispatcher:
