@@ -13,6 +13,7 @@ from chain.codec import (
     TransactionRow,
     blob,
     block_param,
+    place,
     quantity,
     to_header,
     to_log,
@@ -146,6 +147,8 @@ def logs_of_block(
     def build(rows: list[LogRow]) -> list[Log]:
         if any(found.lower() != text for found in {row.block_hash for row in rows}):
             raise ValueError("a log is of another block")
+        if len({place(found) for found in {row.block_number for row in rows}}) > 1:
+            raise ValueError("logs of one block name several heights")
         return _matching(LogPage(rows, None), addresses, topics, keep)
 
     return Call("eth_getLogs", (params,), LOGS, build)
@@ -218,7 +221,7 @@ def transaction_block(tx_hash: Hash32) -> Call[tuple[bool, int | None]]:
             return False, None
         if row.hash.lower() != to_hex(tx_hash):
             raise ValueError("the answer is another transaction")
-        return True, None if row.block_number is None else quantity(row.block_number)
+        return True, None if row.block_number is None else place(row.block_number)
 
     return Call("eth_getTransactionByHash", (to_hex(tx_hash),), TRANSACTION, build)
 

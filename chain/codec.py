@@ -8,12 +8,18 @@ garbage collector out of a reply of a hundred thousand rows.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Final
 
 import msgspec
 
 from chain.model import BlockHeader, BlockRef, Log, Receipt, TxRequest
 from chain.op_stack import operator_fee
 from config.units import Address, BlockNumber, Hash32, to_hex
+
+_MOST_BLOCKS: Final = 2**63 - 1
+"""The largest integer of SQLite, and of PostgreSQL's ``bigint``."""
+_LAST_SECOND: Final = 253_402_300_799
+"""9999-12-31T23:59:59Z."""
 
 
 class HeaderRow(msgspec.Struct, gc=False, rename="camel"):
@@ -87,6 +93,28 @@ def quantity(text: str) -> int:
     return int(text, 16)
 
 
+def place(text: str) -> int:
+    """A height or an index: a quantity that the databases can hold.
+
+    :raises ValueError: not hexadecimal, or over 63 bits.
+    """
+    found = quantity(text)
+    if found > _MOST_BLOCKS:
+        raise ValueError("no height or index is so large")
+    return found
+
+
+def seconds(text: str) -> int:
+    """A block's timestamp; one in milliseconds lies beyond the calendar.
+
+    :raises ValueError: not hexadecimal, or after the year 9999.
+    """
+    found = quantity(text)
+    if found > _LAST_SECOND:
+        raise ValueError("the timestamp lies after the year 9999")
+    return found
+
+
 def fixed(text: str, length: int) -> bytes:
     """``0x…`` to exactly ``length`` bytes.
 
@@ -94,7 +122,10 @@ def fixed(text: str, length: int) -> bytes:
     """
     if text[:2] != "0x" or len(text) != 2 + 2 * length:
         raise ValueError(f"not {length} bytes")
-    return bytes.fromhex(text[2:])
+    found = bytes.fromhex(text[2:])
+    if len(found) != length:  # spaces between the digits are let pass there
+        raise ValueError(f"not {length} bytes")
+    return found
 
 
 def blob(text: str) -> bytes:
@@ -111,10 +142,10 @@ def to_header(row: HeaderRow) -> BlockHeader:
     """:raises ValueError: a field is malformed."""
     fee = row.base_fee_per_gas
     return BlockHeader(
-        number=BlockNumber(quantity(row.number)),
+        number=BlockNumber(place(row.number)),
         hash=Hash32(fixed(row.hash, 32)),
         parent_hash=Hash32(fixed(row.parent_hash, 32)),
-        timestamp=quantity(row.timestamp),
+        timestamp=seconds(row.timestamp),
         logs_bloom=fixed(row.logs_bloom, 256),
         base_fee_per_gas=None if fee is None else quantity(fee),
         gas_limit=quantity(row.gas_limit),
@@ -127,11 +158,11 @@ def to_log(row: LogRow) -> Log:
         address=Address(fixed(row.address, 20)),
         topics=tuple(fixed(topic, 32) for topic in row.topics),
         data=blob(row.data),
-        block_number=BlockNumber(quantity(row.block_number)),
+        block_number=BlockNumber(place(row.block_number)),
         block_hash=Hash32(fixed(row.block_hash, 32)),
         tx_hash=Hash32(fixed(row.transaction_hash, 32)),
-        tx_index=quantity(row.transaction_index),
-        log_index=quantity(row.log_index),
+        tx_index=place(row.transaction_index),
+        log_index=place(row.log_index),
         removed=row.removed,
     )
 
@@ -147,8 +178,8 @@ def to_receipt(row: ReceiptRow) -> Receipt | None:
     receipt = Receipt(
         tx_hash=Hash32(fixed(row.transaction_hash, 32)),
         block_hash=Hash32(fixed(row.block_hash, 32)),
-        block_number=BlockNumber(quantity(row.block_number)),
-        tx_index=quantity(row.transaction_index),
+        block_number=BlockNumber(place(row.block_number)),
+        tx_index=place(row.transaction_index),
         status=quantity(row.status),
         gas_used=quantity(row.gas_used),
         effective_gas_price=quantity(row.effective_gas_price or "0x0"),

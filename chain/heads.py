@@ -120,7 +120,7 @@ def pause_after(failures: int, jitter: float, times: HeadTimes) -> float:
 def _read(text: str) -> _Frame | None:
     try:
         return _FRAMES.decode(text)
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 
 

@@ -128,6 +128,10 @@ def _take(client: ChainClient, logs: Collection[Log], matcher: RowMatcher) -> li
 async def _everything_of(client: ChainClient, header: BlockHeader) -> list[Log]:
     """All logs of a block, of any event; none where the provider could not say."""
     try:
-        return await client.request(calls.logs_of_block(header.hash, None, ()))
+        logs = await client.request(calls.logs_of_block(header.hash, None, ()))
     except RpcError:
         return []
+    if misplaced([header], logs) is not None:
+        _distrust(client)
+        return []
+    return logs

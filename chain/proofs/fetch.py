@@ -65,7 +65,7 @@ async def _prove(
     except ValueError as error:
         where = f"{pool.chain}/{label}"
         failure = ProofFailed(
-            f"block {quantity(row.number)} is not proven: {error}",
+            f"block {which if isinstance(which, int) else to_hex(which)} is not proven: {error}",
             where=where,
             remedy="ask another provider; if all fail alike, this chain cannot be proven",
         )

@@ -383,5 +383,5 @@ class Endpoint:
         try:
             until = parsedate_to_datetime(text)
             return max(0.0, (until - self._around.clock.now()).total_seconds())
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None

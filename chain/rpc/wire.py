@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -13,6 +13,9 @@ from chain.rpc.errors import BadReply
 
 W = TypeVar("W")
 R = TypeVar("R")
+
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for a text; a broken letter, and too deep a nesting, have Python errors."""
 
 
 class ErrorBody(msgspec.Struct, gc=False):
@@ -84,7 +87,7 @@ def decode_one(shape: Shape, body: bytes, request_id: int) -> Reply[Any]:
     """
     try:
         reply = shape.one.decode(body)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadReply(describe(body, error)) from None
     # An error may come without an id: the node could not read the request (JSON-RPC 2.0, §5).
     if reply.id != request_id and not (reply.error is not None and reply.id is None):
@@ -103,7 +106,7 @@ def decode_many(
     """
     try:
         replies = shape.many.decode(body)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadReply(describe(body, error)) from None
     if isinstance(replies, Reply):
         return replies
@@ -122,7 +125,7 @@ def error_data(raw: msgspec.Raw) -> tuple[bytes, str]:
     """Revert data and words in ``error.data``: hex text, or an object that holds it."""
     try:
         data = msgspec.json.decode(raw)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return b"", ""
     if isinstance(data, dict):
         words = data.get("message")

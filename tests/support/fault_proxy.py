@@ -44,6 +44,7 @@ class Kind(StrEnum):
     null_receipt = "null_receipt"
     answers = "answers"  # value: the result, whatever the node's is
     elsewhere = "elsewhere"  # value: URL of another node, which is asked instead
+    milliseconds = "milliseconds"  # a block's timestamp, which is in seconds
     other_hash = "other_hash"  # block hash, or the hash of a sent transaction, changed
     # the node answers with an error
     error = "error"  # value: (code, message) or (code, message, data)
@@ -53,6 +54,7 @@ class Kind(StrEnum):
     html = "html"
     not_json = "not_json"  # status 200 and application/json, but words
     truncated = "truncated"
+    garbled = "garbled"  # a byte that is no letter of UTF-8
     dropped = "dropped"  # connection closed in the middle of the body
     refused = "refused"  # connection closed without an answer, the node was not asked
     swallowed = "swallowed"  # the node was asked, the answer is lost
@@ -91,6 +93,7 @@ _CONCERNS: dict[Kind, set[str]] = {
     Kind.null_receipt: {"eth_getTransactionReceipt", "eth_getBlockReceipts"},
     Kind.null_block: _BLOCKS,
     Kind.wrong_height: _BLOCKS,
+    Kind.milliseconds: _BLOCKS,
     Kind.head_behind: {"eth_getBlockByNumber", "eth_blockNumber"},
     Kind.wrong_chain: {"eth_chainId", "net_version"},
     Kind.other_hash: _BLOCKS | {"eth_sendRawTransaction"},
@@ -98,7 +101,7 @@ _CONCERNS: dict[Kind, set[str]] = {
 _RESULTS = {
     Kind.empty_logs, Kind.null_block, Kind.wrong_height, Kind.wrong_chain,
     Kind.foreign_log, Kind.outside_log, Kind.removed_log, Kind.null_receipt, Kind.other_hash,
-    Kind.answers, Kind.error,
+    Kind.answers, Kind.error, Kind.milliseconds,
 }  # fmt: skip
 
 Canned = Mapping[str, Any]
@@ -214,6 +217,8 @@ class FaultProxy:
             return web.Response()
         if Kind.truncated in kinds:
             text = text[: len(text) // 2]
+        if Kind.garbled in kinds:
+            text = text.replace(b'"0x', b'"0\xff', 1)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.content_length = len(text)
         await response.prepare(request)
@@ -303,6 +308,9 @@ def _falsify(reply: dict[str, Any], fault: Fault) -> None:
         Kind.null_block: lambda: None,
         Kind.wrong_height: lambda: (
             result and {**result, "number": _shift(result["number"], fault.value or 1)}
+        ),
+        Kind.milliseconds: lambda: (
+            result and {**result, "timestamp": hex(1000 * int(result["timestamp"], 16))}
         ),
         Kind.wrong_chain: lambda: hex(fault.value or 1),
         Kind.foreign_log: lambda: [

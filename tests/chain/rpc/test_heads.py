@@ -187,7 +187,8 @@ async def test_server__falls_silent__socket_opened_anew(sockets: AiohttpSockets)
 
 
 GARBAGE = [
-    "", "{", "null", "[]", "0", '"x"', "[" * 5000, '{"method":"eth_subscription"}',
+    "", "{", "null", "[]", "0", '"x"', "[" * 5000, '{"x":' + "[" * 50_000,
+    '{"method":"eth_subscription"}',
     '{"method":"eth_subscription","params":{"subscription":"0xab","result":null}}',
     '{"method":"eth_subscription","params":{"subscription":7,"result":{}}}',
     head(subscription="0xother"), '{"id":1,"result":{"number":"0x1"}}', "\ud7ff<html>",

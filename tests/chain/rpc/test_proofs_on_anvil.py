@@ -246,6 +246,19 @@ async def test_f06_proof__another_block_than_asked__refused(
             await alone.proven_receipts(which)
 
 
+async def test_f06_proof__block_of_the_right_hash_with_no_number__not_proven(
+    anvil: Anvil, session: aiohttp.ClientSession, client: ChainClient
+) -> None:
+    right = await client.block("latest")
+    assert right is not None
+    forge = {"eth_getBlockByHash": lambda block: block | {"number": "latest"}}
+    both, _ = over(anvil, session, forge)
+    assert (await both.proven_receipts(right.hash)).header == right
+    alone, _ = over(anvil, session, forge, alone=True)
+    with pytest.raises(ProofFailed, match=f"block 0x{right.hash.hex()} is not proven"):
+        await alone.proven_receipts(right.hash)
+
+
 async def test_f06_proof__whole_block_forged_consistently__hash_does_not_fit(
     anvil: Anvil, dev_rpc: DevRpc, session: aiohttp.ClientSession, client: ChainClient
 ) -> None:

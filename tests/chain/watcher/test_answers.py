@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chain.model import TRANSFER_TOPIC
 from chain.rpc.errors import RpcError
 from tests.chain.rpc.conftest import MakeClient
 from tests.chain.watcher.test_lies import honest, liar, pay_many, persist
@@ -18,7 +19,8 @@ ONE_DATABASE = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=
 """What is tried here is between daemon and provider, in many kinds."""
 FALSE = [
     Kind.null_block, Kind.wrong_height, Kind.foreign_log, Kind.outside_log, Kind.removed_log,
-    Kind.other_hash, Kind.truncated, Kind.not_json, Kind.html, Kind.wrong_id, Kind.dropped,
+    Kind.other_hash, Kind.milliseconds, Kind.truncated, Kind.garbled, Kind.not_json, Kind.html,
+    Kind.wrong_id, Kind.dropped,
 ]  # fmt: skip
 
 
@@ -67,6 +69,21 @@ async def test_f06_false_answers__from_the_only_provider__nothing_believed_then_
         expected.append("confirmed")
     assert await world.statuses() == expected
     assert world.observer.reorgs == []
+    await world.agrees()
+
+
+@ONE_DATABASE
+async def test_f06_all_logs_of_a_block__said_to_be_of_another__the_other_one_is_asked(
+    world: World, liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
+) -> None:
+    """The filtered answer is empty against the bloom, and what should settle it cannot be so."""
+    world.restart(make_client([liar.url, honest.url], clock=world.clock))
+    await world.follow()
+    liar.add(Fault(Kind.empty_logs, naming=TRANSFER_TOPIC.hex()))
+    false = liar.add(Fault(Kind.outside_log, naming='"topics": []'))
+    await persist(world, await pay_many(world, 1))
+    assert false.struck
+    assert await world.statuses() == ["confirmed"]
     await world.agrees()
 
 

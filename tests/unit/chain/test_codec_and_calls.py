@@ -62,6 +62,13 @@ def test_fixed__malformed__refused(text: str) -> None:
         fixed(text, 20)
 
 
+def test_fixed__spaces_between_the_digits__refused() -> None:
+    text = "0x" + "11 " * 12 + "1111"
+    assert len(text) == 42
+    with pytest.raises(ValueError, match="not 20 bytes"):
+        fixed(text, 20)
+
+
 @pytest.mark.parametrize("text", ["", "0x1", "1234"])
 def test_blob__malformed__refused(text: str) -> None:
     with pytest.raises(ValueError):
@@ -100,6 +107,41 @@ def test_f06_logs_of_block__of_another__refused(changes: dict[str, Any]) -> None
     assert len(ask(call, [log_json()])) == 1
     with pytest.raises(ValueError):
         ask(call, [log_json(**changes)])
+
+
+HUGE = hex(2**63)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"number": HUGE}, {"timestamp": hex(253_402_300_800)}, {"timestamp": hex(1_700_000_000_000)}],
+)
+def test_f06_block__beyond_what_books_and_calendar_hold__refused(changes: dict[str, Any]) -> None:
+    block = {
+        "number": "0x64",
+        "hash": "0x" + "bb" * 32,
+        "parentHash": "0x" + "aa" * 32,
+        "timestamp": hex(253_402_300_799),
+        "logsBloom": "0x" + "00" * 256,
+        "gasLimit": "0x1",
+    }
+    assert ask(calls.block("latest"), block).timestamp == 253_402_300_799
+    with pytest.raises(ValueError, match=r"so large|after the year"):
+        ask(calls.block("latest"), {**block, **changes})
+
+
+@pytest.mark.parametrize("name", ["logIndex", "transactionIndex", "blockNumber"])
+def test_f06_logs__a_place_that_the_books_cannot_hold__refused(name: str) -> None:
+    with pytest.raises(ValueError, match="so large"):
+        ask(calls.logs_of_block(BLOCK, None, ()), [log_json(**{name: HUGE})])
+
+
+@pytest.mark.parametrize("height", ["latest", "0x65"])
+def test_f06_logs_of_block__a_stranger_at_no_height_or_another__refused(height: str) -> None:
+    """Also where none of them is kept: their heights tell which blocks were answered."""
+    rows = [log_json(), log_json(blockNumber=height, logIndex="0x3")]
+    with pytest.raises(ValueError, match=r"quantity|several heights"):
+        ask(calls.logs_of_block(BLOCK, None, (), keep=lambda _: []), rows)
 
 
 def test_f06_logs__twice_the_same__refused() -> None:
@@ -237,7 +279,9 @@ def test_receipt__of_another_transaction__refused() -> None:
     [
         b"", b"<html></html>", b"no", b"[]", b'{"jsonrpc":"2.0","id":5,"resu', b'{"id":6,"result":"0x1"}',
         b'{"id":5,"result":{"a":1}}', b'{"result":"0x1"}', b"\xff\xfe", b'{"id":5,"result":7}',
+        b'{"id":5,"result":"\xff"}', b'{"id":5,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
+    ids=lambda body: body[:24].decode("ascii", "replace"),
 )  # fmt: skip
 def test_f06_reply__not_the_answer__bad_reply(body: bytes) -> None:
     with pytest.raises(BadReply):

@@ -153,6 +153,14 @@ async def test_f08_retry_after_as_a_date__understood() -> None:
     assert caught.value.retry_after == pytest.approx(100, abs=1)
 
 
+async def test_f08_retry_after_of_an_impossible_zone__as_if_it_said_nothing() -> None:
+    date = "Thu, 01 Jan 2026 00:00:00 +99999999999999999999"
+    world = World(lambda host, method: (429, {"retry-after": date}, b"slow down"))
+    with pytest.raises(RateLimited) as caught:
+        await world.client.balance(NOBODY)
+    assert caught.value.retry_after is None
+
+
 async def test_f09_flapping__one_of_two__the_steady_one_serves_nearly_all() -> None:
     flips = iter(range(10**6))
     world = World(
