@@ -7,7 +7,8 @@
                                            after a minute with a hold that a person releases
     denied by two for ten minutes,
       or by the block's proven receipts    orphaned; back if it is ever seen again
-    nobody else answers at all             after ten seconds one word has to do, counted
+    nobody else answers at all             after ten seconds the word of the one that does,
+                                           counted
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from watcher.waits import Waits
 
 PATIENCE_SECONDS: Final = 10.0
 """How long payments wait for a second provider that does not answer at all."""
+SILENCE_LASTS: Final = 30.0
+"""Seconds after which an answer that failed says nothing of the next: patience begins anew."""
 
 
 class Opinions:
@@ -46,6 +49,7 @@ class Opinions:
         self._clock = clock
         self._report = report
         self._alone_since: float | None = None
+        self._alone_at = 0.0
         self._waits: Waits[Claim] = Waits()
         self._named: frozenset[Claim] | None = None
         """Those with a hold; ``None``: what an earlier process left is not known yet."""
@@ -102,12 +106,14 @@ class Opinions:
             self._report.second_opinion(len(claims), len(claims) - len(opinion.agreed))
             return opinion.agreed, opinion.refuted
         now = self._clock.monotonic()
-        if self._alone_since is None:
+        if self._alone_since is None or now - self._alone_at > SILENCE_LASTS:
             self._alone_since = now
+        self._alone_at = now
         if now - self._alone_since < PATIENCE_SECONDS:
             return frozenset(), frozenset()
-        self._report.unverified(len(claims))
-        return frozenset(claims), frozenset()
+        if opinion.agreed:
+            self._report.unverified(len(opinion.agreed))
+        return opinion.agreed, frozenset()
 
     async def _name(self, now: float) -> frozenset[Claim]:
         """Holds for what waits too long; returns what an operator has vouched for.

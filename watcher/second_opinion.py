@@ -3,9 +3,9 @@
 A provider that invents a deposit is found out here, because the other one has
 no such transaction. Where the two disagree a third one is asked, if there is one: two of
 three decide. What stays one word against another waits, and is named
-(:mod:`watcher.opinions`). If no other provider has been alive for a while, one
-provider's word has to do, is counted, and the second reading of final blocks comes back
-to it later.
+(:mod:`watcher.opinions`). If no other provider has been alive for a while, the word of the
+one that is has to do, if it holds the receipt itself (who showed it first may be the one that
+is gone); that is counted, and the second reading of final blocks comes back to it later.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Claim:
 class Opinion:
     """``asked`` is false when no second provider answered at all.
 
-    :param agreed: two providers hold the receipt.
+    :param agreed: two providers hold the receipt; where nobody else was asked, the one that was.
     :param refuted: two providers do not, and no more than one does.
     """
 
@@ -69,13 +69,13 @@ async def ask_around(client: ChainClient, claims: Collection[Claim]) -> Opinion:
     :raises RpcError: the pinned provider does not answer.
     """
     other = client.second()
-    if other is None:
-        return Opinion(asked=False)
     mine = await _borne_out(client, list(claims))
+    if other is None:
+        return Opinion(asked=False, agreed=frozenset(mine))
     try:
         theirs = await _borne_out(other, list(claims))
     except RpcError:
-        return Opinion(asked=False)
+        return Opinion(asked=False, agreed=frozenset(mine))
     agreed, one_word = mine & theirs, mine ^ theirs
     refuted = set(claims) - mine - theirs
     third = client.third(other) if one_word else None

@@ -231,10 +231,11 @@ class Forging:
     No bloom tells: amounts are not in it.
     """
 
-    def __init__(self, inner: Transport, spared: bytes) -> None:
-        """:param spared: methods that begin so are answered honestly."""
+    def __init__(self, inner: Transport, spared: bytes, url: str | None = None) -> None:
+        """:param spared: methods that begin so are answered honestly; :param url: who lies."""
         self._inner = inner
         self._spared = spared
+        self._url = url
 
     async def post(
         self,
@@ -243,7 +244,7 @@ class Forging:
         timeout: float,  # noqa: ASYNC109
     ) -> tuple[int, Mapping[str, str], bytes]:
         status, headers, answer = await self._inner.post(url, body, timeout)
-        if self._spared not in body:
+        if self._spared not in body and self._url in (None, url):
             answer = answer.replace(b"%064x" % 1, b"%064x" % 10_000_000)
         return status, headers, answer
 
@@ -345,6 +346,51 @@ async def test_second_provider_dead__waits_then_counts_on_one_word(
     assert await world.status(invoice) == "paid"
     assert world.observer.unverified == 1
     assert world.watcher.status().second_opinion is False
+
+
+async def test_second_provider_dead_an_hour_ago__patience_begins_anew(
+    world: World, honest: FaultProxy, make_client: MakeClient
+) -> None:
+    """An answer that failed long ago is no reason to take one word for the next payment at once."""
+    world.restart(make_client([honest.url, "http://127.0.0.1:1"], clock=world.clock))
+    await world.follow()
+    await persist(world, await pay_many(world, 1))
+    assert world.observer.unverified == 1
+    world.clock.advance(3600)
+    paid = await pay_many(world, 1)
+    await world.follow_some(4)
+    assert await world.statuses() == ["confirmed", "confirming"]
+    await persist(world, paid)
+    assert world.observer.unverified == 2
+
+
+async def test_forged_amount__its_provider_is_gone__the_one_that_is_left_denies_it(
+    world: World, session: aiohttp.ClientSession, liar: FaultProxy, honest: FaultProxy
+) -> None:
+    """The word that has to do is that of who answers, not of who said it first."""
+    pool = RpcPool(
+        "anvil", 31337, [liar.url, honest.url],
+        transport=Forging(AiohttpTransport(session), b"\0", liar.url),
+        clock=world.clock, entropy=SystemEntropy(),
+    )  # fmt: skip
+    world.restart(ChainClient(pool))
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 1)
+    await world.mine(5)
+    await world.follow_some(6)
+    assert [(p["status"], p["amount"]) for p in await world.payments()] == [
+        ("confirming", 10_000_000)
+    ]
+    liar.add(Fault(Kind.refused))
+
+    async def a_minute_passed() -> bool:
+        return honest.requests["eth_getTransactionReceipt"] > 20
+
+    await persist(world, a_minute_passed)
+    assert await world.statuses() == ["confirming"]
+    assert await world.status(invoice) == "processing"
+    assert world.observer.unverified == 0
 
 
 async def test_f09_wrong_chain__refused_with_a_clear_word(
