@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from config.units import Address
-from ledger.ignored import gone
+from ledger.ignored import gone, registered_since
 from ledger.reuse import earlier_invoices
 from ledger.schema import (
     deposit_addresses,
@@ -98,7 +98,8 @@ async def expected_at(
 
     A sweep that is not known to be mined at or below the block may have taken its payments, or
     not: that much is between least and most. What was ignored though its token is real
-    (dust, a flagged token) lies there all the same.
+    (dust, a flagged token) lies there all the same; but not what was ignored for a token that
+    has been registered since: that is to be found and booked.
     """
     least: dict[tuple[Address, Address], int] = defaultdict(int)
     on_its_way: dict[tuple[Address, Address], int] = defaultdict(int)
@@ -121,7 +122,8 @@ async def expected_at(
             ignored_logs.c.reason.in_(_REAL),
         )
         for row in await tx.conn.execute(query):
-            least[(Address(row.recipient), Address(row.token_address))] += row.total
+            if not registered_since(tx.catalogue, chain, row.token_address, row.reason):
+                least[(Address(row.recipient), Address(row.token_address))] += row.total
     return {
         key: Span(least[key], least[key] + on_its_way[key])
         for key in least.keys() | on_its_way.keys()
@@ -160,13 +162,29 @@ async def _mined(tx: Tx, batch_ids: set[int]) -> dict[int, int]:
 async def known_places(
     tx: Tx, chain: str, places: Sequence[tuple[bytes, int]]
 ) -> set[tuple[bytes, int]]:
-    """Those of these (block hash, log index) that hold a payment of the books."""
+    """Those of these (block hash, log index) that hold a payment of the books, or what stays none.
+
+    Without what was ignored for a token that has been registered since: that is to be recorded.
+    """
     found: set[tuple[bytes, int]] = set()
     for part in chunked(sorted({block_hash for block_hash, _ in places})):
-        query = sa.select(sightings.c.block_hash, sightings.c.log_index).where(
-            sightings.c.chain == chain, sightings.c.block_hash.in_(part)
+        query = (
+            sa.select(
+                sightings.c.block_hash,
+                sightings.c.log_index,
+                payments.c.token_address,
+                payments.c.status,
+                payments.c.reason,
+            )
+            .join(payments, payments.c.id == sightings.c.payment_id)
+            .where(sightings.c.chain == chain, sightings.c.block_hash.in_(part))
         )
-        found |= {(row.block_hash, row.log_index) for row in await tx.conn.execute(query)}
+        found |= {
+            (row.block_hash, row.log_index)
+            for row in await tx.conn.execute(query)
+            if row.status != "ignored"
+            or not registered_since(tx.catalogue, chain, row.token_address, row.reason)
+        }
     return found & set(places)
 
 

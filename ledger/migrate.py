@@ -19,7 +19,7 @@ from ledger.store import make_engine
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0016"
+HEAD: Final = "0017"
 """Revision that this program was written for; a test compares it with the scripts."""
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 _UNREACHABLE: Final = (DBAPIError, sqlite3.Error, OSError)

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from msgspec import Struct
 
 from config.catalogue import Token
 from config.units import MAX_AMOUNT, Address, Amount, BlockNumber, Hash32
+
+UNSUPPORTED: Final = "unsupported_token"
+"""Ignored for its token alone: judged again should that be registered one day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,10 @@ class Tally(Struct, frozen=True):
             max(self.newest, (sighting.block_number, sighting.log_index)),
         )
 
+    def without(self, amount: int) -> Tally:
+        """One less, which was counted; where it was counted stays known."""
+        return Tally(max(self.count - 1, 0), max(self.total - amount, 0), self.newest)
+
     def values(self) -> dict[str, int]:
         """As columns."""
         block, index = self.newest
@@ -97,7 +105,7 @@ def classify(sighting: Sighting, token: Token | None, terms: InvoiceTerms) -> Cl
     if sighting.malformed or nothing:
         return _ignored("malformed" if sighting.malformed else "zero_value", symbol)
     if token is None or token.flagged:
-        return _ignored("unsupported_token", symbol)
+        return _ignored(UNSUPPORTED, symbol)
     value = token.to_micros(sighting.amount)
     if value < terms.dust:
         return _ignored("dust", symbol)

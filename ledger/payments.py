@@ -27,19 +27,18 @@ from config.units import ZERO_ADDRESS, Address
 from ledger.books import post
 from ledger.bulk import Insert, Read, Update, read_all, write_all
 from ledger.held import hold_payments
-from ledger.ignored import follow
+from ledger.ignored import follow, save_tallies, tallies_of
 from ledger.invoices import CURSORS, Touched, blocks_by_chain, by_invoice
+from ledger.late_tokens import Late, admit, judged_anew
 from ledger.payment_rows import PaymentPolicy, credit_of, sight, tell_payments
 from ledger.payment_rules import Classified, InvoiceTerms, Sighting, Tally, classify
 from ledger.reuse import Earlier, earlier_owners, owner_then
 from ledger.schema import (
     deposit_addresses,
-    ignored_logs,
     invoice_options,
     invoices,
     payments,
 )
-from ledger.sql import as_row, chunked, upsert
 from ledger.states import PaymentStatus
 from ledger.store import Tx
 from ledger.views import Row
@@ -48,8 +47,6 @@ IGNORED_CAP: Final = 100
 """Ignored logs kept one by one per address, token and reason; beyond it only counted (f23)."""
 TOKENS_CAP: Final = 100
 """Worthless contracts told apart per address: whoever deploys more is counted as one of them."""
-TALLY_KEY: Final = ("chain", "recipient", "token_address", "reason")
-
 
 _OWNERS: Final = sa.select(
     deposit_addresses.c.address,
@@ -91,7 +88,12 @@ class Recorded:
     strangers: int = 0
     """To addresses that are not ours."""
     entered: tuple[Row, ...] = ()
-    """Rows of new and resumed payments, as written."""
+    """Rows of new and resumed payments, and of those judged anew, as written."""
+
+    @property
+    def found(self) -> int:
+        """Payments that are in the books by it and were not before."""
+        return self.credited + self.held + self.resumed
 
 
 async def record_sightings(
@@ -102,7 +104,8 @@ async def record_sightings(
     A new payment enters as ``detected`` with its pending posting (or as
     ``ignored``, without one). A payment that was orphaned or reversed and is
     seen again, in any block, goes on if token, sender, recipient and amount are
-    the same; otherwise it is another payment (``variant``).
+    the same; otherwise it is another payment (``variant``). One that was ignored
+    for its token enters if the token has been registered since.
     """
     if found:
         await tx.driver.prefer_indexes()
@@ -112,6 +115,7 @@ async def record_sightings(
     fresh: list[tuple[Sighting, _Owner, Classified, int]] = []
     resumed: list[tuple[Row, Sighting]] = []
     moved: list[tuple[Row, Sighting]] = []
+    late: list[Late] = []
     duplicates = strangers = 0
     for sighting in found:
         owner = _owner_of(sighting, standing.owners, before)
@@ -127,28 +131,37 @@ async def record_sightings(
             same_place.append(_as_row(sighting))
         elif same["status"] in (PaymentStatus.ORPHANED, PaymentStatus.REVERSED):
             resumed.append((same, sighting))
+        elif (anew := judged_anew(tx.catalogue, same, sighting, owner.terms)) is not None:
+            late.append((same, sighting, anew))
         else:
             duplicates += 1
-            if (
-                same["status"] == PaymentStatus.IGNORED
-                and same["block_hash"] != sighting.block_hash
-            ):
+            if _elsewhere_now(same, sighting):
                 moved.append((same, sighting))
     kept, capped = await _within_cap(tx, fresh)
-    inserted = await _insert(tx, kept, touched)
-    again = await _resume(tx, resumed, touched)
+    entered = [
+        await _insert(tx, kept, touched),
+        await _resume(tx, resumed, touched),
+        await admit(tx, late, touched),
+    ]
     follow(tx, moved)
-    await tell_payments(tx, inserted, standing.cursors)
-    await tell_payments(tx, again, standing.cursors)
+    for rows in entered:
+        await tell_payments(tx, rows, standing.cursors)
+    verdicts = [*(verdict for _, _, verdict, _ in kept), *(verdict for _, _, verdict in late)]
     return Recorded(
-        credited=sum(not v.ignored and not v.held for _, _, v, _ in kept),
-        held=sum(v.held for _, _, v, _ in kept),
-        ignored=sum(v.ignored for _, _, v, _ in kept) + capped,
+        credited=sum(not v.ignored and not v.held for v in verdicts),
+        held=sum(v.held for v in verdicts),
+        ignored=sum(v.ignored for v in verdicts) + capped,
         resumed=len(resumed),
         duplicates=duplicates,
         strangers=strangers,
-        entered=(*inserted, *again),
+        entered=tuple(row for rows in entered for row in rows),
     )
+
+
+def _elsewhere_now(row: Row, sighting: Sighting) -> bool:
+    """An ignored log whose block was exchanged for another that holds it."""
+    ignored: bool = row["status"] == PaymentStatus.IGNORED
+    return ignored and row["block_hash"] != sighting.block_hash
 
 
 def _owner_of(
@@ -251,7 +264,7 @@ async def _within_cap(
     ignored = [(s, v) for s, _, v, _ in fresh if v.ignored]
     if not ignored:
         return list(fresh), 0
-    tallies = await _tallies(tx, sorted({s.recipient for s, _ in ignored}))
+    tallies = await tallies_of(tx, sorted({s.recipient for s, _ in ignored}))
     strangers = Counter(key[1] for key in tallies if _unregistered(tx, key))
     kept, capped, moved = [], 0, set()
     for sighting, owner, verdict, variant in fresh:
@@ -272,29 +285,12 @@ async def _within_cap(
                 capped += 1
                 continue
         kept.append((sighting, owner, verdict, variant))
-    rows = [
-        {**dict(zip(TALLY_KEY, key, strict=True)), **tallies[key].values()} for key in sorted(moved)
-    ]
-    await upsert(tx, ignored_logs, rows, key=TALLY_KEY)
+    await save_tallies(tx, {key: tallies[key] for key in moved})
     return kept, capped
 
 
 def _unregistered(tx: Tx, key: tuple[str, bytes, bytes, str]) -> bool:
     return tx.catalogue.token_by_address(key[0], key[2]) is None
-
-
-async def _tallies(
-    tx: Tx, recipients: Sequence[bytes]
-) -> dict[tuple[str, bytes, bytes, str], Tally]:
-    found: dict[tuple[str, bytes, bytes, str], Tally] = {}
-    for part in chunked(recipients):
-        query = sa.select(ignored_logs).where(ignored_logs.c.recipient.in_(part))
-        for found_row in await tx.conn.execute(query):
-            row = as_row(found_row)
-            key = (row["chain"], row["recipient"], row["token_address"], row["reason"])
-            newest = (row["last_block"], row["last_index"])
-            found[key] = Tally(row["count"], row["total"], newest)
-    return found
 
 
 async def _insert(

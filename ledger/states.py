@@ -90,7 +90,8 @@ PAYMENT: Final[Transitions] = {
     "confirmed": frozenset({"reversed"}),
     "orphaned": frozenset({"detected", "confirming", "confirmed"}),
     "reversed": frozenset({"detected", "confirming", "confirmed"}),
-    "ignored": frozenset(),
+    # Only what was ignored for its token, once that is registered: a trigger sees to the reason.
+    "ignored": frozenset({"detected"}),
 }
 
 PAYOUT: Final[Transitions] = {

@@ -12,7 +12,7 @@ from typing import Final
 from chain.client import ChainClient
 from chain.model import BlockHeader, Log
 from config.units import Hash32
-from ledger.cursors import BlockRow, Cursor
+from ledger.cursors import BlockRow, Cursor, stored_blocks
 from ledger.invoices import Touched, refresh_invoices
 from ledger.leases import Lease
 from ledger.payments import Recorded, record_sightings
@@ -24,6 +24,7 @@ from watcher.effects import House, Scan, hold, new_addresses
 from watcher.filters import LogFilter
 from watcher.linking import link
 from watcher.match import AddressSet, RowMatcher
+from watcher.ranges import LARGEST
 from watcher.reading import Reading, to_sightings
 
 BACKUP_CHUNK: Final = 20
@@ -33,10 +34,9 @@ BACKUP_EVERY: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
-    """Blocks ``first … last`` of a request."""
+class Piece:
+    """Blocks ``first … last`` to be read again."""
 
-    rescan: Rescan
     first: int
     last: int
 
@@ -45,10 +45,17 @@ class Chunk:
         return self.last - self.first + 1
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk(Piece):
+    """A piece of what a request asks for."""
+
+    rescan: Rescan
+
+
 def next_chunk(rescan: Rescan, cursor: Cursor, size: int) -> Chunk:
     """What to read now; never above the cursor."""
     first = rescan.next_block
-    return Chunk(rescan, first, min(rescan.last_block, first + size - 1, cursor.cursor.number))
+    return Chunk(first, min(rescan.last_block, first + size - 1, cursor.cursor.number), rescan)
 
 
 def backup_due(done: int, final: int, every: int = BACKUP_EVERY) -> tuple[int, int] | None:
@@ -56,9 +63,17 @@ def backup_due(done: int, final: int, every: int = BACKUP_EVERY) -> tuple[int, i
     return (done + 1, final) if final - done >= every else None
 
 
+async def stored_around(tx: Tx, chain: str, chunk: Piece) -> list[BlockRow]:
+    """The stored blocks that :func:`read_chunk` holds a piece against."""
+    stored = await stored_blocks(tx, chain, chunk.first - 1, chunk.last)
+    if not stored or stored[-1].number < chunk.last:
+        stored += (await stored_blocks(tx, chain, chunk.last, chunk.last + LARGEST))[:1]
+    return stored
+
+
 async def read_chunk(
     client: ChainClient,
-    chunk: Chunk,
+    chunk: Piece,
     stored: list[BlockRow],
     *,
     addresses: AddressSet,
@@ -125,11 +140,22 @@ async def commit_chunk(
     :raises ConflictError: the chain moved since the chunk was compared with it.
     :raises AddressesGrew: read the chunk again with the new addresses.
     """
+    recorded = await record_again(tx, house, reading, cursor, known_index, lease)
+    await advance_rescan(tx, chunk.rescan, chunk.last + 1)
+    return recorded
+
+
+async def record_again(
+    tx: Tx, house: House, reading: Reading, cursor: Cursor, known_index: int, lease: Lease | None
+) -> Recorded:
+    """Record what blocks that were read before hold.
+
+    :raises ConflictError, AddressesGrew: as :func:`commit_chunk`.
+    """
     await hold(tx, house.chain.name, cursor, lease)
     # Only to be sure that none was missed: the next pass takes them in.
     await new_addresses(tx, Scan(known_index, reading.asked, reading.matcher))
     touched = Touched()
     recorded = await record_sightings(tx, reading.sightings, house.policy, touched)
-    await advance_rescan(tx, chunk.rescan, chunk.last + 1)
     await refresh_invoices(tx, touched.ids, house.tolerance)
     return recorded

@@ -137,4 +137,4 @@ class Search:
 
 
 def _new(recorded: Recorded) -> int:
-    return recorded.credited + recorded.held + recorded.resumed + recorded.ignored
+    return recorded.found + recorded.ignored

@@ -17,7 +17,7 @@ LOG_OUTCOMES: Final = (
     "duplicate",
 )
 """What becomes of a Transfer log: the label of ``watcher_logs_total``."""
-RESCAN_TRIGGERS: Final = ("command", "gap", "backup", "audit")
+RESCAN_TRIGGERS: Final = ("command", "gap", "backup", "audit", "token")
 
 CHECKS: Final = (
     "linked",

@@ -1,4 +1,4 @@
-"""What waits for a quiet moment: second readings, rescans, the balance audit, upkeep."""
+"""What waits for a quiet moment: second readings, rescans, late tokens, balance audit, upkeep."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from watcher.auditor import Auditor
 from watcher.doubts import Doubts
 from watcher.effects import House
 from watcher.filters import LogFilter
+from watcher.late import LateTokens
 from watcher.match import AddressSet
 from watcher.report import Report
 from watcher.rereader import Rereader
@@ -37,6 +38,7 @@ class QuietWork:
         self._auditor = Auditor(ledger, house, clock, report)
         self._upkeep = Upkeep(ledger, house, clock, report)
         self._rereader = Rereader(ledger, house, doubts, report)
+        self._late = LateTokens(ledger, house, clock, doubts, report)
 
     async def step(
         self,
@@ -58,6 +60,9 @@ class QuietWork:
         if again is not None:
             more = again.more or again.found
             return Checked(TickResult(Outcome.RESCANNED, again.blocks, more), again.found)
+        late = await self._late.step(client, cursor, addresses, asked, known_index, lease)
+        if late is not None:
+            return Checked(TickResult(Outcome.RESCANNED, 1, more=True), found=late.found > 0)
         step = await self._auditor.step(client, cursor, lease)
         if step is None:
             await self._upkeep.step(cursor, lease)

@@ -183,11 +183,12 @@ class Report:
         """A chunk of a rescan."""
         if trigger == "backup":
             self.checked("second_reading", good=not (recorded.credited + recorded.held))
-        found = recorded.credited + recorded.held + recorded.resumed
-        self._observer.on_rescan(self._chain, trigger, blocks, found)
+        self._observer.on_rescan(self._chain, trigger, blocks, recorded.found)
         self._recorded(recorded, self._clock.now())
-        if found:
-            log.warning("missed_payments_found", chain=self._chain, trigger=trigger, count=found)
+        if recorded.found:
+            log.warning(
+                "missed_payments_found", chain=self._chain, trigger=trigger, count=recorded.found
+            )
 
     def audited(self, verdict: Verdict, addresses: int, with_coin: int | None) -> None:
         """A page of deposit addresses; ``with_coin``: at the end of a round, of all of it."""
@@ -253,6 +254,10 @@ class Report:
     def second_reading_failed(self, error: BursarError) -> None:
         """The other provider could not, or would not, show final blocks."""
         log.warning("second_reading_failed", chain=self._chain, error=str(error))
+
+    def late_token_failed(self, block: int, error: BursarError) -> None:
+        """Nobody could show a block in which a token lies that was registered afterwards."""
+        log.warning("late_token_failed", chain=self._chain, block=block, error=str(error))
 
     def rewound(self, depth: int, ancestor: BlockRow, invoices: int) -> None:
         """A reorg was followed."""

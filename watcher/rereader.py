@@ -7,17 +7,24 @@ from typing import Final
 
 from chain.client import ChainClient
 from chain.rpc.errors import RpcError
-from ledger.cursors import Cursor, stored_blocks
+from ledger.cursors import Cursor
 from ledger.leases import Lease
 from ledger.rescans import Rescan, backup_end, forget_backups, next_rescan, request_rescan
 from ledger.store import Ledger
-from watcher.again import BACKUP_CHUNK, Chunk, backup_due, commit_chunk, next_chunk, read_chunk
+from watcher.again import (
+    BACKUP_CHUNK,
+    Chunk,
+    backup_due,
+    commit_chunk,
+    next_chunk,
+    read_chunk,
+    stored_around,
+)
 from watcher.doubts import Doubts, IncompleteReply
 from watcher.effects import House, hold
 from watcher.filters import LogFilter
 from watcher.match import AddressSet
 from watcher.plan import ReadRange
-from watcher.ranges import LARGEST
 from watcher.report import Report
 from watcher.sizes import Sizes
 
@@ -70,9 +77,7 @@ class Rereader:
         most = BACKUP_CHUNK if rescan.trigger == "backup" else size
         chunk = next_chunk(rescan, cursor, min(size, most, self._sizes.of(reader.provider)))
         async with self._ledger.reading() as tx:
-            stored = await stored_blocks(tx, chain, chunk.first - 1, chunk.last)
-            if not stored or stored[-1].number < chunk.last:
-                stored += (await stored_blocks(tx, chain, chunk.last, chunk.last + LARGEST))[:1]
+            stored = await stored_around(tx, chain, chunk)
         try:
             with self._sizes.learning(
                 reader.provider, ReadRange(chunk.first, chunk.last)
@@ -95,8 +100,7 @@ class Rereader:
                 tx, self._house, chunk, reading, cursor, known_index, lease
             )
         self._report.reread(chunk.rescan.trigger, chunk.length, recorded)
-        found = recorded.credited + recorded.held + recorded.resumed > 0
-        return Reread(chunk.length, found, more=self._go_on(chunk))
+        return Reread(chunk.length, recorded.found > 0, more=self._go_on(chunk))
 
     def _reader(self, client: ChainClient, rescan: Rescan) -> ChainClient:
         """A second reading goes to the other provider if it is alive and of use."""

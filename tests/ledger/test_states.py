@@ -13,14 +13,16 @@ from config.errors import ConflictError
 from ledger.constraints import transition_ddl
 from ledger.states import MACHINES, check_transition
 
-# What the contract says, written down again: not taken from the code.
+# What the contract says, written down again: not taken from the code. That what was ignored for
+# its token alone enters once the token is registered is an addition to it (docs/api.md).
 CONTRACT = {
     "payments": """
         detected>confirming detected>confirmed detected>orphaned
         confirming>confirmed confirming>orphaned
         orphaned>detected orphaned>confirming orphaned>confirmed
         confirmed>reversed
-        reversed>detected reversed>confirming reversed>confirmed""",
+        reversed>detected reversed>confirming reversed>confirmed
+        ignored>detected""",
     "payouts": """
         pending_approval>queued pending_approval>canceled
         queued>batched queued>on_hold queued>canceled

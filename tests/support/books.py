@@ -50,7 +50,8 @@ def token(
     }
 
 
-def test_catalogue() -> Catalogue:
+def test_catalogue(*more: dict[str, object]) -> Catalogue:
+    """:param more: tokens of the first chain, beside the four."""
     chains = [
         {
             "name": "anvil",
@@ -62,6 +63,7 @@ def test_catalogue() -> Catalogue:
                 token("USDT", USDT),
                 token("DAI", DAI, 18),
                 token("USDC.e", BRIDGED, flagged=True),
+                *more,
             ],
         },
         {

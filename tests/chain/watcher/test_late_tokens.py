@@ -1,0 +1,78 @@
+"""A token that is registered after customers paid in it: found by the next start, not lost."""
+
+from __future__ import annotations
+
+from config.catalogue import Catalogue
+from ledger.holds import open_holds
+from tests.chain.rpc.conftest import MakeClient
+from tests.chain.watcher.test_lies import honest, liar
+from tests.chain.watcher.world import Invoice, World, chain_settings
+from tests.support.fault_proxy import Fault, FaultProxy, Kind
+
+__all__ = ["honest", "liar"]
+
+
+async def paid_in_an_unknown_token(world: World) -> tuple[Invoice, int]:
+    """An invoice paid deep below finality, and the block."""
+    await world.follow()
+    invoice = await world.invoice()
+    receipt = await world.pay(invoice.address, 10_000_000, "LOOK")
+    await world.mine(20)
+    await world.follow()
+    assert await world.statuses() == ["ignored"]
+    return invoice, receipt.block_number
+
+
+def register(world: World) -> None:
+    world.tokens["NEW"] = world.tokens["LOOK"]
+    world.settings = chain_settings(world.url, world.tokens)
+    world.ledger.catalogue = Catalogue([world.settings])
+
+
+async def admitted(world: World, invoice: Invoice) -> None:
+    (payment,) = await world.payments()
+    assert (payment["status"], payment["is_final"], payment["held"]) == ("confirmed", True, True)
+    assert (await world.view(invoice))["exceptions"] == ["wrong_token", "held"]
+    async with world.ledger.reading() as tx:
+        assert [(h.kind, h.reason) for h in await open_holds(tx)] == [("payment", "wrong_token")]
+    await world.agrees()
+
+
+async def test_registered_later__next_start__read_again_and_confirmed_once(world: World) -> None:
+    invoice, _ = await paid_in_an_unknown_token(world)
+    await world.follow()
+    assert world.observer.rescans == []
+    register(world)
+    world.restart()
+    await world.follow()
+    await admitted(world, invoice)
+    assert world.observer.rescans == [("token", 1, 1)]
+    world.restart()
+    world.clock.advance(world.settings.balance_audit.total_seconds())
+    await world.follow()
+    assert world.observer.rescans == [("token", 1, 1)]
+    assert world.observer.findings == {"above": 0, "below": 0}
+
+
+async def test_registered_later__provider_without_the_block__chain_followed_and_asked_again(
+    world: World, liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
+) -> None:
+    invoice, block = await paid_in_an_unknown_token(world)
+    register(world)
+    pruned = Fault(
+        Kind.error, {"eth_getBlockByNumber"}, value=(4444, "pruned history"), naming=f'"{block:#x}"'
+    )
+    liar.add(pruned)
+    world.restart(make_client([liar.url], clock=world.clock))
+    await world.follow()
+    assert pruned.struck and world.watcher.status().ready
+    assert await world.statuses() == ["ignored"]
+    paid = await world.invoice()
+    await world.pay(paid.address, 10_000_000)
+    await world.mine(3)
+    await world.follow()
+    assert await world.status(paid) == "paid"
+    world.restart(make_client([liar.url, honest.url], clock=world.clock))
+    await world.follow()
+    assert "ignored" not in await world.statuses()
+    assert (await world.view(invoice))["payments"][0]["status"] == "confirmed"
