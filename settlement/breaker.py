@@ -8,18 +8,18 @@ stop all payouts with one unit.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
 from ledger.comparisons import compared_block, note_compared
 from ledger.leases import Lease, check
 from settlement.context import Context
+from settlement.gifts import book_gifts
 from settlement.lanes.agreement import borne_out, close_dispute
 from settlement.lanes.finality import Finality
 from settlement.reconcile import Reconciliation
-from settlement.restore.adopting import adopt_outflow, book_gift, gifts_in, stop_token
-from settlement.restore.scanning import unknown_inflows, unknown_outflows
+from settlement.restore.adopting import adopt_outflow, stop_token
+from settlement.restore.scanning import unknown_outflows
 
 Seen = Mapping[str, int]
 """Block of the first look that showed a token to differ, by token."""
@@ -77,38 +77,6 @@ def less_gifts(found: Reconciliation, gifts: Mapping[str, int]) -> Reconciliatio
         for row in found.rows
     ]
     return replace(found, rows=tuple(rows))
-
-
-async def book_gifts(
-    ctx: Context, lease: Lease, finality: Finality, until: int
-) -> tuple[bool, Counter[str]]:
-    """Transfers of strangers straight to the treasury: suspense in once final, each by name.
-
-    :param until: block of the look that is to be explained.
-    :returns: ``False``: of a final one providers show different receipts; it waits. And what
-        the look found and the books did not hold, base units by token: what was booked now, and
-        what is not final yet, which would count as seen before by the time that it is.
-    """
-    final = finality.final_block
-    gifts: Counter[str] = Counter()
-    async with ctx.ledger.reading() as tx:
-        first = await compared_block(tx, ctx.name)
-    if first is None or final is None or first > final:
-        return True, gifts
-    whole = True
-    for receipt in await unknown_inflows(ctx, first, until):
-        if receipt.block_number > final:
-            async with ctx.ledger.reading() as tx:
-                for _, token, transfer in await gifts_in(tx, ctx, receipt):
-                    gifts[token.symbol] += transfer.amount
-        elif await borne_out(ctx, lease, finality, receipt):
-            async with ctx.ledger.transaction() as tx:
-                await check(tx, lease)
-                gifts += await book_gift(tx, ctx, receipt)
-                await close_dispute(tx, ctx, receipt)
-        else:
-            whole = False
-    return whole, gifts
 
 
 async def book_outflows(ctx: Context, lease: Lease, finality: Finality) -> bool:

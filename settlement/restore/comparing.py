@@ -20,6 +20,7 @@ from ledger.leases import Lease, check, set_ready
 from ledger.states import TransactionStatus
 from settlement.agreed import told_alike
 from settlement.context import Context
+from settlement.gifts import book_gifts
 from settlement.lanes.adopt import epoch_of
 from settlement.lanes.agreement import borne_out, close_dispute
 from settlement.lanes.finality import Finality, is_final
@@ -108,8 +109,15 @@ class Comparison:
         replayed = await self._replay(lease, cursor)
         if replayed.waits is not None:
             return replayed.waits
-        if not deployed:
-            return None  # nothing can have left a contract that is not there
+        if deployed:  # else nothing can have left
+            waits = await self._on_chain(lease, finality, cursor)
+            if waits is not None:
+                return waits
+        whole, _ = await book_gifts(self._ctx, lease, finality, cursor.final.number)
+        return None if whole else "two providers to show the same receipt of a gift"
+
+    async def _on_chain(self, lease: Lease, finality: Finality, cursor: Cursor) -> str | None:
+        """What the chain shows and the books lack."""
         head = await self._ctx.client.block("latest")
         if head is None:
             return "the chain's head"

@@ -205,6 +205,20 @@ async def test_breaker__gifts_that_are_final_only_at_the_next_look__nothing_stop
         assert balance(ref.kind, (await totals_of(tx, [ref]))[ref]) == 78
 
 
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_gift_while_no_process_leads__suspense_in_at_the_next_start_and_nothing_stops(
+    world: World,
+) -> None:
+    """What came in before a start is never looked at again once the start has compared past it."""
+    await minutes(world, world.service())
+    await world.pay("USDC", world.contracts.treasury, 77)
+    await world.watch(mine=8)
+    world.clock.advance(11)  # the lease is over: a new comparison
+    await minutes(world, world.service())
+    assert await pauses(world) == []
+    await world.agrees()
+
+
 async def test_f20_outflow_that_nothing_explains__suspense_and_stop_at_the_next_start(
     world: World,
 ) -> None:
