@@ -7,8 +7,9 @@ stopped. Reading twice is harmless: sightings are recorded once.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import sqlalchemy as sa
 
@@ -18,6 +19,7 @@ from ledger.schema import rescans
 from ledger.store import Tx
 
 Trigger = Literal["command", "gap", "backup"]
+_TURNS: Final[dict[Trigger, int]] = {"gap": 0, "command": 1, "backup": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +68,23 @@ async def request_rescan(tx: Tx, chain: str, first: int, last: int, trigger: Tri
     return int(result)
 
 
-async def next_rescan(tx: Tx, chain: str, below: int) -> Rescan | None:
+async def next_rescan(tx: Tx, chain: str, below: int, aside: Collection[int] = ()) -> Rescan | None:
     """The oldest unfinished request that has a block at or below ``below`` to read.
 
-    What an operator or a gap asked for goes before second readings.
+    A gap goes first, for somebody may have paid in it; then what an operator asked for, which may
+    be the whole chain; then second readings.
+
+    :param aside: ids of requests to leave for later.
     """
     query = (
         sa.select(rescans)
         .where(
-            rescans.c.chain == chain, rescans.c.finished_at.is_(None), rescans.c.next_block <= below
+            rescans.c.chain == chain,
+            rescans.c.finished_at.is_(None),
+            rescans.c.next_block <= below,
+            rescans.c.id.not_in(sorted(aside)),
         )
-        .order_by(sa.case((rescans.c.trigger == "backup", 1), else_=0), rescans.c.id)
+        .order_by(sa.case(_TURNS, value=rescans.c.trigger), rescans.c.id)
         .limit(1)
     )
     row = (await tx.conn.execute(query)).one_or_none()

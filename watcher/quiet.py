@@ -37,7 +37,7 @@ class QuietWork:
     ) -> None:
         self._auditor = Auditor(ledger, house, clock, report)
         self._upkeep = Upkeep(ledger, house, clock, report)
-        self._rereader = Rereader(ledger, house, doubts, report)
+        self._rereader = Rereader(ledger, house, clock, doubts, report)
         self._late = LateTokens(ledger, house, clock, doubts, report)
 
     async def step(

@@ -7,6 +7,7 @@ from typing import Final
 
 from chain.client import ChainClient
 from chain.rpc.errors import RpcError
+from config.clock import Clock
 from ledger.cursors import Cursor
 from ledger.leases import Lease
 from ledger.rescans import Rescan, backup_end, forget_backups, next_rescan, request_rescan
@@ -30,6 +31,17 @@ from watcher.sizes import Sizes
 
 _STEPS_ALONE: Final = 20
 """Chunks read from the first provider after the other one failed to answer."""
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 600.0
+"""Seconds until a request that failed is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """When a request that failed is tried again, by the monotonic clock, and after how long."""
+
+    at: float
+    pause: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +56,18 @@ class Reread:
 class Rereader:
     """Rescans and second readings of one chain."""
 
-    def __init__(self, ledger: Ledger, house: House, doubts: Doubts, report: Report) -> None:
+    def __init__(
+        self, ledger: Ledger, house: House, clock: Clock, doubts: Doubts, report: Report
+    ) -> None:
         self._ledger = ledger
         self._house = house
+        self._clock = clock
         self._doubts = doubts
         self._report = report
         self._sizes = Sizes(house.chain.name)
         self._backup_end: int | None = None
         self._alone_for = 0
+        self._put_off: dict[int, Later] = {}
 
     async def step(
         self,
@@ -65,11 +81,12 @@ class Rereader:
     ) -> Reread | None:
         """Read one chunk; ``None``: nothing is to be read again.
 
-        :raises RpcError, IncompleteReply, AddressesGrew: nothing was committed.
+        :raises RpcError, IncompleteReply: nothing was committed; the request is put off.
+        :raises AddressesGrew: nothing was committed.
         """
         chain = self._house.chain.name
         async with self._ledger.reading() as tx:
-            rescan = await next_rescan(tx, chain, cursor.cursor.number)
+            rescan = await next_rescan(tx, chain, cursor.cursor.number, self._aside())
         if rescan is None:
             await self._plan_backup(cursor, lease)
             return None
@@ -88,6 +105,7 @@ class Rereader:
                 )  # fmt: skip
         except (RpcError, IncompleteReply) as error:
             if reader is client:
+                self._put_aside(rescan)
                 raise
             # The other provider is of no use now; the chain is followed all the same.
             self._report.second_reading_failed(error)
@@ -99,8 +117,19 @@ class Rereader:
             recorded = await commit_chunk(
                 tx, self._house, chunk, reading, cursor, known_index, lease
             )
+        self._put_off.pop(rescan.id, None)
         self._report.reread(chunk.rescan.trigger, chunk.length, recorded)
         return Reread(chunk.length, recorded.found > 0, more=self._go_on(chunk))
+
+    def _aside(self) -> list[int]:
+        now = self._clock.monotonic()
+        return [number for number, later in self._put_off.items() if later.at > now]
+
+    def _put_aside(self, rescan: Rescan) -> None:
+        """Blocks that nobody shows, for they are too old, must not keep all other work waiting."""
+        known = self._put_off.get(rescan.id)
+        pause = _FIRST_PAUSE if known is None else min(2 * known.pause, _LONGEST_PAUSE)
+        self._put_off[rescan.id] = Later(self._clock.monotonic() + pause, pause)
 
     def _reader(self, client: ChainClient, rescan: Rescan) -> ChainClient:
         """A second reading goes to the other provider if it is alive and of use."""

@@ -11,14 +11,18 @@ import pytest
 import sqlalchemy as sa
 
 from bursar.actions.doctor_scan import examine_scan
+from chain.anvil import Anvil
 from config.catalogue import Catalogue
 from config.errors import ConfigError, InvalidInputError
 from ledger.cursors import get_cursor
 from ledger.leases import acquire
 from ledger.rescans import get_rescan, request_rescan
 from ledger.schema import chain_cursors, deposit_addresses
+from tests.chain.rpc.conftest import MakeClient
+from tests.chain.watcher.test_lies import persist
 from tests.chain.watcher.world import Invoice, World, chain_settings, deposits
 from tests.support.clock import AheadClock, ManualClock
+from tests.support.fault_proxy import Fault, FaultProxy, Kind
 from watcher import leader, service
 from watcher.expiry import expire_all
 from watcher.status import Outcome
@@ -233,6 +237,43 @@ async def test_rescan__a_new_block_at_every_poll__read_all_the_same(world: World
     for _ in range(4):
         await world.mine()
         assert (await world.watcher.tick()).outcome is Outcome.ADVANCED
+    async with world.ledger.reading() as tx:
+        rescan = await get_rescan(tx, number)
+    assert rescan is not None and rescan.finished
+
+
+async def test_rescan__blocks_that_no_provider_has_any_more__gaps_and_audits_go_on(
+    world: World, anvil: Anvil, make_client: MakeClient
+) -> None:
+    """An operator's mistake must not keep waiting who paid in blocks that are there."""
+    async with FaultProxy(anvil.rpc_url) as proxy:
+        world.restart(make_client([proxy.url], clock=world.clock), few_addresses=0)
+        await world.invoice()
+        await world.follow()
+        (address,) = deposits(1, 1)
+        await world.pay(address, 10_000_000)
+        await world.mine(3)
+        await world.follow()
+        pruned = proxy.add(Fault(Kind.error, value=(4444, "pruned history"), naming='"0x2"'))
+        async with world.ledger.transaction() as tx:
+            number = await request_rescan(tx, "anvil", 1, 5, "command")
+        invoice = await world.invoice()
+        top, _ = await world.cursor()
+        async with world.ledger.transaction() as tx:
+            watched = deposit_addresses.update().values(watch_from={"anvil": top - 4})
+            await tx.conn.execute(watched.where(deposit_addresses.c.invoice_id == invoice.id))
+        await world.mine()
+
+        async def put_off_and_gone_on() -> bool:
+            read = {trigger: found for trigger, _, found in world.observer.rescans}
+            return read == {"gap": 1} and world.observer.with_coin is not None
+
+        world.clock.advance(world.settings.balance_audit.total_seconds())
+        await persist(world, put_off_and_gone_on, limit=20)
+        assert pruned.struck and await world.status(invoice) == "paid"
+        proxy.clear()
+        world.clock.advance(600)
+        await world.follow()
     async with world.ledger.reading() as tx:
         rescan = await get_rescan(tx, number)
     assert rescan is not None and rescan.finished
