@@ -24,6 +24,7 @@ from ledger.cursors import get_cursor
 from ledger.deposit_factories import FactorySource
 from ledger.installation import installation_id, raise_index
 from ledger.journal import LOST_INDEXES, PRESIGNED_STEP, Journal, open_journal, succeed_journal
+from ledger.known_contracts import booked_contracts, check_contracts
 from ledger.migrate import require_current, upgrade
 from ledger.presigned import PresignedSource, mark_lost, next_index_of, presigned_sets_of
 from ledger.schema import deposit_addresses, merchants
@@ -208,15 +209,17 @@ class ChainGate:
         return guarded
 
     async def _known_books(self) -> None:
-        """The same name must not come to mean another chain: its books would be mixed."""
+        """The same name must not come to mean another chain or token: books would be mixed."""
         async with self._house.ledger.reading() as tx:
             cursor = await get_cursor(tx, self._chain.name)
+            booked = await booked_contracts(tx, self._chain.name)
         if cursor is not None and cursor.chain_id != self._chain.chain_id:
             raise ConfigError(
                 f"the books hold it as chain id {cursor.chain_id}, not {self._chain.chain_id}",
                 where=f"chain {self._chain.name}",
                 remedy="give the other chain another name",
             )
+        check_contracts(self._house.catalogue, self._chain.name, booked)
 
 
 async def first_look(gates: Sequence[ChainGate]) -> None:

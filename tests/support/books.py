@@ -50,8 +50,8 @@ def token(
     }
 
 
-def test_catalogue(*more: dict[str, object]) -> Catalogue:
-    """:param more: tokens of the first chain, beside the four."""
+def test_catalogue(*more: dict[str, object], usdc: dict[str, object] | None = None) -> Catalogue:
+    """:param more: tokens of the first chain, beside the four; :param usdc: in place of its USDC."""
     chains = [
         {
             "name": "anvil",
@@ -59,7 +59,7 @@ def test_catalogue(*more: dict[str, object]) -> Catalogue:
             "rpc_urls": ["http://127.0.0.1:1"],
             "finality": {"confirmations": 3},
             "tokens": [
-                token("USDC", USDC),
+                usdc or token("USDC", USDC),
                 token("USDT", USDT),
                 token("DAI", DAI, 18),
                 token("USDC.e", BRIDGED, flagged=True),
