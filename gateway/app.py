@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from importlib.metadata import version
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -59,8 +60,9 @@ def create_app(deps: GatewayDeps) -> web.Application:
     for operation in OPERATIONS:
         app.router.add_route(operation.method, operation.path, handler_of(operation))
     health.add_routes(app)
-    app[PAGES] = Pages()
-    app[OPENAPI] = openapi_document(OPERATIONS, deps.settings.http.public_url, version("bursar"))
+    public_url = deps.settings.http.public_url
+    app[PAGES] = Pages(urlsplit(public_url).path)
+    app[OPENAPI] = openapi_document(OPERATIONS, public_url, version("bursar"))
     app.router.add_get("/assets/{name}", asset)
     checkout_routes.add_routes(app)
     docs_page.add_routes(app)

@@ -30,7 +30,9 @@ class Asset:
 class Pages:
     """Renders the package's templates and serves its assets."""
 
-    def __init__(self) -> None:
+    def __init__(self, base: str = "") -> None:
+        """:param base: path of the public URL, where a proxy has this under one."""
+        self._base = base
         root = files("gateway")
         self.assets = {
             item.name: _asset(item.name, item.read_bytes())
@@ -49,9 +51,10 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.globals["asset"] = self._url
+        self._environment.globals["base"] = base
 
     def _url(self, name: str) -> str:
-        return f"/assets/{name}?v={self.assets[name].tag}"
+        return f"{self._base}/assets/{name}?v={self.assets[name].tag}"
 
     def page(self, template: str, status: int = 200, **values: Any) -> web.Response:
         """An HTML page under the strict policy."""

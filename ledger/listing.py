@@ -328,18 +328,24 @@ async def find_hold(tx: Tx, hold_id: str) -> dict[str, Any] | None:
     return None if row is None else view_hold(as_row(row))
 
 
+async def is_canceled(tx: Tx, invoice_id: str) -> bool:
+    """Whether the merchant expects no payment any more: its status tells only if none came."""
+    query = sa.select(invoices.c.canceled_at).where(invoices.c.id == invoice_id)
+    return await tx.conn.scalar(query) is not None
+
+
 async def invoice_pulse(tx: Tx, invoice_id: str) -> str | None:
     """A short text that differs whenever the invoice looks different to its payer.
 
     Three reads by key, for pages that are watched; ``None``: no such invoice.
     """
-    row = (
-        await tx.conn.execute(
-            sa.select(invoices.c.status, invoices.c.exceptions, invoices.c.expires_at).where(
-                invoices.c.id == invoice_id
-            )
-        )
-    ).first()
+    shown = (
+        invoices.c.status,
+        invoices.c.exceptions,
+        invoices.c.expires_at,
+        invoices.c.canceled_at,
+    )
+    row = (await tx.conn.execute(sa.select(*shown).where(invoices.c.id == invoice_id))).first()
     if row is None:
         return None
     query = sa.select(
@@ -347,7 +353,7 @@ async def invoice_pulse(tx: Tx, invoice_id: str) -> str | None:
     ).where(payments.c.invoice_id == invoice_id)
     found = (await tx.conn.execute(query.order_by(payments.c.id))).all()
     blocks = await cursor_blocks(tx) if found else {}
-    parts = [str(row.status), *row.exceptions, str(tx.now > row.expires_at)]
+    parts = [str(row.status), *row.exceptions, str(tx.now > row.expires_at), str(row.canceled_at)]
     for payment in found:
         open_ = payment.status in ("detected", "confirming")
         depth = blocks.get(payment.chain, 0) - payment.block_number if open_ else 0

@@ -15,7 +15,7 @@ from gateway.problems import Code, ProblemError
 from gateway.rendering import PAGES
 from gateway.stopping import STOPPING
 from ledger.invoices import load_views
-from ledger.listing import invoice_pulse
+from ledger.listing import invoice_pulse, is_canceled
 
 POLL_SECONDS: Final = 1.0
 HEARTBEAT_SECONDS: Final = 15.0
@@ -27,14 +27,15 @@ async def page(request: web.Request) -> web.Response:
     """The checkout page as it is now."""
     deps, pages = request.app[DEPS], request.app[PAGES]
     invoice_id = request.match_info["id"]
-    views, pulse = {}, None
+    views, pulse, canceled = {}, None, False
     if is_id(invoice_id, "inv"):
         async with deps.ledger.reading() as tx:
             pulse = await invoice_pulse(tx, invoice_id)
             views = await load_views(tx, [invoice_id])
+            canceled = await is_canceled(tx, invoice_id)
     if invoice_id not in views:
         return pages.page("missing.html", status=404)
-    checkout = checkout_of(views[invoice_id], deps.clock.now())
+    checkout = checkout_of(views[invoice_id], deps.clock.now(), canceled=canceled)
     ways = [(way, qr_svg(way.uri)) for way in checkout.ways]
     return pages.page("checkout.html", checkout=checkout, ways=ways, pulse=pulse)
 

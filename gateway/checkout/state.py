@@ -93,6 +93,12 @@ _WORDS: Final[Mapping[str, tuple[Tone, str, str]]] = {
         "Canceled",
         "The merchant canceled this invoice. Please do not send anything.",
     ),
+    "canceled_in_part": (
+        "closed",
+        "Canceled",
+        "The merchant canceled this invoice. Please do not send any more, and ask the merchant "
+        "about what you have sent.",
+    ),
     "invalid": (
         "closed",
         "Not payable",
@@ -102,15 +108,19 @@ _WORDS: Final[Mapping[str, tuple[Tone, str, str]]] = {
 _SHOWN: Final = ("detected", "confirming", "confirmed")
 
 
-def checkout_of(invoice: Mapping[str, Any], now: datetime) -> Checkout:
-    """The page's content; ``invoice`` as its GET gives it."""
+def checkout_of(invoice: Mapping[str, Any], now: datetime, *, canceled: bool = False) -> Checkout:
+    """The page's content; ``invoice`` as its GET gives it.
+
+    :param canceled: whatever has come before.
+    """
     status, exceptions = str(invoice["status"]), list(invoice["exceptions"])
     past = now > datetime.fromisoformat(invoice["expires_at"])
     if status == "new" and past:
         status = "expired"
-    underpaid = status == "partially_paid" and past
-    tone, headline, text = _WORDS["underpaid" if underpaid else status]
-    payable = status in {"new", "partially_paid"} and not past
+    if status == "partially_paid" and (canceled or past):
+        status = "canceled_in_part" if canceled else "underpaid"
+    tone, headline, text = _WORDS[status]
+    payable = status in {"new", "partially_paid"}
     return Checkout(
         id=invoice["id"],
         tone=tone,
@@ -124,7 +134,8 @@ def checkout_of(invoice: Mapping[str, Any], now: datetime) -> Checkout:
         ways=tuple(_way(option) for option in invoice["options"]) if payable else (),
         seen=_seen(invoice["payments"]),
         expires_at=invoice["expires_at"],
-        settled=status in {"paid", "canceled", "invalid"},
+        # What is canceled may be paid all the same, and its payer wants to see that it came.
+        settled=status in {"paid", "invalid"},
         back=invoice["redirect_url"],
     )
 

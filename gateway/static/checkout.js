@@ -58,13 +58,25 @@
     tick();
   };
 
+  const rest = (milliseconds) => new Promise((over) => setTimeout(over, milliseconds));
+
   const listen = () => {
-    let shown = main().dataset.pulse;
+    let told = main().dataset.pulse;
+    let busy = false;
+    // Until the page shows what it was told of: one that stays as it was asks to be paid again.
+    const catchUp = async () => {
+      if (busy) return;
+      busy = true;
+      for (let wait = 500; main().dataset.pulse !== told; wait = Math.min(2 * wait, 10000)) {
+        await refresh().catch(() => {});
+        if (main().dataset.pulse !== told) await rest(wait);
+      }
+      busy = false;
+    };
     const stream = new EventSource(location.pathname + "/events");
     stream.addEventListener("state", (event) => {
-      if (event.data === shown) return;
-      shown = event.data;
-      refresh().catch(() => {});
+      told = event.data;
+      catchUp();
     });
   };
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from config.settings import HttpSettings
 from config.units import Address, Amount
 from ledger.invoices import Tolerance, Touched, refresh_invoices
+from ledger.listing import invoice_pulse
 from ledger.payment_moves import PaymentMove, move_payments, open_payments
 from ledger.payment_rows import PaymentPolicy
 from ledger.payment_rules import Sighting
@@ -20,7 +23,7 @@ from ledger.payments import record_sightings
 from ledger.schema import invoices
 from ledger.states import PaymentStatus
 from tests.support.books import PAYER, USDC, digest
-from tests.support.door import Door
+from tests.support.door import Door, door_settings, open_door
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -101,6 +104,35 @@ async def test_checkout__paid_while_it_is_open__changes_by_itself(door: Door) ->
 
 
 @needs_browser
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_checkout__change_cannot_be_fetched__asked_for_again_until_it_is_shown(
+    door: Door,
+) -> None:
+    """A page that stayed as it was would ask for money that has come."""
+    key = await door.merchant()
+    invoice = await door.invoice(key)
+    async with browser() as page:
+        await page.goto(f"{door.base}/i/{invoice['id']}")
+        await page.wait_for_function("document.readyState === 'complete'")
+        failed: list[str] = []
+
+        async def fails_twice(route: Any) -> None:
+            failed.append(route.request.url)
+            if len(failed) == 1:
+                await route.abort()
+            elif len(failed) == 2:
+                await route.fulfill(status=503, body="busy")
+            else:
+                await route.continue_()
+
+        await page.route(f"**/i/{invoice['id']}", fails_twice)
+        await pay(door, invoice, 10_000_000, PaymentStatus.DETECTED)
+        await page.wait_for_selector(".headline:text-is('Payment received')", timeout=15_000)
+        assert len(failed) == 3
+        assert await page.locator(".panel").count() == 0
+
+
+@needs_browser
 async def test_checkout__without_scripts__everything_to_pay_is_there(door: Door) -> None:
     key = await door.merchant()
     invoice = await door.invoice(key)
@@ -139,6 +171,24 @@ async def test_checkout__text_of_the_page__nothing_of_the_merchants_own(door: Do
     assert "/v1/payout-destinations" in docs.body
 
 
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_checkout__public_url_has_a_path__pages_find_their_files_under_it(
+    migrated_url: str,
+) -> None:
+    """As a proxy has it that takes the path away."""
+    url = "https://shop.example/pay"
+    below = door_settings().model_copy(update={"http": HttpSettings(public_url=url)})
+    async with open_door(migrated_url, below) as door:
+        invoice = await door.invoice(await door.merchant())
+        assert invoice["checkout_url"] == f"{url}/i/{invoice['id']}"
+        for path in (f"/i/{invoice['id']}", "/i/nothing", "/docs"):
+            page = (await door.call("GET", path)).body
+            own = re.findall(r'(?:href|src)="(/[^"#]*)"', page)
+            assert own, path
+            assert all(link.startswith("/pay/") for link in own), own
+            assert (await door.call("GET", own[0].removeprefix("/pay"))).status == 200
+
+
 async def test_checkout__each_state__is_told(door: Door) -> None:
     key = await door.merchant()
 
@@ -168,6 +218,17 @@ async def test_checkout__each_state__is_told(door: Door) -> None:
     canceled = await door.invoice(key)
     await door.call("POST", f"/v1/invoices/{canceled['id']}/cancel", key=key)
     assert await headline(canceled) == "Canceled"
+    in_part = await door.invoice(key)
+    await pay(door, in_part, 3_000_000, PaymentStatus.DETECTED)
+    async with door.ledger.reading() as tx:
+        before = await invoice_pulse(tx, in_part["id"])
+    await door.call("POST", f"/v1/invoices/{in_part['id']}/cancel", key=key)
+    async with door.ledger.reading() as tx:
+        assert await invoice_pulse(tx, in_part["id"]) != before, "open pages are told"
+    assert await headline(in_part) == "Canceled", "nobody is asked for the rest"
+    page = (await door.call("GET", f"/i/{in_part['id']}")).body
+    assert "ethereum:" not in page
+    assert "data-settled" not in page
     async with door.ledger.transaction() as tx:
         await tx.conn.execute(
             sa.update(invoices)
