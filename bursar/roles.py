@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from bursar.addresses import OwnAddresses, own_addresses
 from bursar.compose import House
 from bursar.costing import Quotes
+from bursar.data_key import tell_data_key
 from bursar.heads import HeadListener
 from bursar.metrics.families import Families
 from bursar.metrics.paying import SettlementMetrics
@@ -98,6 +99,7 @@ class Roles:
             roles._journal = await prepare_journal(house)
         if role in WITH_API:
             roles._prepare_door()
+            await tell_data_key(house, roles._data_key)
         if role in WITH_WATCHER:
             roles._prepare_watchers()
         if role in WITH_SIGNERS:

@@ -76,6 +76,16 @@ async def list_endpoints(
     )
 
 
+async def sealed_secrets(tx: Tx, limit: int = 1_000) -> list[tuple[str, str]]:
+    """Id and encrypted secret of endpoints in use, of all merchants, the newest ones."""
+    table = webhook_endpoints
+    query = sa.select(table.c.id, table.c.secret_encrypted).where(
+        table.c.deleted_at.is_(None), table.c.status == "enabled"
+    )
+    found = await tx.conn.execute(query.order_by(table.c.id.desc()).limit(limit))
+    return [(row.id, row.secret_encrypted) for row in found]
+
+
 async def rotate_secret(
     tx: Tx, merchant_id: str, endpoint_id: str, secret_encrypted: str, overlap: timedelta
 ) -> Row:

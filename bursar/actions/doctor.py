@@ -14,6 +14,7 @@ from bursar.actions.finding import Finding
 from bursar.actions.presigned import presigned_findings
 from bursar.addresses import OwnAddresses, own_addresses
 from bursar.compose import House, open_house
+from bursar.data_key import data_key_finding
 from bursar.output import say, say_json, sign
 from config.errors import BursarError
 from config.settings import Secrets, Settings
@@ -33,6 +34,7 @@ async def examine(settings: Settings, secrets: Secrets, *, as_json: bool) -> boo
             findings = [Finding(False, "config", "no chain is configured (add [[chains]])")]
         findings += await _database(house)
         findings += await _keys(settings, secrets)
+        findings.append(await data_key_finding(house))
         own = _own(settings, secrets)
         if settings.wallets.deposits == "presigned":
             findings += await presigned_findings(house, own)

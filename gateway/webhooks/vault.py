@@ -65,6 +65,14 @@ class Vault:
             ) from None
         return plain.decode()
 
+    def opens(self, sealed: str, owner: str) -> bool:
+        """Whether :meth:`open` gives the secret."""
+        try:
+            self.open(sealed, owner)
+        except ConfigError:
+            return False
+        return True
+
 
 def new_secret(entropy: Entropy) -> str:
     """A fresh signing secret, ``whsec_`` and base64."""
