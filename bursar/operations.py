@@ -8,6 +8,7 @@ from bursar.costing import Quotes, cost_of
 from bursar.recent import Recent
 from config.errors import InvalidInputError
 from ledger import pauses
+from ledger.decisions import record_decision
 from ledger.holds import release_hold
 from ledger.invoices import Tolerance
 from ledger.payment_rows import PaymentPolicy
@@ -16,6 +17,7 @@ from ledger.views import view_time
 from settlement.plan_view import view_costs, view_plan
 from settlement.runs import PayoutRuns, request_run
 
+ACTOR: Final = "admin"
 PREVIEW_SECONDS: Final = 5.0
 """How long a merchant's preview is given again: it reads his payments of the last months."""
 PREVIEW_SHARE: Final = 20
@@ -65,10 +67,14 @@ class Operations:
         return {**view_plan(plan, self._ledger.catalogue), "gas": view_costs(costs)}
 
     async def pause(self, tx: Tx, what: str, chain: str | None, reason: str | None) -> None:
-        await pauses.pause(tx, pauses.scope_of(_what(what), chain), reason)
+        scope = pauses.scope_of(_what(what), chain)
+        await pauses.pause(tx, scope, reason)
+        await record_decision(tx, ACTOR, "pause", scope, {"reason": reason})
 
     async def resume(self, tx: Tx, what: str, chain: str | None) -> None:
-        await pauses.resume(tx, pauses.scope_of(_what(what), chain))
+        scope = pauses.scope_of(_what(what), chain)
+        gone = await pauses.resume(tx, scope)
+        await record_decision(tx, ACTOR, "resume", scope, {"scopes": gone})
 
     async def pauses(self, tx: Tx) -> list[dict[str, Any]]:
         return [
@@ -77,7 +83,9 @@ class Operations:
         ]
 
     async def release_hold(self, tx: Tx, hold_id: str) -> None:
-        await release_hold(tx, hold_id, policy=self._policy, tolerance=self._tolerance)
+        hold = await release_hold(tx, hold_id, policy=self._policy, tolerance=self._tolerance)
+        detail = {"hold": hold.id, "reason": hold.reason}
+        await record_decision(tx, ACTOR, "release", hold.object_id, detail)
 
 
 def _what(text: str) -> pauses.What:

@@ -11,9 +11,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from config.errors import ConflictError, NotFoundError
+from ledger.decisions import record_decision
 from ledger.outbox import NewEvent, emit
 from ledger.payouts import PayoutMove, lock_payouts, move_payouts
-from ledger.schema import audit_log, payout_destinations, payouts
+from ledger.schema import payout_destinations, payouts
 from ledger.sql import as_row
 from ledger.states import PayoutStatus
 from ledger.store import Tx
@@ -65,15 +66,8 @@ async def decide(tx: Tx, object_id: str, *, approve: bool, actor: str) -> dict[s
         view = await _decide_destination(tx, object_id, approve=approve)
     else:
         view = await _decide_payout(tx, object_id, approve=approve)
-    await tx.conn.execute(
-        audit_log.insert().values(
-            at=tx.now,
-            actor=actor,
-            action="approve" if approve else "reject",
-            object_id=object_id,
-            detail={"status": view["status"]},
-        )
-    )
+    action = "approve" if approve else "reject"
+    await record_decision(tx, actor, action, object_id, {"status": view["status"]})
     return view
 
 

@@ -15,9 +15,10 @@ import sqlalchemy as sa
 from config.errors import ConflictError, InvalidInputError
 from ledger.books import locked_totals, post, totals_of
 from ledger.bulk import execute
+from ledger.decisions import record_decision
 from ledger.payouts import PayoutMove, move_payouts, unsent_payouts
 from ledger.postings import AccountKind, AccountRef, Totals, Transfer, available, balance
-from ledger.schema import accounts, audit_log
+from ledger.schema import accounts
 from ledger.states import PayoutStatus
 from ledger.store import Tx
 
@@ -134,12 +135,5 @@ def _check_part(amount: int, whole: int, what: str) -> None:
 async def _audit(
     tx: Tx, actor: str, action: str, object_id: str | None, amount: int, key: str, reason: str
 ) -> None:
-    await tx.conn.execute(
-        audit_log.insert().values(
-            at=tx.now,
-            actor=actor,
-            action=action,
-            object_id=object_id,
-            detail={"base_units": str(amount), "posting": key, "reason": reason},
-        )
-    )
+    detail = {"base_units": str(amount), "posting": key, "reason": reason}
+    await record_decision(tx, actor, action, object_id, detail)

@@ -26,8 +26,9 @@ import sqlalchemy as sa
 from config.catalogue import Catalogue
 from config.errors import ConflictError, InvalidInputError, NotFoundError
 from ledger.books import locked_totals, post
+from ledger.decisions import record_decision
 from ledger.postings import DEBIT_NORMAL, AccountKind, AccountRef, Transfer, available, balance
-from ledger.schema import accounts, audit_log, holds, merchants, transfers
+from ledger.schema import accounts, holds, merchants, transfers
 from ledger.store import Tx
 
 Side = Literal["suspense_out", "suspense_in", "token_loss"]
@@ -264,12 +265,4 @@ async def _audit(tx: Tx, asked: Resolve, amount: int, key: str) -> None:
         "posting": key,
         "reason": asked.reason,
     }
-    await tx.conn.execute(
-        audit_log.insert().values(
-            at=tx.now,
-            actor=asked.actor,
-            action="resolve",
-            object_id=asked.merchant_id,
-            detail=detail,
-        )
-    )
+    await record_decision(tx, asked.actor, "resolve", asked.merchant_id, detail)

@@ -15,9 +15,9 @@ from config.errors import ConflictError
 from config.settings import Secrets, Settings
 from ledger import pauses
 from ledger.cursors import get_cursor
+from ledger.decisions import record_decision
 from ledger.holds import close_holds, open_holds, release_hold
 from ledger.migrate import require_current
-from ledger.schema import audit_log
 from ledger.store import Tx
 from ledger.views import view_time
 from watcher.effects import House as Decided
@@ -142,11 +142,4 @@ async def clear_in(house: House, chain: str, to_block: int | None) -> tuple[str,
 
 
 async def _record(tx: Tx, action: str, object_id: str, detail: dict[str, Any]) -> None:
-    row = {
-        "at": tx.now,
-        "actor": ACTOR,
-        "action": action,
-        "object_id": object_id,
-        "detail": detail,
-    }
-    await tx.conn.execute(audit_log.insert().values(row))
+    await record_decision(tx, ACTOR, action, object_id, detail)

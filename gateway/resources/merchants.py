@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from gateway import answers
+from gateway.auth import ADMIN_SCOPE
 from gateway.operation import Call, JsonObject, Operation
 from gateway.requests import NewApiKey, NewMerchant, Page, Terms
 from ledger.api_keys import create_api_key, get_api_key, revoke_api_key
+from ledger.decisions import record_decision
 from ledger.listing import list_api_keys, list_merchants
 from ledger.merchants import (
     PayoutTerms,
@@ -36,8 +38,10 @@ async def create(call: Call, tx: Tx) -> JsonObject:
 
 async def set_terms(call: Call, tx: Tx) -> JsonObject:
     """Other payout terms for a merchant, from the next settlement on."""
-    merchant_id = call.path_id("mer")
-    await change_terms(tx, merchant_id, _terms(call.given(Terms)))
+    merchant_id, given = call.path_id("mer"), call.given(Terms)
+    await change_terms(tx, merchant_id, _terms(given))
+    # As they were sent: what is left out follows the configuration, whatever that becomes.
+    await record_decision(tx, ADMIN_SCOPE, "payout_terms", merchant_id, call.document)
     return await get_merchant(tx, merchant_id, configured_terms(call.deps.settings.settlement))
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+import sqlalchemy as sa
 
 from config.settings import SecuritySettings
 from ledger.invoices import Tolerance, Touched, refresh_invoices
 from ledger.payment_moves import PaymentMove, move_payments, open_payments
 from ledger.payment_rows import PaymentPolicy
 from ledger.payments import record_sightings
+from ledger.schema import audit_log
 from ledger.states import PaymentStatus
 from settlement.runs import PayoutRuns, request_run
 from tests.support.books import Books
@@ -184,3 +186,11 @@ async def test_payout_terms__replaced_as_a_whole(door: Door) -> None:
     assert (await door.call("POST", path, {"delay": "-1d"}, key=ADMIN_KEY)).status == 422
     nobody = "/v1/admin/merchants/mer_00000000000000000000000000/payout-terms"
     assert (await door.call("POST", nobody, {}, key=ADMIN_KEY)).status == 404
+    async with door.ledger.reading() as tx:
+        lines = await tx.conn.execute(sa.select(audit_log).order_by(audit_log.c.id))
+        told = [(line.actor, line.action, line.object_id, line.detail) for line in lines]
+    merchant = made.body["id"]
+    assert told == [
+        ("admin", "payout_terms", merchant, given),
+        ("admin", "payout_terms", merchant, {}),
+    ]
