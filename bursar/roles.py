@@ -31,7 +31,12 @@ from bursar.metrics.paying import SettlementMetrics
 from bursar.metrics.serving import HttpMetrics
 from bursar.metrics.watching import WatcherMetrics
 from bursar.operations import Operations
-from bursar.startup import address_source, check_approver, prepare_journal
+from bursar.startup import (
+    address_source,
+    check_approver,
+    check_deposit_xpub,
+    prepare_journal,
+)
 from bursar.supervision import Work, crash_guard
 from config.errors import BursarError, ConfigError
 from config.log import get_logger
@@ -91,12 +96,13 @@ class Roles:
     async def prepare(cls, house: House, role: Role, families: Families) -> Roles:
         """Open what the role needs.
 
-        :raises ConfigError: a secret or an address is missing.
+        :raises ConfigError: a secret or an address is missing, or the xpub is another one.
         :raises WalletError: the keystore cannot be opened.
         """
         roles = cls(house, role, families)
         if role in WITH_API or role in WITH_SIGNERS:
             roles._journal = await prepare_journal(house)
+            await check_deposit_xpub(house)
         if role in WITH_API:
             roles._prepare_door()
             await tell_data_key(house, roles._data_key)

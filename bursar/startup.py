@@ -19,9 +19,10 @@ from config.chains import ChainSettings
 from config.errors import BursarError, ConfigError
 from config.log import get_logger
 from config.settings import Secrets, Settings
-from config.units import Address
+from config.units import Address, checksum
+from ledger.addresses import newest_in_use
 from ledger.cursors import get_cursor
-from ledger.deposit_factories import FactorySource
+from ledger.deposit_factories import FactorySource, found_factories
 from ledger.installation import installation_id, raise_index
 from ledger.journal import LOST_INDEXES, PRESIGNED_STEP, Journal, open_journal, succeed_journal
 from ledger.known_contracts import booked_contracts, check_contracts
@@ -91,6 +92,33 @@ async def prepare_journal(house: House) -> Journal:
         raised = await raise_index(tx, journal.next_index)
     log.info("journal_open", path=str(journal.path), index_raised=raised)
     return journal
+
+
+async def check_deposit_xpub(house: House) -> None:
+    """Refuse an xpub whose addresses are not those that people are paying to.
+
+    Handed out by a gateway that was given another keystore, they could be swept by nobody; and
+    with another keystore at settlement, those handed out before could not.
+
+    :raises ConfigError: the newest address is of other keys; or no xpub is known here.
+    """
+    if house.settings.wallets.deposits != "hd":
+        return
+    async with house.ledger.reading() as tx:
+        newest, factories = await newest_in_use(tx), await found_factories(tx)
+    if newest is None:
+        return
+    index, address = newest
+    known = {DepositDeriver(deposit_xpub(house.settings, house.secrets)).address(index)}
+    known |= {CloneDeriver(f.factory, f.forwarder).address(index) for f in factories}
+    if address not in known:
+        raise ConfigError(
+            f"deposit address {index}, {checksum(address)}, is of another seed: what arrives "
+            "there could not be swept",
+            where="deposit xpub",
+            remedy="bring the keystore or xpub that it is of; for a new seed, cancel the invoices "
+            "that are open and let what they were paid be swept first",
+        )
 
 
 async def _make_up_for_lost_marks(house: House, journal: Journal) -> None:

@@ -16,7 +16,13 @@ import sqlalchemy as sa
 
 from config.units import Address
 from ledger.bulk import execute
-from ledger.schema import deposit_addresses, invoice_options, invoices
+from ledger.schema import (
+    deposit_addresses,
+    invoice_options,
+    invoices,
+    payments,
+    presigned_addresses,
+)
 from ledger.store import Tx
 
 
@@ -93,3 +99,38 @@ async def first_offered_at(tx: Tx, chain: str) -> datetime | None:
     )
     found: datetime | None = (await tx.conn.execute(query)).scalar()
     return found
+
+
+async def newest_in_use(tx: Tx) -> tuple[int, Address] | None:
+    """Index and address that were handed out last, of those that may be paid or hold money.
+
+    ``None``: its invoice was canceled, or is over, and nothing waits there for a sweep; or the
+    address was signed offline, and no xpub of ours says anything of it.
+    """
+    query = (
+        sa.select(
+            deposit_addresses.c.derivation_index,
+            deposit_addresses.c.address,
+            invoices.c.id,
+            invoices.c.canceled_at,
+            invoices.c.monitor_until,
+        )
+        .join(invoices, invoices.c.id == deposit_addresses.c.invoice_id)
+        .order_by(deposit_addresses.c.derivation_index.desc())
+        .limit(1)
+    )
+    row = (await tx.conn.execute(query)).one_or_none()
+    if row is None:
+        return None
+    signed = sa.exists().where(presigned_addresses.c.address == row.address)
+    waits = sa.exists().where(
+        payments.c.invoice_id == row.id,
+        payments.c.status.in_(("detected", "confirming", "confirmed")),
+        payments.c.sweep_item_id.is_(None),
+    )
+    if await tx.conn.scalar(sa.select(signed)):
+        return None
+    expected = row.canceled_at is None and row.monitor_until >= tx.now
+    if not expected and not await tx.conn.scalar(sa.select(waits)):
+        return None
+    return row.derivation_index, Address(row.address)

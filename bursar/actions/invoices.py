@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from bursar.compose import House, open_house
 from bursar.output import JsonLines, progress, say
-from bursar.startup import address_source, prepare_journal
+from bursar.startup import address_source, check_deposit_xpub, prepare_journal
 from config.errors import InvalidInputError, NotFoundError
 from config.settings import Secrets, Settings
 from config.units import checksum
@@ -57,6 +57,7 @@ async def import_file(
         await require_current(house.ledger.engine)
         owner = await _merchant(house, merchant)
         journal = await prepare_journal(house)
+        await check_deposit_xpub(house)
         lines = JsonLines() if as_json else None
         with ExitStack() as stack:
             # In a file and not in memory: a million lines take the memory of one batch.
