@@ -21,6 +21,9 @@ from watcher.ranges import LARGEST
 from watcher.report import Report
 
 EVERY_SECONDS: Final = 60.0
+COVERAGE_SHARE: Final = 100
+"""Looking through all that is kept of a chain takes one part in so many of the time at most: each
+block with a payment is kept for ever."""
 PRUNING: Final = "pruning"
 KEPT_ELSEWHERE: Final = ("balance_audit", PRUNING)
 """Checks whose place is kept by whoever runs them."""
@@ -36,6 +39,7 @@ class Upkeep:
         self._clock = clock
         self._report = report
         self._due = 0.0
+        self._coverage_due = 0.0
 
     async def step(self, cursor: Cursor, lease: Lease | None) -> bool:
         """Do what is due; whether there is more of it at once.
@@ -53,11 +57,19 @@ class Upkeep:
         if more:
             self._due = now
         async with self._ledger.reading() as tx:
-            found = await coverage(tx, cursor, LARGEST)
             counts = await finding_counts(tx, self._chain)
-        self._report.covered(found)
         self._report.findings(counts)
+        if now >= self._coverage_due:
+            await self._cover(cursor)
         return more
+
+    async def _cover(self, cursor: Cursor) -> None:
+        began = self._clock.monotonic()
+        async with self._ledger.reading() as tx:
+            found = await coverage(tx, cursor, LARGEST)
+        self._report.covered(found)
+        ended = self._clock.monotonic()
+        self._coverage_due = ended + COVERAGE_SHARE * (ended - began)
 
     async def _write(self, cursor: Cursor, lease: Lease | None) -> bool:
         deep = cursor.final.number - self._house.chain.keep_blocks

@@ -13,13 +13,17 @@ from chain.erc20 import encode_transfer
 from chain.multicall import MULTICALL3
 from config.units import Address, Amount, to_hex
 from ledger.chain_checks import check_runs
+from ledger.coverage import Coverage, coverage
+from ledger.cursors import Cursor
 from ledger.findings import open_findings
 from ledger.holds import open_holds, release_hold
 from ledger.rescans import request_rescan
+from ledger.store import Tx
 from tests.chain.watcher.lying import lie
 from tests.chain.watcher.world import PAYER, Invoice, World
 from tests.support.dev_chain import address_of
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
+from watcher import upkeep
 from watcher.status import Outcome
 
 
@@ -303,3 +307,23 @@ async def test_f05_one_log_left_out__single_provider__second_reading_by_proof_fi
     assert await world.status(hidden) == "paid"
     assert [(t, f) for t, _, f in world.observer.rescans if f] == [("backup", 1)]
     await world.agrees()
+
+
+async def test_coverage__takes_thirty_seconds__not_looked_through_each_minute(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept grows with the payments: an hour's work must not become a minute's."""
+    looked: list[int] = []
+
+    async def slow(tx: Tx, cursor: Cursor, widest: int) -> Coverage:
+        looked.append(cursor.cursor.number)
+        world.clock.advance(30)
+        return await coverage(tx, cursor, widest)
+
+    monkeypatch.setattr(upkeep, "coverage", slow)
+    await world.follow()
+    assert len(looked) == 1
+    for minutes, times in ((1, 1), (10, 1), (40, 2)):
+        world.clock.advance(60 * minutes)
+        await world.follow()
+        assert len(looked) == times, minutes
