@@ -118,13 +118,20 @@ class Lookout:
             )
 
     async def _first_block(self) -> BlockHeader:
-        """The block before the first one to scan, taken as final."""
+        """The block before the first one to scan, taken as final.
+
+        :raises NodeBehind: the chain's finality is a tag, and the node knows no such block now.
+        """
         client = self._client.pinned()
         wanted = self._chain.start_block
         if wanted != "latest":
             return await header_of(client, max(int(wanted) - 1, 0))
         head = await self._head(client)
         tags = await self._tags(client, None, head)
+        tag = self._chain.hard_finality.tag
+        if tag is not None and tag not in tags:
+            # Taken for *none*, the scan would begin with the chain's first block, for good.
+            raise NodeBehind(f"the node has no {tag} block yet", where=self._chain.name)
         final = max(final_number(self._chain.hard_finality, head.number, tags), 0)
         async with self._ledger.reading() as tx:
             first_invoice = await first_offered_at(tx, self._chain.name)

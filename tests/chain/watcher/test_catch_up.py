@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from bursar.actions.doctor_scan import examine_scan
 from chain.anvil import Anvil
+from chain.rpc.errors import NodeBehind
 from config.catalogue import Catalogue
 from config.errors import ConfigError, InvalidInputError
 from ledger.cursors import get_cursor
@@ -208,6 +209,26 @@ async def test_f11_address_known_too_late__gap_is_read_again(world: World) -> No
     assert await world.status(invoice) == "paid"
     assert [t for t, _, _ in world.observer.rescans] == ["gap"]
     await world.agrees()
+
+
+async def test_first_start__node_knows_no_final_block_yet__waits_and_begins_there(
+    world: World, anvil: Anvil, make_client: MakeClient
+) -> None:
+    """As a node does for minutes after its own start: no reason to begin with block 1."""
+    world.settings = chain_settings(world.url, world.tokens, finality="finalized")
+    await world.mine(100)
+    async with FaultProxy(anvil.rpc_url) as proxy:
+        world.restart(make_client([proxy.url], clock=world.clock))
+        error = (-39001, "finalized block not found")
+        proxy.add(Fault(Kind.error, value=error, naming='"finalized"'))
+        with pytest.raises(NodeBehind, match="no finalized block yet"):
+            await world.watcher.tick()
+        proxy.clear()
+        await world.follow()
+    async with world.ledger.reading() as tx:
+        cursor = await get_cursor(tx, "anvil")
+    assert cursor is not None and cursor.start_block > 30
+    assert cursor.final.number >= cursor.start_block - 1
 
 
 async def test_rescan__what_was_read_already__never_credited_twice(world: World) -> None:
