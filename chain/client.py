@@ -234,9 +234,12 @@ class ChainClient:
         except NodeBehind:
             return False, None
 
-    async def send_raw(self, raw: bytes) -> SendResult:
-        """Broadcast signed bytes; every answer of a node is a verdict, never an exception."""
-        return await self._pool.send_raw(raw, self._route)
+    async def send_raw(self, raw: bytes, *, everywhere: bool = False) -> SendResult:
+        """Broadcast signed bytes; every answer of a node is a verdict, never an exception.
+
+        :param everywhere: through every provider, not until one has taken them.
+        """
+        return await self._pool.send_raw(raw, self._route, everywhere=everywhere)
 
     async def proven_receipts(
         self, which: int | Hash32, *, transactions: bool = True

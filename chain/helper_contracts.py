@@ -27,6 +27,7 @@ DELEGATION_PREFIX: Final = bytes.fromhex("ef0100")
 
 _BATCH_EXECUTED: Final = topic("BatchExecuted(uint64,uint256,address,bytes32,uint256)")
 _PAYOUT_FAILED: Final = topic("PayoutFailed(uint64,uint256,uint256,address,uint256,bytes)")
+EPOCH_RAISED: Final = topic("EpochRaised(uint64)")
 _SWEPT: Final = topic("Swept(address,address,uint256,uint256)")
 _SWEEP_FAILED: Final = topic("SweepFailed(address,uint256,address,uint256,bytes)")
 _SIMULATED: Final = selector("Simulated((uint256,bytes)[])")
@@ -258,6 +259,14 @@ def decode_batch_executed(log: EventLog, treasury: Address) -> BatchExecuted | N
         content_hash=Hash32(content),
         failed_count=failed_count,
     )
+
+
+def decode_epoch_raised(log: EventLog, treasury: Address) -> int | None:
+    """The epoch that began; otherwise as :func:`decode_batch_executed`."""
+    if not _is_event(log, treasury, EPOCH_RAISED, topics=1):
+        return None
+    (epoch,) = decode_values(["uint64"], log.data)
+    return int(epoch)
 
 
 def decode_payout_failed(log: EventLog, treasury: Address) -> PayoutFailed | None:

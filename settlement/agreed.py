@@ -7,7 +7,8 @@ it was false: a batch that was given up, an id that was signed for, are so for e
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from chain.client import ChainClient
 from chain.rpc.errors import NodeBehind, RpcError
@@ -15,13 +16,30 @@ from chain.rpc.errors import NodeBehind, RpcError
 R = TypeVar("R")
 
 
-async def agreed(
+@dataclass(frozen=True, slots=True)
+class Heard(Generic[R]):
+    """What providers told.
+
+    :param answer: what counts; ``None``: they differ, and no third one decides.
+    :param told: by provider, where they differ.
+    """
+
+    answer: R | None
+    told: Sequence[tuple[str, R]] = ()
+
+    @property
+    def words(self) -> str:
+        """Who tells what, for people."""
+        return ", ".join(f"{provider or 'one'} tells {answer}" for provider, answer in self.told)
+
+
+async def hear(
     client: ChainClient,
     ask: Callable[[ChainClient], Awaitable[R]],
     *,
     since: int | None = None,
-) -> R | None:
-    """What two providers tell alike; ``None``: they differ, and no third one decides.
+) -> Heard[R]:
+    """What two providers tell alike.
 
     Who does not answer has no opinion; one alone is believed, as everywhere.
 
@@ -32,19 +50,37 @@ async def agreed(
     """
     first, second = client.pinned(), client.second()
     if second is None:
-        return await ask(client)
+        return Heard(await ask(client))
     told = [(view, answer) for view in (first, second) for answer in await _told(view, ask)]
     if not told:
-        return await ask(client)
+        return Heard(await ask(client))
     if len(told) == 1 or told[0][1] == told[1][1]:
-        return told[0][1]
+        return Heard(told[0][1])
     third = first.third(second)
     for answer in [] if third is None else await _told(third, ask):
         for view, other in told:
             if other != answer and any(answer == mine for _, mine in told):
                 client.doubt(view.provider or "")
-        return next((mine for _, mine in told if mine == answer), None)
-    return None if since is None else await _in_step(told, since)
+        found = next((mine for _, mine in told if mine == answer), None)
+        return Heard(found, _named([*told, *([] if third is None else [(third, answer)])]))
+    return Heard(None if since is None else await _in_step(told, since), _named(told))
+
+
+async def agreed(
+    client: ChainClient,
+    ask: Callable[[ChainClient], Awaitable[R]],
+    *,
+    since: int | None = None,
+) -> R | None:
+    """As :func:`hear`, for whoever looks again by itself; ``None``: they differ.
+
+    :raises RpcError: nobody answers.
+    """
+    return (await hear(client, ask, since=since)).answer
+
+
+def _named(told: Sequence[tuple[ChainClient, R]]) -> list[tuple[str, R]]:
+    return [(view.provider or "", answer) for view, answer in told]
 
 
 async def _in_step(told: Sequence[tuple[ChainClient, R]], since: int) -> R | None:
@@ -73,10 +109,10 @@ async def told_alike(
 
     :raises NodeBehind: two providers differ: later they may not.
     """
-    found = await agreed(client, ask, since=since)
-    if found is None:
-        raise NodeBehind("two providers tell different things about the same state")
-    return found
+    heard = await hear(client, ask, since=since)
+    if heard.answer is None:
+        raise NodeBehind(f"two providers tell different things about the same state: {heard.words}")
+    return heard.answer
 
 
 async def _told(view: ChainClient, ask: Callable[[ChainClient], Awaitable[R]]) -> list[R]:

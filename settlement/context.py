@@ -13,6 +13,7 @@ from config.clock import Clock
 from config.models import SettlementSettings
 from ledger.journal import Journal
 from ledger.store import Ledger
+from settlement.disputes import Disputes
 from settlement.observer import SettlementObserver
 from settlement.verdicts import Patience
 from wallets.keyring import Lane as SponsorLane
@@ -74,6 +75,7 @@ class Context:
     policy: Policy = field(default_factory=Policy)
     journal: Journal | None = None
     """Kept outside the database; ``None`` only where losing the database costs nothing."""
+    disputes: Disputes = field(default_factory=Disputes)
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from chain.balances import Holding, aggregated
 from chain.client import ChainClient
 from chain.rpc.errors import RpcError
 from config.units import Address
@@ -36,6 +37,8 @@ from settlement.receipts import each_receipt
 from settlement.reconcile import AccountRow
 
 NATIVE_DECIMALS: Final = 18
+_FEW: Final = 10
+"""So many balances cost no more than the answer that there is no Multicall3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +92,20 @@ async def _compared(client: ChainClient, books: _Books) -> NativeLook:
     async for receipt in each_receipt(client, [a.tx_hash for a in books.attempts]):
         if receipt.block_number <= books.final.number:
             unbooked += receipt.fee
-    held = sum(await client.balances(books.addresses, books.final.hash))
     booked = balance(AccountKind.SPONSORS, books.totals) - unbooked
+    held = await _held(client, books, booked)
     return NativeLook(books.final, booked, held, books.totals)
+
+
+async def _held(client: ChainClient, books: _Books, booked: int) -> int:
+    """What lies at all of them: through Multicall3, where they are many and it tells what is
+    booked; else each is asked for by itself."""
+    if len(books.addresses) > _FEW:
+        holdings = [Holding(None, address) for address in books.addresses]
+        told = await aggregated(client, holdings, books.final.hash)
+        if told is not None and None not in told and sum(wei or 0 for wei in told) == booked:
+            return booked
+    return sum(await client.balances(books.addresses, books.final.hash))
 
 
 async def native_row(

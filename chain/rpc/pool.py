@@ -248,17 +248,24 @@ class RpcPool:
             todo = smaller + rest
         return left, failure
 
-    async def send_raw(self, raw: bytes, route: Route = ANY) -> SendResult:
+    async def send_raw(
+        self, raw: bytes, route: Route = ANY, *, everywhere: bool = False
+    ) -> SendResult:
         """Give signed bytes to one provider after another until a verdict is decisive.
 
         Identical bytes can be mined once only, so another provider is always safe
         to ask. Never raises for a provider's failure: that is ``unknown``.
+
+        :param everywhere: to each, whatever the ones before said: one that takes them and passes
+            them on to nobody says what the others say.
         """
         results: list[SendResult] = []
         for endpoint in self._ranked(route):
+            if results and everywhere and endpoint.state() is ProviderState.unreachable:
+                continue  # it would be waited for with every transaction in flight
             result = await self._send_to(endpoint, raw)
             results.append(result)
-            if result.outcome in DECISIVE:
+            if result.outcome in DECISIVE and not everywhere:
                 break
         return combine(results)
 

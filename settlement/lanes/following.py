@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -17,7 +19,6 @@ from ledger.outflows import last_release
 from ledger.sql import chunked
 from ledger.states import BatchStatus, TransactionStatus
 from ledger.store import Tx
-from settlement.agreed import agreed
 from settlement.caps import cap_of_id, goes_on, wait_at_cap
 from settlement.context import Context
 from settlement.fees import Fees, stuck
@@ -83,6 +84,7 @@ async def _mined(f: Following, group: list[Attempt], mined: Attempt, receipt: Re
         async with f.ctx.ledger.transaction() as tx:
             await check(tx, f.lease)
             await _record_mined(tx, group, mined, receipt)
+        await f.ctx.disputes.over(f.ctx, f.lease, _final_nonce_of(f))
     if not final:
         return
     if not await borne_out(f.ctx, f.lease, f.finality, receipt):
@@ -157,19 +159,24 @@ async def _unmined(f: Following, group: list[Attempt], *, is_lowest: bool) -> No
     )
     quote = await f.ctx.client.fees()
     cap = await cap_of_id(f.ctx, newest.batch_id, newest.gas_limit)
-    step, fees = next_step(pending, quote, cap.max_fee, f.ctx.policy.patience, now)
+    patience = f.ctx.policy.patience
+    step, fees = next_step(pending, quote, cap.max_fee, patience, now)
+    if step is not NonceStep.FOREIGN:
+        await f.ctx.disputes.over(f.ctx, f.lease, _final_nonce_of(f))
+    elif not await _foreign(f, group):
+        # Nobody bears it out: one that says so must not keep it from being helped along.
+        unknown = dataclasses.replace(pending, final_nonce=None)
+        step, fees = next_step(unknown, quote, cap.max_fee, patience, now)
     if is_lowest and stuck(pending.offers[-1], quote, cap.max_fee):
         await wait_at_cap(f.ctx, f.lease, f.lane.lane, quote, cap)
     match step:
-        case NonceStep.WAIT:
+        case NonceStep.WAIT | NonceStep.FOREIGN:
             return
         case NonceStep.RESEND:
             await send(f.ctx, f.lease, newest)
         case NonceStep.BUMP:
             assert fees is not None
             await replace(f, newest, fees)
-        case NonceStep.FOREIGN:
-            await _foreign(f, group)
 
 
 async def _reorged(f: Following, lost: Attempt) -> None:
@@ -208,31 +215,42 @@ async def _unseen(f: Following, group: list[Attempt]) -> bool:
     return True
 
 
-async def _foreign(f: Following, group: list[Attempt]) -> None:
+def _final_nonce_of(f: Following) -> str:
+    """How a dispute about it is called."""
+    return f"final nonce of {f.lane.lane}"
+
+
+async def _foreign(f: Following, group: list[Attempt]) -> bool:
     """The nonce is used for good and none of our hashes has a receipt, here or elsewhere.
+
+    ``False``: it is not, or providers differ about it.
 
     Once an operator has released the lane, what was signed on it before is dead, and its batch
     is sent on another nonce: one that ran all the same, by other hands, is refused by the chain.
     """
     other = f.ctx.client.second()
-    if other is not None and any(await other.receipts([a.tx_hash for a in group])):
-        return
+    with suppress(RpcError):  # who does not answer has no opinion
+        if other is not None and any(await other.receipts([a.tx_hash for a in group])):
+            return True
     nonce, final = group[0].nonce, f.finality.final_block
     assert final is not None
-    told = await agreed(f.ctx.client, lambda c: c.nonce(group[0].sender, final))
+    told = await f.ctx.disputes.agreed(
+        f.ctx, f.lease, _final_nonce_of(f), lambda c: c.nonce(group[0].sender, final)
+    )
     if told is None or told <= nonce:
-        return
+        return False
     reason = f"nonce {nonce} was used by a transaction that is not ours"
     async with f.ctx.ledger.transaction() as tx:
         await check(tx, f.lease)
         released = await last_release(tx, "lane", f"{f.ctx.name}/{f.lane.lane}")
         if released is None or released < group[0].created_at:
             await stop_lane(tx, f.ctx, f.lane.lane, reason)
-            return
+            return True
         for attempt in await open_attempts(tx, f.ctx.name, f.lane.lane):
             if attempt.nonce == nonce and attempt.status is TransactionStatus.BROADCAST:
                 await move_attempt(tx, attempt, TransactionStatus.DEAD, reason=reason)
         await settle_nonce(tx, f.ctx.name, f.lane.lane, nonce + 1)
+    return True
 
 
 async def replace(f: Following, newest: Attempt, fees: Fees, *, cancel: bool = False) -> None:

@@ -9,7 +9,7 @@ from ledger.holds import hold
 from ledger.lanes import halt_lane
 from ledger.leases import Lease, check
 from ledger.payouts import PayoutMove, move_payouts, payouts_of_batch
-from ledger.states import BatchStatus, PayoutStatus
+from ledger.states import BatchStatus, PayoutStatus, TransactionStatus
 from ledger.store import Tx
 from settlement.context import Context
 from settlement.journaling import write_ahead
@@ -27,7 +27,9 @@ async def send(ctx: Context, lease: Lease, attempt: Attempt) -> None:
         await check(tx, lease)
         raw = await signed_bytes(tx, attempt)
     await write_ahead(ctx, attempt, raw)
-    result = await ctx.client.send_raw(raw)
+    # What was given to one provider, and got into no block for it, is given to all.
+    again = attempt.attempt > 0 or attempt.status is not TransactionStatus.SIGNED
+    result = await ctx.client.send_raw(raw, everywhere=again)
     ctx.observer.note(
         "sent",
         chain=ctx.name,

@@ -77,6 +77,8 @@ class Comparison:
         """Something turned up that should be known: compare again before anything is sent."""
         self.done = False
         self.waits_for = reason
+        # The head at an earlier look says nothing about what has to be seen now.
+        self._target, self._quiet = None, 0
 
     async def step(self, lease: Lease, finality: Finality, *, deployed: bool) -> bool:
         """One bounded look; ``True`` once books and chain agree and sending may begin.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chain.abi import decode_bool
+from chain.answers import read_answer
 from chain.client import ChainClient
 from chain.helper_contracts import (
     BatchExecuted,
@@ -144,5 +145,5 @@ async def executed_ids(
     return {
         number
         for number, answer in zip(ids, answers, strict=True)
-        if not isinstance(answer, CallReverted) and decode_bool(answer)
+        if not isinstance(answer, CallReverted) and read_answer(answer, decode_bool)
     }

@@ -27,6 +27,7 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
+from eth_utils.crypto import keccak
 
 
 class Kind(StrEnum):
@@ -45,6 +46,7 @@ class Kind(StrEnum):
     answers = "answers"  # value: the result, whatever the node's is
     elsewhere = "elsewhere"  # value: URL of another node, which is asked instead
     milliseconds = "milliseconds"  # a block's timestamp, which is in seconds
+    kept = "kept"  # signed bytes are taken, and passed on to nobody
     other_hash = "other_hash"  # block hash, or the hash of a sent transaction, changed
     # the node answers with an error
     error = "error"  # value: (code, message) or (code, message, data)
@@ -96,6 +98,7 @@ _CONCERNS: dict[Kind, set[str]] = {
     Kind.milliseconds: _BLOCKS,
     Kind.head_behind: {"eth_getBlockByNumber", "eth_blockNumber"},
     Kind.wrong_chain: {"eth_chainId", "net_version"},
+    Kind.kept: {"eth_sendRawTransaction"},
     Kind.other_hash: _BLOCKS | {"eth_sendRawTransaction"},
 }
 _RESULTS = {
@@ -260,6 +263,9 @@ class FaultProxy:
     async def _answer(self, item: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
         asked = dict(item)
         for fault in faults:
+            if fault.kind is Kind.kept:
+                taken = "0x" + keccak(bytes.fromhex(item["params"][0][2:])).hex()
+                return {"jsonrpc": "2.0", "id": item["id"], "result": taken}
             if fault.kind is Kind.head_behind:
                 asked = await self._behind(asked, fault.value or 1)
         other = next((fault.value for fault in faults if fault.kind is Kind.elsewhere), None)
@@ -302,6 +308,8 @@ def _shift(text: str, by: int) -> str:
 
 
 def _falsify(reply: dict[str, Any], fault: Fault) -> None:
+    if fault.kind is Kind.answers:
+        reply.pop("error", None)
     result = reply.get("result")
     changes: dict[Kind, Callable[[], Any]] = {
         Kind.empty_logs: lambda: [] if isinstance(result, list) else result,

@@ -26,20 +26,31 @@ pytestmark = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=Tr
 EXECUTED, EPOCH = (to_hex(selector(s)) for s in ("executed(uint64,uint256)", "epoch()"))
 
 
+class Several(ChainClient):
+    """A chain over several providers; what the first one, ``liar``, does wrong can be changed."""
+
+    liar: FaultProxy
+
+
 @asynccontextmanager
-async def three_providers(world: World, anvil: Anvil, fault: Fault) -> AsyncIterator[ChainClient]:
-    """The first one has the fault."""
+async def providers(
+    world: World, anvil: Anvil, *faults: Fault, count: int = 3
+) -> AsyncIterator[Several]:
+    """The first one has the faults."""
     async with (
         FaultProxy(anvil.rpc_url) as liar, FaultProxy(anvil.rpc_url) as other,
         aiohttp.ClientSession() as session,
     ):  # fmt: skip
-        liar.add(fault)
-        urls = [liar.url, other.url, anvil.rpc_url]
+        for fault in faults:
+            liar.add(fault)
+        urls = [liar.url, other.url, anvil.rpc_url][:count]
         pool = RpcPool(
             "anvil", CHAIN_ID, urls,
             transport=AiohttpTransport(session), clock=world.clock, entropy=world.ledger.entropy,
         )  # fmt: skip
-        yield ChainClient(pool)
+        client = Several(pool)
+        client.liar = liar
+        yield client
 
 
 def about(call: str, answer: int) -> Fault:
@@ -61,7 +72,7 @@ async def test_f18_ran_before_the_epoch_was_raised__one_provider_says_it_did_not
     await world.mint("USDC", world.contracts.treasury, AMOUNT)
     await world.fund(world.keys.sponsor("payouts").address, 10**20)
     lie = about(EXECUTED, 0)
-    async with three_providers(world, anvil, lie) as client:
+    async with providers(world, anvil, lie) as client:
         service = world.service(client=client)
         await world.settle(service, world.all_are("paid", payout), audit=False)
     assert lie.struck > 0
@@ -118,7 +129,7 @@ async def test_sealing__one_provider_tells_another_epoch__signed_for_the_one_tha
     """A batch of an epoch that is still to come would wait for it, and all others behind it."""
     payout = await funded(world)
     lie = about(EPOCH, 1)
-    async with three_providers(world, anvil, lie) as client:
+    async with providers(world, anvil, lie) as client:
         await world.settle(world.service(client=client), world.all_are("paid", payout))
     assert lie.struck > 0
     assert await payout_batches(world) == [(0, 0, "final")]

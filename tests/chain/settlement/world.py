@@ -462,7 +462,7 @@ class SpyingClient:
         self.most_receipts = max(self.most_receipts, len(tx_hashes))
         return await self._client.receipts(tx_hashes)
 
-    async def send_raw(self, raw: bytes) -> SendResult:
+    async def send_raw(self, raw: bytes, *, everywhere: bool = False) -> SendResult:
         self.sends += 1
         if self.sends == self.die_before:
             raise Crash

@@ -89,10 +89,10 @@ def _mark(module: Any, name: str, point: str, lane_of: Callable[..., str]) -> No
 class DeafClient(ChainClient):
     """What was swallowed never reaches a node: it will need a replacement."""
 
-    async def send_raw(self, raw: bytes) -> SendResult:
+    async def send_raw(self, raw: bytes, *, everywhere: bool = False) -> SendResult:
         if raw in _swallowed:
             return SendResult(SendOutcome.unknown, "")
-        return await super().send_raw(raw)
+        return await super().send_raw(raw, everywhere=everywhere)
 
 
 def _around_the_broadcast() -> None:
