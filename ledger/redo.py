@@ -257,7 +257,8 @@ async def _deposit(tx: Tx, record: BatchRecord, entry: SweepEntry, *, force: boo
         lost = Transfer(key, deposits, suspense, missing, "restored sweep", key)
         await post(tx, [lost])
     ids = tuple(row["id"] for row in chosen)
-    return Deposit(entry.address, entry.derivation_index, record.token, entry.amount, ids, tx.now)
+    place = (entry.address, entry.derivation_index, record.token)
+    return Deposit(*place, entry.amount, ids, since=tx.now, newest=tx.now)
 
 
 def _summing_to(rows: Sequence[Row], amount: int) -> tuple[list[Row], int]:

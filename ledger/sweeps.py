@@ -82,6 +82,8 @@ class Deposit:
     payment_ids: tuple[str, ...]
     since: datetime
     """When the oldest of them was confirmed."""
+    newest: datetime
+    """When the last of them was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ async def unswept_deposits(
             sum(row["amount"] for row in group),
             tuple(row["id"] for row in group),
             min(row["confirmed_at"] for row in group),
+            max(row["confirmed_at"] for row in group),
         )
         for place, group in groups.items()
     ]

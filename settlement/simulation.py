@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chain.abi import WORD
+from chain.client import ChainClient
 from chain.erc20 import decode_probe, encode_blacklist_probes, encode_paused
 from chain.helper_contracts import decode_simulated, encode_simulate, pack_batch
 from chain.model import Authorization, TxRequest
 from chain.multicall import Question, aggregated
 from chain.reverts import describe_revert
-from chain.rpc.errors import CallReverted
+from chain.rpc.errors import CallReverted, RpcError
 from config.units import Address, Amount
 from settlement.batching import TX_GAS_CAP
 from settlement.context import Context
@@ -25,8 +26,30 @@ async def simulate(
 ) -> dict[int, str]:
     """Reasons by place of the entries that the treasury or the collector could not carry out.
 
-    A refusal of the whole (no such token, malformed) is every entry's reason.
+    Who would fail is put on hold until a person looks at it: a second provider, where one answers,
+    has to see it too, or one with old state would have hundreds of them wait. An entry about which
+    they differ goes out with the others; if it fails, it fails alone.
     """
+    asked = (contract, token, entries, authorizations)
+    found = await _simulated(ctx.client, *asked)
+    other = ctx.client.second() if found else None
+    if other is None:
+        return found
+    try:
+        theirs = await _simulated(other, *asked)
+    except RpcError:
+        return found
+    return {place: reason for place, reason in found.items() if place in theirs}
+
+
+async def _simulated(
+    client: ChainClient,
+    contract: Address,
+    token: Address,
+    entries: Sequence[tuple[Address, int]],
+    authorizations: Sequence[Authorization],
+) -> dict[int, str]:
+    """What one look shows. A refusal of the whole (no such token, malformed) is every entry's."""
     packed = pack_batch([(account, Amount(amount)) for account, amount in entries])
     request = TxRequest(
         None,
@@ -35,7 +58,7 @@ async def simulate(
         gas=2 * TX_GAS_CAP,
         authorization_list=tuple(authorizations),
     )
-    (answer,) = await ctx.client.calls([request])
+    (answer,) = await client.calls([request])
     if not isinstance(answer, CallReverted):
         return dict.fromkeys(range(len(entries)), "the helper contract is not there")
     failures = decode_simulated(answer.data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from chain.helper_contracts import content_hash, encode_sweep, pack_batch
 from chain.model import Authorization as CallAuthorization
@@ -21,6 +22,7 @@ from ledger.postings import AccountKind, AccountRef, available
 from ledger.presigned import NEEDS_SIGNATURE
 from ledger.store import Tx
 from ledger.sweeps import Deposit, pending_sweeps, seal_items
+from settlement.apart import Apart
 from settlement.context import Context
 from settlement.lanes.finality import Finality
 from settlement.outlook import DepositRounds, Outlook, look_at_deposits
@@ -40,6 +42,8 @@ from settlement.sweep_policy import SweepGas, Waits, would_wait
 from wallets.signer import Authorization
 
 LANE = "sweeps"
+_LAGGING = timedelta(seconds=60)
+"""For so long after it was confirmed, money that a node does not see may be news to it."""
 _MOST_QUEUED = 5_000
 
 
@@ -107,20 +111,33 @@ async def _needed(tx: Tx, ctx: Context) -> dict[str, int]:
 async def seal_sweeps(
     ctx: Context, lease: Lease, finality: Finality, tokens: Sequence[Token], rounds: DepositRounds
 ) -> int:
-    """Seal one sweep per token that has something to sweep; returns how many were made."""
+    """Seal one sweep per token that has something to sweep; returns how many were made.
+
+    :raises RpcError: about one token the chain did not answer; the others were looked after.
+    :raises WalletError: the same, of a signer.
+    """
     if finality.cursor is None:
         return 0
     sealed = 0
+    block = finality.cursor.final.number
+    apart = Apart(ctx)
     for token in tokens:
-        deposits = (await chosen_deposits(ctx, token, rounds=rounds))[:MOST_AT_ONCE]
-        if not deposits or await is_token_paused(ctx, token.address):
-            continue
-        states = await account_states(ctx, lease, [d.address for d in deposits])
-        deposits = await _signed(ctx, lease, deposits, states)
-        ready = await _without_failing(ctx, lease, token, fit(deposits, states), states)
-        if ready:
-            sealed += await _seal(ctx, lease, token, ready, states, finality.cursor.final.number)
+        with apart.part():
+            sealed += await _seal_token(ctx, lease, token, rounds, block)
+    apart.end()
     return sealed
+
+
+async def _seal_token(
+    ctx: Context, lease: Lease, token: Token, rounds: DepositRounds, block: int
+) -> bool:
+    deposits = (await chosen_deposits(ctx, token, rounds=rounds))[:MOST_AT_ONCE]
+    if not deposits or await is_token_paused(ctx, token.address):
+        return False
+    states = await account_states(ctx, lease, [d.address for d in deposits])
+    deposits = await _signed(ctx, lease, deposits, states)
+    ready = await _without_failing(ctx, lease, token, fit(deposits, states), states)
+    return bool(ready) and await _seal(ctx, lease, token, ready, states, block)
 
 
 async def account_states(
@@ -229,14 +246,35 @@ async def _without_failing(
 async def hold_failing(
     ctx: Context, lease: Lease, token: Token, deposits: list[Deposit], reasons: Mapping[int, str]
 ) -> list[Deposit]:
-    """Hold what would fail, by place, each with its reason; the others."""
-    if reasons:
+    """Hold what would fail, by place, each with its reason; the others.
+
+    Where money that was confirmed just now is not seen yet, the node is behind: that is looked at
+    again, and held only if it lasts.
+    """
+    behind = await _behind(ctx, token, deposits, reasons)
+    final = {index: reason for index, reason in reasons.items() if index not in behind}
+    if final:
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
-            for index, reason in reasons.items():
+            for index, reason in final.items():
                 place = f"{ctx.name}/{deposits[index].address.hex()}/{token.symbol}"
                 await hold(tx, "batch", "sweep", place, reason)
     return [d for index, d in enumerate(deposits) if index not in reasons]
+
+
+async def _behind(
+    ctx: Context, token: Token, deposits: Sequence[Deposit], reasons: Mapping[int, str]
+) -> set[int]:
+    """Places of those that hold less, by this node, than what was confirmed a moment ago."""
+    now = ctx.clock.now()
+    young = [index for index in reasons if now - deposits[index].newest < _LAGGING]
+    if not young:
+        return set()
+    accounts = [deposits[index].address for index in young]
+    balances = await ctx.client.token_balances(token.address, accounts)
+    return {
+        index for index, held in zip(young, balances, strict=True) if held < deposits[index].amount
+    }
 
 
 async def _believed(

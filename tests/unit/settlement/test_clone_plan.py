@@ -19,7 +19,7 @@ DERIVER = CloneDeriver(FACTORY, FORWARDER)
 
 def deposit(index: int, address: Address | None = None) -> Deposit:
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    return Deposit(address or DERIVER.address(index), index, "USDC", 1, (), at)
+    return Deposit(address or DERIVER.address(index), index, "USDC", 1, (), at, at)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from settlement.fees import (
     which_cap,
     worth_in_wei,
 )
+from settlement.lanes.dispatch import in_turn
 from settlement.planning import Rules, choose_destination, make_plan
 from settlement.schedule import judge, schedule_of
 from settlement.sweep_plan import AccountState, account_state, choose, fit
@@ -289,7 +290,8 @@ def test_account_state__used_account_of_a_test_mnemonic__fresh_but_never_with_fo
 
 def _deposit(index: int, amount: int, age: int = 0) -> Deposit:
     address = Address(index.to_bytes(20))
-    return Deposit(address, index, "USDC", amount, (f"pay_{index}",), NOW - timedelta(seconds=age))
+    since = NOW - timedelta(seconds=age)
+    return Deposit(address, index, "USDC", amount, (f"pay_{index}",), since, since)
 
 
 @pytest.mark.parametrize(
@@ -317,3 +319,13 @@ def test_fit__strange_accounts_stay__gas_bounds_the_rest() -> None:
     assert deposits[0] not in fit(deposits, states)
     states = dict.fromkeys(states, AccountState.DELEGATED)
     assert len(fit(deposits, states)) == 812
+
+
+def test_in_turn__too_many_wait_for_themselves__what_is_new_goes_first_and_each_has_a_look() -> (
+    None
+):
+    waiting, held = list(range(100)), set(range(90))
+    turns = [in_turn(waiting, held, 32, turn) for turn in range(90)]
+    assert all(turn[:10] == list(range(90, 100)) and len(turn) == 32 for turn in turns)
+    assert set().union(*turns) == set(waiting)
+    assert in_turn(waiting, set(), 32, 7) == waiting[:32]

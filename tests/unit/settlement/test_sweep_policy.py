@@ -26,7 +26,7 @@ MARKET = Market(gas_price=20 * GWEI, native_price=2500 * USD)
 
 def deposit(amount: int, index: int = 1, age: timedelta = timedelta(0)) -> Deposit:
     address = Address(index.to_bytes(20))
-    return Deposit(address, index, "USDC", amount, (f"pay_{index}",), NOW - age)
+    return Deposit(address, index, "USDC", amount, (f"pay_{index}",), NOW - age, NOW - age)
 
 
 def verdict(amount: int, rule: SweepRule, market: Market = MARKET, age: int = 0) -> Waits:
