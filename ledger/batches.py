@@ -122,8 +122,17 @@ async def open_lanes(tx: Tx, chain: str) -> set[str]:
     return {row["lane"] for row in await execute(tx, OPEN_LANES, of_chain=chain)}
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A batch that is neither final nor void; ``after``: the one that must be final before it."""
+
+    id: int
+    after: int | None
+    token: str
+
+
 UNFINISHED: Final = (
-    sa.select(batches.c.id, batches.c.after_batch_id)
+    sa.select(batches.c.id, batches.c.after_batch_id, batches.c.token)
     .where(
         batches.c.chain == sa.bindparam("of_chain"),
         batches.c.lane == sa.bindparam("of_lane"),
@@ -133,10 +142,10 @@ UNFINISHED: Final = (
 )
 
 
-async def unfinished_batches(tx: Tx, chain: str, lane: str) -> list[tuple[int, int | None]]:
-    """Ids in the order of sealing, each with that of the batch that must be final before it."""
+async def unfinished_batches(tx: Tx, chain: str, lane: str) -> list[Unfinished]:
+    """A lane's, in the order of sealing."""
     rows = await execute(tx, UNFINISHED, of_chain=chain, of_lane=lane)
-    return [(row["id"], row["after_batch_id"]) for row in rows]
+    return [Unfinished(row["id"], row["after_batch_id"], row["token"]) for row in rows]
 
 
 async def get_batches(tx: Tx, ids: Sequence[int]) -> dict[int, Batch]:

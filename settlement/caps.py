@@ -2,7 +2,9 @@
 
 The state is a hold, ``CHAIN/LANE/fees``, so that every process and a restart see it: the
 doctor, ``bursar holds list``, the metric ``fee_cap_waiting``. It closes by itself once
-something of the lane is sent or mined; releasing it by hand changes nothing.
+something of the lane is sent or mined; releasing it by hand changes nothing. A batch that waits
+alone, because it moves too little, has one of its own, ``CHAIN/LANE/fees/batch_N``, which what is
+sent in its place does not close.
 """
 
 from __future__ import annotations
@@ -56,13 +58,20 @@ async def _worth(ctx: Context, batch: Batch) -> int | None:
     return worth_in_wei(token.to_micros(amount), price)
 
 
-async def wait_at_cap(ctx: Context, lease: Lease, lane: str, quote: FeeQuote, cap: Cap) -> None:
-    """Say that a lane waits for lower fees; again: no change."""
+async def wait_at_cap(
+    ctx: Context,
+    lease: Lease,
+    lane: str,
+    quote: FeeQuote,
+    cap: Cap,
+    batch_id: int | None = None,
+) -> None:
+    """Say that a lane waits for lower fees, or one batch of it; again: no change."""
     price = quote.base_fee + quote.tip
     reason = at_the_cap(price, cap.max_fee, cap.key)
     async with ctx.ledger.transaction() as tx:
         await check(tx, lease)
-        await hold(tx, "batch", FEES, place_of(ctx.name, lane), reason)
+        await hold(tx, "batch", FEES, place_of(ctx.name, lane, batch_id), reason)
     ctx.observer.note("waiting_for_lower_fees", chain=ctx.name, lane=lane, reason=reason)
 
 
@@ -71,6 +80,13 @@ async def goes_on(tx: Tx, chain: str, lane: str) -> None:
     await close_holds(tx, "batch", place_of(chain, lane), "fees fell")
 
 
-def place_of(chain: str, lane: str) -> str:
+async def waits_no_more(tx: Tx, batch: Batch, resolution: str) -> None:
+    """The batch was sent, or is over."""
+    place = place_of(batch.chain, batch.lane, batch.id)
+    await close_holds(tx, "batch", place, resolution)
+
+
+def place_of(chain: str, lane: str, batch_id: int | None = None) -> str:
     """The object of the hold."""
-    return f"{chain}/{lane}/{FEES}"
+    place = f"{chain}/{lane}/{FEES}"
+    return place if batch_id is None else f"{place}/batch_{batch_id}"

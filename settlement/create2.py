@@ -23,6 +23,7 @@ from ledger.deposit_factories import note_factory
 from ledger.holds import hold
 from ledger.leases import Lease, check
 from ledger.sweeps import Deposit
+from settlement.apart import Apart
 from settlement.clone_plan import CLONE_GAS, CloneState, clone_state, fit_clones
 from settlement.context import Context
 from settlement.creating import create_apart
@@ -76,25 +77,39 @@ class FactoryCheck:
 async def seal_create2_sweeps(
     ctx: Context, lease: Lease, finality: Finality, tokens: Sequence[Token], rounds: DepositRounds
 ) -> int:
-    """Seal one sweep per token that has something to sweep; returns how many were made."""
+    """Seal one sweep per token that has something to sweep; returns how many were made.
+
+    :raises RpcError: about one token the chain did not answer; the others were looked after.
+    """
     if finality.cursor is None:
         return 0
     sealed = 0
     block = finality.cursor.final.number
+    apart = Apart(ctx)
     for token in tokens:
-        deposits = (await chosen_deposits(ctx, token, CLONE_GAS, rounds))[:MOST_AT_ONCE]
-        if not deposits or await is_token_paused(ctx, token.address):
-            continue
-        states = await _states(ctx, lease, deposits)
-        fitting = fit_clones(deposits, states)
-        reasons = await _foreseen(ctx, token, fitting, states)
-        if reasons is None:
-            sealed += await create_apart(ctx, lease, _fresh(fitting, states), block)
-            fitting = [d for d in fitting if states[d.address] is CloneState.THERE]
-            reasons = await _foreseen(ctx, token, fitting, states) or {}
-        ready = await hold_failing(ctx, lease, token, fitting, reasons)
-        if ready:
-            sealed += await _seal(ctx, lease, token, ready, states, block)
+        with apart.part():
+            sealed += await _seal_token(ctx, lease, token, rounds, block)
+    apart.end()
+    return sealed
+
+
+async def _seal_token(
+    ctx: Context, lease: Lease, token: Token, rounds: DepositRounds, block: int
+) -> int:
+    deposits = (await chosen_deposits(ctx, token, CLONE_GAS, rounds))[:MOST_AT_ONCE]
+    if not deposits or await is_token_paused(ctx, token.address):
+        return 0
+    sealed = 0
+    states = await _states(ctx, lease, deposits)
+    fitting = fit_clones(deposits, states)
+    reasons = await _foreseen(ctx, token, fitting, states)
+    if reasons is None:
+        sealed += await create_apart(ctx, lease, _fresh(fitting, states), block)
+        fitting = [d for d in fitting if states[d.address] is CloneState.THERE]
+        reasons = await _foreseen(ctx, token, fitting, states) or {}
+    ready = await hold_failing(ctx, lease, token, fitting, reasons)
+    if ready:
+        sealed += await _seal(ctx, lease, token, ready, states, block)
     return sealed
 
 

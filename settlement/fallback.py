@@ -21,6 +21,7 @@ from config.units import Amount
 from ledger.batches import NewBatch, open_lanes, seal_batch
 from ledger.leases import Lease, check
 from ledger.sweeps import Deposit, seal_items
+from settlement.apart import Apart
 from settlement.batching import gas_limit
 from settlement.context import Context
 from settlement.fees import cap_for
@@ -52,24 +53,32 @@ def deposit_lane_index(lane: str) -> int | None:
 async def seal_fallback_sweeps(
     ctx: Context, lease: Lease, finality: Finality, tokens: Sequence[Token], rounds: DepositRounds
 ) -> int:
-    """Seal top-up and transfer for what is worth or needed; returns how many addresses."""
+    """Seal top-up and transfer for what is worth or needed; returns how many addresses.
+
+    :raises RpcError: about one of them the chain did not answer; the others were looked after.
+    """
     if finality.cursor is None:
         return 0
     async with ctx.ledger.reading() as tx:
         busy = await open_lanes(tx, ctx.name)
     room = _MOST_AT_ONCE - sum(deposit_lane_index(lane) is not None for lane in busy)
     sealed = 0
+    apart = Apart(ctx)
     for token in tokens:
-        deposits: Sequence[Deposit] = await chosen_deposits(ctx, token, TOP_UP_GAS, rounds)
-        if not deposits or await is_token_paused(ctx, token.address):
-            continue
+        deposits: Sequence[Deposit] = []
+        with apart.part():
+            found = await chosen_deposits(ctx, token, TOP_UP_GAS, rounds)
+            if found and not await is_token_paused(ctx, token.address):
+                deposits = found
         for deposit in deposits:
             lane = deposit_lane(deposit.derivation_index)
-            if lane in busy or sealed >= room:
+            if lane in busy or sealed + apart.failed >= room:
                 continue
-            if await _seal_pair(ctx, lease, token, deposit, finality.cursor.final.number):
-                busy.add(lane)
-                sealed += 1
+            with apart.part():
+                if await _seal_pair(ctx, lease, token, deposit, finality.cursor.final.number):
+                    busy.add(lane)
+                    sealed += 1
+    apart.end()
     return sealed
 
 

@@ -22,6 +22,7 @@ from ledger.states import BatchStatus, PayoutStatus, TransactionStatus
 from ledger.store import Tx
 from ledger.sweeps import SweepItem, finish_items, items_of_batches
 from ledger.views import Row
+from settlement.caps import waits_no_more
 from settlement.context import Context
 from settlement.outcome import (
     Outcome,
@@ -192,7 +193,9 @@ async def close_batch(tx: Tx, batch: Batch, *, executed: bool) -> None:
     """Final or void, through the states between, whatever was recorded before."""
     if batch.status is BatchStatus.SEALED:
         await move_batch(tx, batch, BatchStatus.SUBMITTED)
-    await close_holds(tx, "batch", f"batch_{batch.id}", "executed" if executed else "void")
+    resolution = "executed" if executed else "void"
+    await close_holds(tx, "batch", f"batch_{batch.id}", resolution)
+    await waits_no_more(tx, batch, resolution)
     if executed:
         await move_batch(tx, batch, BatchStatus.EXECUTED)
         await move_batch(tx, batch, BatchStatus.FINAL)

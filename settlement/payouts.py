@@ -37,6 +37,7 @@ from ledger.states import PayoutStatus
 from ledger.store import Tx
 from ledger.views import Row
 from settlement.agreed import agreed
+from settlement.apart import Apart
 from settlement.batching import most_entries, pick_batch
 from settlement.context import Context
 from settlement.lanes.adopt import epoch_of
@@ -66,8 +67,11 @@ async def seal_payouts(
     """Seal what the treasury can pay; returns how many batches were made.
 
     :raises UnknownExecutionError: nothing may be sealed before books and chain are compared.
+    :raises RpcError: about one token the chain did not answer; the others were looked after.
+    :raises WalletError: the same, of the signer.
     """
     sealed = 0
+    apart = Apart(ctx)
     guard = guard or OutflowGuard()
     guard.begin_tick()
     queue = await _waiting(ctx)
@@ -80,22 +84,22 @@ async def seal_payouts(
             now = tx.now
         picked = pick_batch(queue, drawable, ctx.settings.max_batch, at_once)
         if picked is None:
-            return sealed
+            break
         token, rows = picked
         full = len(rows) == most_entries(ctx.settings.max_batch)
         if coming and not full and now - rows[0]["created_at"] < _COMPANY:
-            return sealed
-        if await guard.stops(ctx, lease, token, rows):
-            queue = [row for row in queue if row["token"] != token]
-            continue
-        payable = await _set_aside(ctx, lease, token, rows)
-        if payable and not await _seal(ctx, lease, token, payable, finality):
-            # Looked at again by the next tick; other tokens have nothing to do with it.
-            queue = [row for row in queue if row["token"] != token]
-            continue
-        sealed += bool(payable)
+            break
+        left = {token}
+        with apart.part():
+            if not await guard.stops(ctx, lease, token, rows):
+                payable = await _set_aside(ctx, lease, token, rows)
+                if not payable or await _seal(ctx, lease, token, payable, finality):
+                    left.clear()
+                    sealed += bool(payable)
+        # Looked at again by the next tick; other tokens have nothing to do with it.
         done = {row["id"] for row in rows}
-        queue = [row for row in queue if row["id"] not in done]
+        queue = [r for r in queue if r["id"] not in done and r["token"] not in left]
+    apart.end()
     return sealed
 
 
@@ -158,7 +162,7 @@ async def _seal(
     ctx: Context, lease: Lease, token: str, rows: Sequence[Row], finality: Finality
 ) -> bool:
     """P1. Before it nothing is promised to the chain; after it id and content never change."""
-    batch = await _signed_batch(ctx, token, rows, finality)
+    batch = await _signed_batch(ctx, lease, token, rows, finality)
     if batch is None:
         return False
     try:
@@ -183,7 +187,7 @@ async def _seal(
 
 
 async def _signed_batch(
-    ctx: Context, token: str, rows: Sequence[Row], finality: Finality
+    ctx: Context, lease: Lease, token: str, rows: Sequence[Row], finality: Finality
 ) -> NewBatch | None:
     cursor = finality.cursor
     if cursor is None:
@@ -198,9 +202,10 @@ async def _signed_batch(
         return None
     # Both are signed for good: a batch of an epoch that is still to come would wait for it.
     final = cursor.final.number
-    epoch = await agreed(ctx.client, lambda c: epoch_of(c, treasury), since=final)
+    epoch = await ctx.disputes.agreed(
+        ctx, lease, "epoch", lambda c: epoch_of(c, treasury), since=final
+    )
     if epoch is None:
-        ctx.observer.note("epoch_disputed", chain=ctx.name, batch=None)
         return None
     async with ctx.ledger.reading() as tx:
         onchain_id = await next_onchain_id(tx, ctx.name, epoch)

@@ -26,6 +26,7 @@ from ledger.leases import DEFAULT_TTL, Lease, Standstill, acquire, release, rene
 from ledger.pauses import What
 from ledger.store import Ledger
 from ledger.waiting import Waiting, what_waits
+from settlement.apart import Apart
 from settlement.breaker import Breaker
 from settlement.clone_plan import CLONE_GAS
 from settlement.context import Context, Policy, Wallets
@@ -117,22 +118,29 @@ class ChainSettlement:
     async def tick(self) -> bool:
         """One bounded round; ``False`` when another process leads and nothing was done.
 
-        In order: the lease, what is in flight, sweeps, payouts. A pause or a halted chain
-        leaves only the watching of what is in flight.
+        In order: the lease, the comparison, sweeps, payouts, measures; what stops one of them is
+        raised once the others are done. A pause or a halted chain leaves only the watching of
+        what is in flight.
 
         :raises LeaseLostError: the lease went while working; the next tick takes it again.
         :raises RpcError: the chain does not answer.
-        :raises DatabaseError: the database does not.
+        :raises WalletError: a signer refuses.
+        :raises DatabaseError: the database does not answer.
         """
         ctx = self.context
         lease = await self._lead()
         if lease is None:
             return False
         finality, waiting = await self._look()
-        await self._compare(lease, finality)
-        await self._sweep_lanes(lease, finality, waiting)
-        await self._payout_lane(lease, finality, waiting)
-        await self._measure(lease, finality)
+        apart = Apart(ctx)
+        with apart.part():
+            await self._compare(lease, finality)
+        await self._sweep_lanes(lease, finality, waiting, apart)
+        with apart.part():
+            await self._payout_lane(lease, finality, waiting)
+        with apart.part():
+            await self._measure(lease, finality)
+        apart.end()
         if self._comparison is not None:
             self._comparison.tick_ended()
         self._last_tick_at = ctx.clock.now()
@@ -214,18 +222,26 @@ class ChainSettlement:
             self._told_missing = not self._deployed
         return self._deployed
 
-    async def _sweep_lanes(self, lease: Lease, finality: Finality, waiting: Waiting) -> None:
+    async def _sweep_lanes(
+        self, lease: Lease, finality: Finality, waiting: Waiting, apart: Apart
+    ) -> None:
         ctx = self.context
         what: What = "sweeps"
-        may_send = await self._may_send(finality)
-        signer = ctx.wallets.sponsor("sweeps")
-        seal = await self._way_to_sweep(lease, finality, waiting)
-        await tick_lane(ctx, lease, what, what, signer, finality, may_send=may_send, seal=seal)
+        may_send, seal = False, None
+        with apart.part():
+            may_send = await self._may_send(finality)
+            seal = await self._way_to_sweep(lease, finality, waiting)
+        with apart.part():
+            signer = ctx.wallets.sponsor("sweeps")
+            await tick_lane(ctx, lease, what, what, signer, finality, may_send=may_send, seal=seal)
         for name in sorted(waiting.lanes):
             index = deposit_lane_index(name)
+            if self._draining:
+                return  # each may wait long for a provider that does not answer
             if index is not None:
-                sender = ctx.wallets.deposit_signer(index)
-                await tick_lane(ctx, lease, name, what, sender, finality, may_send=may_send)
+                with apart.part():
+                    sender = ctx.wallets.deposit_signer(index)
+                    await tick_lane(ctx, lease, name, what, sender, finality, may_send=may_send)
 
     async def _way_to_sweep(
         self, lease: Lease, finality: Finality, waiting: Waiting

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
@@ -19,15 +19,15 @@ from ledger.attempts import (
     open_attempts,
     store_attempt,
 )
-from ledger.batches import Batch, get_batches, unfinished_batches
-from ledger.holds import close_holds, hold
+from ledger.batches import Batch, Unfinished, get_batches, unfinished_batches
+from ledger.holds import close_holds, hold, open_places
 from ledger.lanes import Lane, get_lane, settle_nonce, take_nonce
 from ledger.leases import Lease, check
 from ledger.outflows import last_release
+from ledger.pauses import What, active_pauses, paused_tokens, stops
 from ledger.states import BatchStatus, TransactionStatus
-from settlement.agreed import told_alike
 from settlement.batching import gas_limit
-from settlement.caps import Cap, cap_of, goes_on, wait_at_cap
+from settlement.caps import Cap, cap_of, goes_on, place_of, wait_at_cap, waits_no_more
 from settlement.context import Context, Policy
 from settlement.fees import Fees, initial
 from settlement.lanes.adopt import adopt_execution, give_up_epoch
@@ -64,6 +64,8 @@ class Dispatch:
     lane: Lane
     signer: Signer
     finality: Finality
+    what: What
+    """Of which a pause stops the lane."""
 
 
 async def stored_attempts(d: Dispatch) -> list[Attempt]:
@@ -96,18 +98,22 @@ async def dispatch(d: Dispatch) -> bool:
         if not found:
             return False
         attempts = await open_attempts(tx, d.ctx.name, d.lane.lane)
-        before = await get_batches(tx, [after for _, after in found if after])
-    waiting = _waiting(attempts, found, before)
+        before = await get_batches(tx, [one.after for one in found if one.after])
+        stopped = await paused_tokens(tx, d.what, d.ctx.name)
+    waiting = _waiting(attempts, found, before, stopped)
     if not waiting:
         return False
     if not attempts and not await _idle_agrees(d):
         return True
     left = room(d.ctx.policy, attempts)
-    place, end = 0, min(len(waiting), left + _STEPPED_OVER)
+    waiting = await _in_turn(d, waiting, left + _STEPPED_OVER)
+    place, end = 0, len(waiting)
     while left > 0 and place < end:
         part = waiting[place : min(place + min(left, _ESTIMATED_AT_ONCE), end)]
         place += len(part)
         async with d.ctx.ledger.reading() as tx:
+            if any(stops(p.scope, d.what, d.ctx.name) for p in await active_pauses(tx)):
+                return True
             batches = await get_batches(tx, part)
         estimates = await asyncio.gather(*(_estimate(d, batches[one]) for one in part))
         for batch_id, estimate in zip(part, estimates, strict=True):
@@ -135,25 +141,66 @@ def room(policy: Policy, attempts: Sequence[Attempt]) -> int:
 
 
 def _waiting(
-    attempts: list[Attempt], found: list[tuple[int, int | None]], before: dict[int, Batch]
+    attempts: list[Attempt],
+    found: list[Unfinished],
+    before: dict[int, Batch],
+    stopped: Collection[str],
 ) -> list[int]:
-    """Batches without an open attempt, whose predecessor is final."""
+    """Batches without an open attempt, whose predecessor is final.
+
+    :param stopped: tokens of which nothing new is sent: what was sealed before the breaker tripped
+        must not leave after it.
+    """
     busy = {a.batch_id for a in attempts}
     return [
-        batch_id
-        for batch_id, after in found
-        if batch_id not in busy and (after is None or before[after].status is BatchStatus.FINAL)
+        one.id
+        for one in found
+        if one.id not in busy
+        and one.token not in stopped
+        and (one.after is None or before[one.after].status is BatchStatus.FINAL)
     ]
+
+
+async def _in_turn(d: Dispatch, waiting: list[int], most: int) -> list[int]:
+    """Those to look at now, where there are too many for one tick."""
+    if len(waiting) <= most:
+        return waiting
+    fees = f"{place_of(d.ctx.name, d.lane.lane)}/"
+    async with d.ctx.ledger.reading() as tx:
+        places = {
+            place.removeprefix(prefix)
+            for prefix in ("", fees)
+            for place in await open_places(tx, "batch", f"{prefix}batch_")
+        }
+    held = {one for one in waiting if f"batch_{one}" in places}
+    return in_turn(waiting, held, most, int(d.ctx.clock.now().timestamp()))
+
+
+def in_turn(waiting: Sequence[int], held: Collection[int], most: int, turn: int) -> list[int]:
+    """What nothing is known against goes first; of what waits for itself, others each second. Pure.
+
+    :param held: batches that were looked at before, and did not go.
+    """
+    fresh = [one for one in waiting if one not in held]
+    late = [one for one in waiting if one in held]
+    first = turn % len(late) if late else 0
+    return [*fresh, *late[first:], *late[:first]][:most]
 
 
 async def _idle_agrees(d: Dispatch) -> bool:
     """With nothing in flight the chain's nonce must be ours: else halt, or fill the gap."""
     nonce = await d.ctx.client.nonce(d.lane.sender)
-    if nonce != d.lane.next_nonce or d.lane.accept_nonce:
+    what = nonce_of(d.lane.lane)
+    if nonce == d.lane.next_nonce and not d.lane.accept_nonce:
+        await d.ctx.disputes.over(d.ctx, d.lease, what)
+    else:
         # What follows from it is for good: a halt, a nonce passed over, a transfer that fills one.
-        nonce = await told_alike(
-            d.ctx.client, lambda c: c.nonce(d.lane.sender), since=d.finality.final_block
+        told = await d.ctx.disputes.agreed(
+            d.ctx, d.lease, what, lambda c: c.nonce(d.lane.sender), since=d.finality.final_block
         )
+        if told is None:
+            return False
+        nonce = told
     d.ctx.observer.nonce_gap(d.ctx.name, d.lane.lane, d.lane.next_nonce - nonce)
     if d.lane.accept_nonce:
         async with d.ctx.ledger.transaction() as tx:
@@ -175,6 +222,11 @@ async def _idle_agrees(d: Dispatch) -> bool:
         case IdleVerdict.GAP:
             await _fill_gap(d, nonce)
             return False
+
+
+def nonce_of(lane: str) -> str:
+    """How a dispute about it is called."""
+    return f"nonce of {lane}"
 
 
 async def _fill_gap(d: Dispatch, nonce: int) -> None:
@@ -212,6 +264,7 @@ async def _send_batch(d: Dispatch, batch: Batch, estimate: int | RpcError) -> Fa
         return Fate.ENDS
     async with d.ctx.ledger.reading() as tx:
         lane = await get_lane(tx, d.ctx.name, d.lane.lane)
+        in_flight = await open_attempts(tx, d.ctx.name, d.lane.lane)
     assert lane is not None
     new = await sign_batch(
         d.signer, d.ctx.chain.chain_id, batch,
@@ -225,7 +278,10 @@ async def _send_batch(d: Dispatch, batch: Batch, estimate: int | RpcError) -> Fa
             await store_attempt(tx, new)
             await close_holds(tx, "batch", f"batch_{batch.id}", "sent")
             await close_holds(tx, "batch", _gas_place(d), "funded")
-            await goes_on(tx, d.ctx.name, d.lane.lane)
+            await waits_no_more(tx, batch, "fees fell")
+            if all(a.status is TransactionStatus.MINED for a in in_flight):
+                # Of what no block holds, the lowest may be stuck at the cap for all that is sent.
+                await goes_on(tx, d.ctx.name, d.lane.lane)
     except ConflictError:
         return Fate.ENDS
     await resume(d, await stored_attempts(d))
@@ -283,7 +339,8 @@ async def _offer(d: Dispatch, batch: Batch | None, limit: int) -> Fees | Cap:
     quote, cap = await d.ctx.client.fees(), await cap_of(d.ctx, batch, limit)
     offer = initial(quote, cap.max_fee)
     if offer is None:
-        await wait_at_cap(d.ctx, d.lease, d.lane.lane, quote, cap)
+        alone = None if batch is None or cap.key == "gwei" else batch.id
+        await wait_at_cap(d.ctx, d.lease, d.lane.lane, quote, cap, alone)
         return cap
     return offer
 

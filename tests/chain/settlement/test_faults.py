@@ -20,7 +20,7 @@ from ledger.holds import open_holds, release_hold
 from ledger.lanes import get_lane
 from ledger.pauses import pause, resume
 from ledger.postings import AccountKind, AccountRef
-from ledger.schema import transactions
+from ledger.schema import holds, transactions
 from settlement.payouts import BLACKLISTED, TOKEN_PAUSED
 from tests.chain.settlement.world import SpyingClient, World, recipient
 from tests.support.dev_chain import address_of, dev_account
@@ -246,9 +246,14 @@ async def test_f15_f21_batch_that_is_not_worth_its_gas__waits_alone__those_behin
     assert (await world.payout(tiny))["status"] == "batched"
     async with world.ledger.reading() as tx:
         assert "fee_cap.batch_bps" in (await open_holds(tx))[0].reason
+        assert (await read_figures(tx)).fee_waits == {("anvil", "payouts")}
+        kept = await tx.conn.execute(holds.select().where(holds.c.object_type == "fees"))
+        assert len(list(kept)) == 1, "what is sent in its place does not end it"
     world.clock.advance(11)
     world.chain = configured
     await world.settle(world.service(), world.all_are("paid", tiny))
+    async with world.ledger.reading() as tx:
+        assert [h for h in await open_holds(tx) if h.object_type == "fees"] == []
 
 
 async def test_treasury_floor__payouts_never_draw_below_it__and_go_once_more_has_come(
