@@ -95,6 +95,7 @@ class ChainSettlement:
         self._owner = owner_id
         self._lease: Lease | None = None
         self._renew_at = 0.0
+        self._led = False
         self._standstill = Standstill()
         self._draining = False
         self._last_tick_at: datetime | None = None
@@ -130,7 +131,9 @@ class ChainSettlement:
         ctx = self.context
         lease = await self._lead()
         if lease is None:
+            self._stand_by()
             return False
+        self._led = True
         finality, waiting = await self._look()
         apart = Apart(ctx)
         with apart.part():
@@ -145,6 +148,12 @@ class ChainSettlement:
             self._comparison.tick_ended()
         self._last_tick_at = ctx.clock.now()
         return True
+
+    def _stand_by(self) -> None:
+        """Once it leads no more, this process has no figures of its own."""
+        if self._led:
+            self._led, self._reconcile_at = False, None
+            self.context.observer.standing_by(self.context.name)
 
     async def _look(self) -> tuple[Finality, Waiting]:
         """How far the watcher is, and what there is to do: one snapshot, most often nothing."""

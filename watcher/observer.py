@@ -38,6 +38,9 @@ class WatcherObserver(Protocol):
     def on_cursor(self, chain: str, block: int, lag_blocks: int, lag_seconds: float) -> None:
         """After each pass, also one that found nothing to do."""
 
+    def on_standby(self, chain: str) -> None:
+        """Another process leads: what was last told of the present is this one's no more."""
+
     def on_progress(self, chain: str, blocks_per_second: float, eta_seconds: float) -> None:
         """Of a catch-up; both 0 at the head, and while nothing was read yet."""
 
@@ -99,6 +102,8 @@ class SilentObserver:
     def on_head(self, chain: str, tag: str, number: int) -> None: ...
 
     def on_cursor(self, chain: str, block: int, lag_blocks: int, lag_seconds: float) -> None: ...
+
+    def on_standby(self, chain: str) -> None: ...
 
     def on_progress(self, chain: str, blocks_per_second: float, eta_seconds: float) -> None: ...
 

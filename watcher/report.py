@@ -85,6 +85,9 @@ class Report:
 
     def standing_by(self, cursor: Cursor | None) -> None:
         """Another process leads."""
+        if self._leading:
+            self._progress = None
+            self._observer.on_standby(self._chain)
         self._leading = False
         self._problem = None
         if cursor is not None:
@@ -101,6 +104,11 @@ class Report:
         for tag, number in tags.items():
             self._observer.on_head(self._chain, tag, number)
         behind = head.number - cursor.cursor.number
+        # Now, not only once it is read: a pass that fails again and again falls behind unseen.
+        lag = head.timestamp - int(cursor.cursor_time.timestamp()) if behind > 0 else 0
+        self._observer.on_cursor(
+            self._chain, cursor.cursor.number, max(0, behind), float(max(0, lag))
+        )
         if behind >= _CATCHING_UP and self._progress is None:
             self._progress = Progress(self._clock.monotonic(), cursor.cursor.number)
             self._progress_told = self._progress.started

@@ -272,6 +272,15 @@ class Families:
         )
         self.build_info = self._gauge("build_info", "Always 1.", "version", "schema", "role")
 
+    @staticmethod
+    def zero(gauge: Gauge, chain: str, **labels: str) -> None:
+        """Show nothing of a chain any more, or of those of its samples that have these labels."""
+        wanted = {"chain": chain, **labels}.items()
+        for family in gauge.collect():
+            for sample in family.samples:
+                if wanted <= sample.labels.items():
+                    gauge.labels(**sample.labels).set(0)
+
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"{PREFIX}_{name}", text, labels, registry=self.registry)
 

@@ -53,5 +53,17 @@ class SettlementMetrics:
         self._families.unswept_deposits.labels(chain, token, reason).set(count)
         self._families.unswept.labels(chain, token, reason).set(amount)
 
+    def standing_by(self, chain: str) -> None:
+        families = self._families
+        for gauge in (
+            families.nonce_gap,
+            families.gas_runway,
+            families.onchain_balance,
+            families.reconciliation_difference,
+            families.unswept,
+            families.unswept_deposits,
+        ):
+            families.zero(gauge, chain)
+
     def note(self, event: str, **fields: object) -> None:
         log.info(event, **fields)

@@ -21,6 +21,22 @@ class WatcherMetrics:
         self._families.watcher_lag_blocks.labels(chain).set(lag_blocks)
         self._families.watcher_lag_seconds.labels(chain).set(lag_seconds)
 
+    def on_standby(self, chain: str) -> None:
+        families = self._families
+        for gauge in (
+            families.watcher_lag_blocks,
+            families.watcher_lag_seconds,
+            families.watcher_speed,
+            families.watcher_eta,
+            families.audit_findings,
+            families.coverage_gaps,
+            families.waiting_payments,
+            families.waiting_oldest,
+        ):
+            families.zero(gauge, chain)
+        for tag in ("safe", "finalized"):  # the newest head this process goes on asking for
+            families.zero(families.chain_head_block, chain, tag=tag)
+
     def on_progress(self, chain: str, blocks_per_second: float, eta_seconds: float) -> None:
         self._families.watcher_speed.labels(chain).set(blocks_per_second)
         self._families.watcher_eta.labels(chain).set(eta_seconds)
