@@ -199,6 +199,8 @@ def to_receipt(row: ReceiptRow) -> Receipt | None:
     )
     if receipt.status not in (0, 1):
         raise ValueError("a receipt's status is neither 0 nor 1")
+    if receipt.fee >= 1 << 256:
+        raise ValueError("no fee is so large")
     if any(log.tx_hash != receipt.tx_hash or log.block_hash != receipt.block_hash for log in logs):
         raise ValueError("a receipt holds a log of another transaction or block")
     if any(a.log_index >= b.log_index for a, b in pairwise(logs)):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from math import inf
 from typing import Final
 
 from chain.client import ChainClient
@@ -32,7 +31,7 @@ from watcher.report import Report
 TRIGGER: Final = "token"
 _FIRST_PAUSE: Final = 600.0
 _LONGEST_PAUSE: Final = 86_400.0
-"""Seconds until what could not be read is asked for again."""
+"""Seconds until what could not be read is asked for again, and until the next look in any case."""
 
 
 class LateTokens:
@@ -81,11 +80,12 @@ class LateTokens:
         return recorded
 
     async def _look(self, cursor: Cursor) -> None:
-        """The configuration stays as it is while the process lives: none left, none to come."""
+        """None left: none to come, but by another leader that does not know the token yet."""
         async with self._ledger.reading() as tx:
             found = await late_blocks(tx, self._house.chain.name, cursor.cursor.number)
         self._waiting.extend(found)
-        self._look_at = self._clock.monotonic() + self._pause if found else inf
+        pause = self._pause if found else _LONGEST_PAUSE
+        self._look_at = self._clock.monotonic() + pause
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
     async def _read(

@@ -54,6 +54,28 @@ async def test_registered_later__next_start__read_again_and_confirmed_once(world
     assert world.observer.findings == {"above": 0, "below": 0}
 
 
+async def test_registered_later__another_process_that_does_not_know_it_led_in_between__found_too(
+    world: World,
+) -> None:
+    """As while daemons are replaced one after the other: the new one had looked before."""
+    old = world.ledger.catalogue
+    await world.follow()
+    register(world)
+    world.restart()
+    await world.follow()
+    new = world.ledger.catalogue
+    invoice = await world.invoice()
+    world.ledger.catalogue = old
+    await world.pay(invoice.address, 10_000_000, "NEW")
+    await world.mine(5)
+    await world.follow()
+    assert await world.statuses() == ["ignored"]
+    world.ledger.catalogue = new
+    world.clock.advance(86_400)
+    await world.follow()
+    await admitted(world, invoice)
+
+
 async def test_registered_later__provider_without_the_block__chain_followed_and_asked_again(
     world: World, liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
 ) -> None:

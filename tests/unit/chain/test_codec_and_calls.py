@@ -258,6 +258,7 @@ def test_receipt__op_stack_after_isthmus__further_fields_are_no_fee_of_their_own
         {"logs": [log_json(transactionHash="0x" + "dd" * 32)]},
         {"logs": [log_json(blockHash="0x" + "dd" * 32)]},
         {"logs": [log_json(), log_json(logIndex="0x1")]},
+        {"effectiveGasPrice": hex(2**255)},
     ],
 )
 def test_f06_receipt__contradicts_itself__refused(changes: dict[str, Any]) -> None:
