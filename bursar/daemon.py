@@ -28,6 +28,7 @@ from bursar.metrics.labels import begin_at_zero
 from bursar.metrics.process import RpcMetrics, TaskMetrics
 from bursar.monitor import ChainMonitor
 from bursar.readiness import ChainFacts, Worker, database_check, judge_chain, judge_tasks
+from bursar.recent import Recent
 from bursar.roles import WITH_API, WITH_SIGNERS, Role, Roles
 from bursar.startup import ChainGate, first_look, prepare_database
 from bursar.supervision import Supervisor
@@ -43,6 +44,8 @@ log = get_logger(__name__)
 
 _DATABASE_SECONDS: Final = 5.0
 _READINESS_SECONDS: Final = 5.0
+_JUDGED_SECONDS: Final = 0.5
+"""How long a judgement holds: ``/readyz`` is open to everybody, and each reads the books."""
 
 
 async def serve(
@@ -124,6 +127,7 @@ class Daemon:
             hurry=hurry,
         )
         self._roles: Roles | None = None
+        self._judged = Recent(self._judge, house.clock, seconds=_JUDGED_SECONDS)
 
     async def run(self) -> None:
         """Check, listen, work, stop."""
@@ -156,7 +160,15 @@ class Daemon:
             self._supervisor.add(task.name, task.work if gate is None else gate.guarding(task.work))
 
     async def readiness(self) -> Readiness:
-        """All checks of this process, now."""
+        """All checks of this process, at most half a second ago."""
+        checks = list(await self._judged.get(()))
+        if self._stop.is_set():
+            checks.append(Check("process", False, "stopping"))
+        found = Readiness(checks)
+        self._families.ready.set(int(found.ready))
+        return found
+
+    async def _judge(self, _all: tuple[()]) -> list[Check]:
         database = await self._database()
         checks = [database, judge_tasks(self._supervisor.down())]
         if database.ok:
@@ -164,11 +176,7 @@ class Daemon:
         if self._role in WITH_SIGNERS:
             # Opened before anything else ran: a process without its signer does not exist.
             checks.append(Check("signer", True))
-        if self._stop.is_set():
-            checks.append(Check("process", False, "stopping"))
-        found = Readiness(checks)
-        self._families.ready.set(int(found.ready))
-        return found
+        return checks
 
     async def _watch_readiness(self, stop: asyncio.Event) -> None:
         """Keeps the ``ready`` gauge true where nobody probes ``/readyz``."""

@@ -16,7 +16,7 @@ from gateway.checkout import routes as checkout_routes
 from gateway.deps import GatewayDeps
 from gateway.dispatch import handler_of
 from gateway.docs_page import OPENAPI
-from gateway.limits import TokenBuckets
+from gateway.limits import Shares, TokenBuckets
 from gateway.middleware import middlewares, prepare
 from gateway.openapi import openapi_document
 from gateway.operation import Operation
@@ -55,6 +55,7 @@ def create_app(deps: GatewayDeps) -> web.Application:
     app = web.Application(client_max_size=MAX_BYTES, middlewares=middlewares(deps))
     prepare(app, deps)
     app[BUCKETS] = TokenBuckets(deps.settings.http.rate_limit)
+    app[invoices.POLLS] = Shares(invoices.MOST_POLLS)
     app[STOPPING] = asyncio.Event()
     app.on_shutdown.append(set_stopping)
     for operation in OPERATIONS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Final
 
 from config.models import RateLimit
@@ -52,3 +52,25 @@ class Gauge:
         """Make room."""
         assert self.count > 0
         self.count -= 1
+
+
+class Shares:
+    """Counts what each of many has under way, up to the same bound for each."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._counts: Counter[str] = Counter()
+
+    def enter(self, whose: str) -> bool:
+        """Whether there was room; the caller leaves what it entered."""
+        if self._counts[whose] >= self.limit:
+            return False
+        self._counts[whose] += 1
+        return True
+
+    def leave(self, whose: str) -> None:
+        """Make room."""
+        assert self._counts[whose] > 0
+        self._counts[whose] -= 1
+        if not self._counts[whose]:
+            del self._counts[whose]

@@ -20,9 +20,11 @@ log = get_logger(__name__)
 MAX_AT_ONCE: Final = 256
 """Requests under way; more would only wait for the database, and time out there."""
 MAX_WAITING: Final = 2_000
-"""Long polls and event streams, which mostly sleep."""
+"""Long polls, and as many event streams: they mostly sleep. Streams are open to everybody, and
+must not take the places of merchants."""
 RUNNING: web.AppKey[Gauge] = web.AppKey("running", Gauge)
 WAITING: web.AppKey[Gauge] = web.AppKey("waiting", Gauge)
+STREAMING: web.AppKey[Gauge] = web.AppKey("streaming", Gauge)
 UNMATCHED: Final = "unmatched"
 _ALWAYS: Final = frozenset({"/livez", "/readyz", "/metrics"})
 _LONG_POLL: Final = "/v1/invoices/{id}"
@@ -114,9 +116,12 @@ async def shed(request: web.Request, handler: Handler) -> web.StreamResponse:
     if route in _ALWAYS:
         return await handler(request)
     # By what the route does, not by what was asked: a parameter must open no other door.
-    polls = route == _LONG_POLL and request.query.get("wait", "0") != "0"
-    waits = polls or route == "/i/{id}/events"
-    gauge = request.app[WAITING if waits else RUNNING]
+    if route == "/i/{id}/events":
+        gauge = request.app[STREAMING]
+    elif route == _LONG_POLL and request.query.get("wait", "0") != "0":
+        gauge = request.app[WAITING]
+    else:
+        gauge = request.app[RUNNING]
     if not gauge.enter():
         raise ProblemError(
             Code.OVERLOADED, "too many requests are under way: try again", retry_after=1
@@ -138,4 +143,5 @@ def prepare(app: web.Application, deps: GatewayDeps) -> None:
     app[DEPS] = deps
     app[RUNNING] = Gauge(MAX_AT_ONCE)
     app[WAITING] = Gauge(MAX_WAITING)
+    app[STREAMING] = Gauge(MAX_WAITING)
     app.on_response_prepare.append(add_headers)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from aiohttp import web
+
 from config.errors import NotFoundError
 from gateway import answers
 from gateway.invoicing import InvoiceRules, invoice_spec
+from gateway.limits import Shares
 from gateway.operation import Call, JsonObject, Operation
 from gateway.problems import Code, ProblemError
 from gateway.requests import Empty, InvoicePage, NewInvoice, WaitQuery
@@ -16,6 +19,9 @@ from ledger.listing import invoice_statuses, list_invoices
 from ledger.store import Tx
 
 POLL_SECONDS: Final = 0.25
+MOST_POLLS: Final = 200
+"""Long polls that a merchant may have under way: each reads the database four times a second."""
+POLLS: web.AppKey[Shares] = web.AppKey("polls", Shares)
 
 
 async def create(call: Call, tx: Tx) -> JsonObject:
@@ -36,10 +42,24 @@ async def get(call: Call) -> JsonObject:
     """One invoice; with ``wait`` only once its status is no longer ``since``."""
     invoice_id, asked = call.path_id("inv"), call.asked(WaitQuery)
     if asked.wait:
-        await _wait_for_change(call, invoice_id, asked)
+        await _poll(call, invoice_id, asked)
     async with call.deps.ledger.reading() as tx:
         await _check_owner(tx, call.merchant_id, invoice_id)
         return (await load_views(tx, [invoice_id]))[invoice_id]
+
+
+async def _poll(call: Call, invoice_id: str, asked: WaitQuery) -> None:
+    polls = call.request.app[POLLS]
+    if not polls.enter(call.merchant_id):
+        raise ProblemError(
+            Code.RATE_LIMITED,
+            f"{polls.limit} long polls of yours are under way: wait for one, or use webhooks",
+            retry_after=1,
+        )
+    try:
+        await _wait_for_change(call, invoice_id, asked)
+    finally:
+        polls.leave(call.merchant_id)
 
 
 async def _wait_for_change(call: Call, invoice_id: str, asked: WaitQuery) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from config.settings import HttpSettings, RateLimit
 from gateway import middleware, server
+from gateway.resources import invoices
 from tests.support.door import ADMIN_KEY, Door, door_settings, open_door
 
 AMOUNTS = [
@@ -254,6 +255,34 @@ async def test_f28_ten_times_the_load__shed_with_503_and_nothing_worse(
         assert {a.status for a in in_disguise} == {422, 503}, "nothing waits there"
         health = await asyncio.gather(*(small.call("GET", "/livez") for _ in range(20)))
         assert {a.status for a in health} == {200}
+
+
+async def test_f28_long_polls_and_streams__one_takes_no_other_s_places(
+    migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(middleware, "MAX_WAITING", 4)
+    monkeypatch.setattr(invoices, "MOST_POLLS", 2)
+    async with open_door(migrated_url) as door:
+        eager, other = await door.merchant(), await door.merchant()
+        mine, theirs = await door.invoice(eager), await door.invoice(other)
+        path = f"/v1/invoices/{mine['id']}?wait=20"
+        held = [asyncio.create_task(door.call("GET", path, key=eager)) for _ in range(2)]
+        streams = [await door.session.get(f"{door.base}/i/{mine['id']}/events") for _ in range(4)]
+        async with asyncio.timeout(10):
+            while door.app[middleware.WAITING].count < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        refused = await door.call("GET", path, key=eager)
+        assert (refused.status, refused.code) == (429, "rate_limited")
+        assert refused.headers["Retry-After"] == "1"
+        waited = f"/v1/invoices/{theirs['id']}?wait=1"
+        assert (await door.call("GET", waited, key=other)).status == 200, "room for another"
+        full = await door.call("GET", f"/i/{mine['id']}/events")
+        assert (full.status, full.code) == (503, "overloaded")
+        await door.call("POST", f"/v1/invoices/{mine['id']}/cancel", key=eager)
+        assert {(await poll).status for poll in held} == {200}
+        assert (await door.call("GET", path + "&since=new", key=eager)).status == 200
+        for stream in streams:
+            stream.close()
 
 
 async def test_f12_database_gone__503_and_not_500(door: Door) -> None:
