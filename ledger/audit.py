@@ -11,6 +11,7 @@ from config.units import Address
 from ledger.batches import IS_OPEN
 from ledger.bulk import execute
 from ledger.ignored import gone
+from ledger.late_tokens import Waiting, late_payments
 from ledger.postings import AccountKind
 from ledger.schema import accounts, batches, ignored_logs, payments, sweep_items
 from ledger.schema.chain import PAYMENT_OPEN
@@ -53,26 +54,27 @@ async def deposit_holders(
 ) -> dict[str, list[Address]]:
     """Deposit addresses at which something of a token lies as far as the books know, by token.
 
-    In question are payments that no sweep has taken, those of sweeps that are under way, and
-    dust. Addresses that were swept are empty; the balance audit goes round all of them.
+    In question are payments that no sweep has taken, those of sweeps that are under way, dust,
+    and what waits to be booked because its token was registered afterwards. Addresses that
+    were swept are empty; the balance audit goes round all of them.
 
     :param emptied: of the newest payments, so many whose addresses are in whatever became of
         them; ``None``: every address that ever had one.
     """
     pairs = sa.select(payments.c.token, payments.c.recipient).where(
-        payments.c.chain == chain, payments.c.token.is_not(None)
+        payments.c.chain == chain, payments.c.status != "ignored"
     )
     queries: list[sa.Select[Any]] = [pairs.distinct()]
     if emptied is not None:
         newest = (
-            sa.select(payments.c.chain, payments.c.token, payments.c.recipient)
+            sa.select(payments.c.chain, payments.c.token, payments.c.recipient, payments.c.status)
             .order_by(payments.c.id.desc())
             .limit(emptied)
             .subquery()
         )
         queries = [
             sa.select(newest.c.token, newest.c.recipient).where(
-                newest.c.chain == chain, newest.c.token.is_not(None)
+                newest.c.chain == chain, newest.c.status != "ignored"
             ),
             pairs.where(PAYMENT_OPEN),
             # Spelled as in the index, which holds nothing else.
@@ -87,6 +89,8 @@ async def deposit_holders(
             found[symbol].add(Address(address))
     for token, address in await _dusty(tx, chain):
         found[token].add(address)
+    for waiting in await late_payments(tx, chain):
+        found[_symbol(tx, chain, waiting)].add(waiting.recipient)
     return {symbol: sorted(addresses) for symbol, addresses in found.items()}
 
 
@@ -100,7 +104,10 @@ async def _dusty(tx: Tx, chain: str) -> list[tuple[str, Address]]:
 
 
 async def ignored_amounts(tx: Tx, chain: str) -> dict[str, int]:
-    """Base units of registered tokens that lie at addresses without being booked: dust."""
+    """Base units of registered tokens that lie at addresses without being booked.
+
+    Dust, and what was ignored before its token was registered and is not booked yet.
+    """
     query = sa.select(ignored_logs.c.token_address, ignored_logs.c.total).where(
         ignored_logs.c.chain == chain, ignored_logs.c.reason == "dust"
     )
@@ -113,4 +120,12 @@ async def ignored_amounts(tx: Tx, chain: str) -> dict[str, int]:
         token = tx.catalogue.token_by_address(chain, token_address)
         if token is not None:
             sums[token.symbol] -= left
+    for waiting in await late_payments(tx, chain):
+        sums[_symbol(tx, chain, waiting)] += waiting.amount
     return dict(sums)
+
+
+def _symbol(tx: Tx, chain: str, waiting: Waiting) -> str:
+    token = tx.catalogue.token_by_address(chain, waiting.token_address)
+    assert token is not None, "only what is registered waits"
+    return token.symbol

@@ -15,6 +15,7 @@ confirmations, second opinions and proofs from there on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -108,22 +109,40 @@ async def _count_anew(tx: Tx, late: Sequence[Late]) -> None:
     await save_tallies(tx, changed)
 
 
-async def late_blocks(tx: Tx, chain: str, highest: int) -> list[int]:
-    """Blocks up to ``highest`` that hold what :func:`judged_anew` would judge otherwise, ascending.
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What :func:`judged_anew` would judge otherwise, once it is seen again; base units."""
+
+    block: int
+    recipient: Address
+    token_address: Address
+    amount: int
+
+
+async def late_payments(tx: Tx, chain: str) -> list[Waiting]:
+    """All that waits on a chain, but for what has left it with its block.
 
     Asked by the addresses at which something was ignored, so that the cost does not grow with
     the payments that were none of it.
     """
     tokens = [t.address for t in tx.catalogue.payable_tokens(chain)]
-    found: set[int] = set()
+    found: list[Waiting] = []
     for part in chunked(await _with_ignored(tx, chain, tokens)):
         query = sa.select(deposit_addresses.c.invoice_id).where(
             deposit_addresses.c.address.in_(part)
         )
         now = list((await tx.conn.execute(query)).scalars())
         for ids in chunked([*now, *await earlier_invoices(tx, part)]):
-            found |= set((await tx.conn.execute(_ignored(chain, ids, tokens))).scalars())
-    return sorted(number for number in found if number <= highest)
+            found += [
+                Waiting(row[0], Address(row[1]), Address(row[2]), row[3])
+                for row in await tx.conn.execute(_ignored(chain, ids, tokens))
+            ]
+    return found
+
+
+async def late_blocks(tx: Tx, chain: str, highest: int) -> list[int]:
+    """Blocks up to ``highest`` that hold :func:`late_payments`, ascending."""
+    return sorted({w.block for w in await late_payments(tx, chain) if w.block <= highest})
 
 
 async def _with_ignored(tx: Tx, chain: str, tokens: Sequence[Address]) -> list[Address]:
@@ -141,16 +160,16 @@ async def _with_ignored(tx: Tx, chain: str, tokens: Sequence[Address]) -> list[A
     return [Address(found) for found in (await tx.conn.execute(query)).scalars()]
 
 
-def _ignored(
-    chain: str, invoice_ids: Sequence[str], tokens: Sequence[Address]
-) -> sa.Select[tuple[Any]]:
+def _ignored(chain: str, invoice_ids: Sequence[str], tokens: Sequence[Address]) -> sa.Select[Any]:
     left = sa.exists().where(
         blocks.c.chain == chain,
         blocks.c.number == payments.c.block_number,
         blocks.c.hash == payments.c.block_hash,
         blocks.c.canonical.is_(False),
     )
-    return sa.select(payments.c.block_number).where(
+    return sa.select(
+        payments.c.block_number, payments.c.recipient, payments.c.token_address, payments.c.amount
+    ).where(
         payments.c.invoice_id.in_(invoice_ids),
         payments.c.chain == chain,
         payments.c.status == PaymentStatus.IGNORED.value,

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from config.units import Address
+from ledger.audit import deposit_holders, ignored_amounts
 from ledger.audited import Span, audited_after, expected_at, known_places
 from ledger.books import all_totals, totals_of
 from ledger.holds import open_holds, release_hold
@@ -165,6 +166,31 @@ async def test_registered_since__counted_with_other_contracts__admitted_all_the_
     async with books.ledger.reading() as tx:
         tallies = await tallies_of(tx, [address])
     assert sum(tally.count for tally in tallies.values()) == TOKENS_CAP
+
+
+@pytest.mark.parametrize("was_flagged", [False, True])
+async def test_registered_since__not_seen_again_yet__explained_to_who_compares_the_books(
+    books: Books, was_flagged: bool
+) -> None:
+    """A later payment to the address is asked for there: the difference would stop payouts."""
+    if was_flagged:
+        register(books, flagged=True)
+    _, address = await books.invoice(tokens=(("anvil", "USDC"),))
+    seen = books.sighting(address, 7_000000, token_address=STRANGER_TOKEN)
+    await books.record(seen)
+
+    async def compared() -> tuple[list[Address], int]:
+        async with books.ledger.reading() as tx:
+            holders = await deposit_holders(tx, "anvil", 4)
+            assert await deposit_holders(tx, "anvil", None) == holders
+            explained = await ignored_amounts(tx, "anvil")
+        return holders.get("NEW", []), explained.get("NEW", 0)
+
+    assert await compared() == ([], 0)
+    register(books)
+    assert await compared() == ([address], 7_000000)
+    await books.record(seen)
+    assert await compared() == ([address], 0)
 
 
 async def test_flagged__registered_since_as_a_look_alike__stays_ignored(books: Books) -> None:

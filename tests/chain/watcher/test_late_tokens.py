@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from chain.deployment import HelperContracts
 from config.catalogue import Catalogue
+from config.units import Address
 from ledger.holds import open_holds
+from settlement.reconcile import reconcile
 from tests.chain.rpc.conftest import MakeClient
 from tests.chain.watcher.test_lies import honest, liar
 from tests.chain.watcher.world import Invoice, World, chain_settings
@@ -38,13 +41,24 @@ async def admitted(world: World, invoice: Invoice) -> None:
     await world.agrees()
 
 
+async def books_agree(world: World) -> None:
+    """To who would stop payouts for a difference; nothing of it has reached a treasury."""
+    nobody = HelperContracts(*(Address(bytes([n]) * 20) for n in range(4)))
+    found = await reconcile(world.client, world.ledger, nobody)
+    assert found is not None and found.agrees, found
+    (deposits,) = [r for r in found.rows if (r.account, r.token) == ("deposits", "NEW")]
+    assert deposits.chain == 10_000_000
+
+
 async def test_registered_later__next_start__read_again_and_confirmed_once(world: World) -> None:
     invoice, _ = await paid_in_an_unknown_token(world)
     await world.follow()
     assert world.observer.rescans == []
     register(world)
+    await books_agree(world)
     world.restart()
     await world.follow()
+    await books_agree(world)
     await admitted(world, invoice)
     assert world.observer.rescans == [("token", 1, 1)]
     world.restart()
