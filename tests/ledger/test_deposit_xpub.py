@@ -20,6 +20,7 @@ from wallets.create2 import CloneDeriver
 from wallets.derivation import DepositDeriver
 from wallets.keyring import keyring_from_mnemonic
 
+pytestmark = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
 MNEMONIC = "test test test test test test test test test test test junk"
 XPUB = str(keyring_from_mnemonic(MNEMONIC).deposit_xpub)
 FACTORY, FORWARDER = Address(b"\xfa" * 20), Address(b"\xf0" * 20)

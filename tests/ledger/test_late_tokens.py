@@ -20,6 +20,9 @@ from ledger.postings import AccountKind, AccountRef, Totals
 from ledger.schema import events, payments
 from tests.support.books import STRANGER_TOKEN, USDC, Books, digest, test_catalogue, token
 
+ONE_DATABASE = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+"""What is tried here is decided before a database is asked."""
+
 
 def register(books: Books, *, flagged: bool = False, also: bool = True) -> None:
     """As a restart with another configuration; ``also`` false: without the token."""
@@ -105,6 +108,7 @@ async def test_registered_again__the_invoice_offered_it__credited_and_no_longer_
     assert (await new_totals(books, AccountKind.MERCHANT)).credits_posted == 10_000000
 
 
+@ONE_DATABASE
 async def test_registered_since__in_another_block_now__credited_there_and_taken_back_with_it(
     books: Books,
 ) -> None:
@@ -135,6 +139,7 @@ async def test_registered_since__its_block_has_left_the_chain__not_asked_for(boo
     assert (await late(books), await span(books)) == ([], Span())
 
 
+@ONE_DATABASE
 async def test_registered_since__too_little__dust_and_counted_as_such(books: Books) -> None:
     invoice, address = await books.invoice()
     seen = books.sighting(address, 99, token_address=STRANGER_TOKEN)
@@ -148,6 +153,7 @@ async def test_registered_since__too_little__dust_and_counted_as_such(books: Boo
     assert await span(books) == Span(99, 99)
 
 
+@ONE_DATABASE
 async def test_registered_since__counted_with_other_contracts__admitted_all_the_same(
     books: Books,
 ) -> None:
@@ -193,6 +199,7 @@ async def test_registered_since__not_seen_again_yet__explained_to_who_compares_t
     assert await compared() == ([address], 0)
 
 
+@ONE_DATABASE
 async def test_flagged__registered_since_as_a_look_alike__stays_ignored(books: Books) -> None:
     _, address = await books.invoice()
     seen = books.sighting(address, 7, token_address=STRANGER_TOKEN)
