@@ -172,8 +172,8 @@ PAYING: Final = (
         (
             Change(
                 "settlement/agreed.py",
-                "    if second is None:\n        return await ask(client)\n",
-                "    return await ask(client)\n",
+                "    if second is None:\n        return Heard(await ask(client))\n",
+                "    return Heard(await ask(client))\n",
             ),
         ),
         (
