@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
@@ -14,6 +15,7 @@ from chain.helper_contracts import (
     encode_pay_batch,
     pack_batch,
 )
+from chain.rpc.errors import RpcError
 from config.errors import ConflictError
 from config.units import Address, Amount
 from ledger.batches import NewBatch, next_onchain_id, seal_batch
@@ -91,7 +93,8 @@ async def seal_payouts(
             break
         left = {token}
         with apart.part():
-            if not await guard.stops(ctx, lease, token, rows):
+            stopped = await guard.stops(ctx, lease, token, rows)
+            if not stopped and await _covered(ctx, lease, token, rows):
                 payable = await _set_aside(ctx, lease, token, rows)
                 if not payable or await _seal(ctx, lease, token, payable, finality):
                     left.clear()
@@ -195,11 +198,6 @@ async def _signed_batch(
     treasury = ctx.contracts.treasury
     address = ctx.ledger.catalogue.token(ctx.name, token).address
     entries = [(Address(row["address"]), Amount(row["amount"])) for row in rows]
-    total = sum(amount for _, amount in entries)
-    (held,) = await ctx.client.token_balances(address, [treasury])
-    if held - floor_of(ctx, token) < total:
-        await _treasury_short(ctx, shortage(token, held, total), token)
-        return None
     # Both are signed for good: a batch of an epoch that is still to come would wait for it.
     final = cursor.final.number
     epoch = await ctx.disputes.agreed(
@@ -234,14 +232,35 @@ async def _signed_batch(
     )
 
 
+async def _covered(ctx: Context, lease: Lease, token: str, rows: Sequence[Row]) -> bool:
+    """Whether the treasury has on chain what the books say; asked before any payout is judged.
+
+    Where it has not, each payout would be refused by the token, and be on hold until a person has
+    released one after the other: nothing is paid in this token until there is enough again.
+    """
+    total = sum(int(row["amount"]) for row in rows)
+    least = total + floor_of(ctx, token)
+    address = ctx.ledger.catalogue.token(ctx.name, token).address
+    (held,) = await ctx.client.token_balances(address, [ctx.contracts.treasury])
+    other = ctx.client.second() if held < least else None
+    if other is not None:
+        with suppress(RpcError):  # it has no opinion
+            held = max(held, *await other.token_balances(address, [ctx.contracts.treasury]))
+    if held >= least:
+        return True
+    await _treasury_short(ctx, lease, shortage(token, held, total), token)
+    return False
+
+
 def shortage(token: str, held: int, total: int) -> str:
     """Why nothing is sealed although the books say that the money is there."""
     return f"the treasury holds {held} base units of {token} on chain, the books need {total}"
 
 
-async def _treasury_short(ctx: Context, reason: str, token: str) -> None:
+async def _treasury_short(ctx: Context, lease: Lease, reason: str, token: str) -> None:
     """Ledger and chain disagree: nothing is paid in this token until somebody has looked."""
     async with ctx.ledger.transaction() as tx:
+        await check(tx, lease)
         await hold(tx, "batch", "treasury", _treasury_place(ctx, token), reason)
     ctx.observer.note("treasury_short", chain=ctx.name, token=token, reason=reason)
 

@@ -141,6 +141,27 @@ async def test_f21_treasury_short_of_one_token__breaker_has_not_tripped__others_
         assert await open_holds(tx) == []
 
 
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_f21_treasury_has_less_than_the_books__no_payout_is_put_on_hold__paid_when_it_has(
+    world: World,
+) -> None:
+    """The token refuses each of them: it is not the recipients that anything is wrong with."""
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    service = world.service()
+    first = await world.promise(merchant, "USDC", 1, recipient(1))
+    await world.settle(service, world.all_are("paid", first))
+    await stolen(world, AMOUNT - 3)
+    waits = [await world.promise(merchant, "USDC", 2, recipient(number)) for number in (1, 2)]
+    await service.tick()
+    assert await world.all_are("queued", *waits)()
+    async with world.ledger.reading() as tx:
+        assert [h.object_id for h in await open_holds(tx)] == ["anvil/USDC/treasury"]
+    await world.mint("USDC", world.contracts.treasury, AMOUNT - 3)
+    await world.settle(service, world.all_are("paid", *waits), audit=False)
+
+
 async def test_breaker__gas_price_out_of_reach__money_gone_stops_payouts_all_the_same(
     world: World,
 ) -> None:
