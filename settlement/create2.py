@@ -11,11 +11,14 @@ may spend, it is a transaction before (:mod:`settlement.creating`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from chain.artifacts import load_artifact
+from chain.client import ChainClient
 from chain.deposit_factory import creation_entries, encode_creating_sweep
 from chain.helper_contracts import content_hash, pack_batch
+from chain.rpc.errors import RpcError
 from config.catalogue import Token
 from config.units import Address, Amount
 from ledger.batches import NewBatch
@@ -117,11 +120,12 @@ async def _states(
     ctx: Context, lease: Lease, deposits: Sequence[Deposit]
 ) -> dict[Address, CloneState]:
     """Each address right now; what cannot be swept is held and told."""
-    deriver = CloneDeriver(ctx.contracts.factory, ctx.contracts.forwarder)
-    codes = await ctx.client.codes([d.address for d in deposits])
-    states = {
-        d.address: clone_state(code, d, deriver) for d, code in zip(deposits, codes, strict=True)
-    }
+    states = await _told_states(ctx, ctx.client, deposits)
+    doubtful = [d for d in deposits if states[d.address] in _REASONS]
+    other = ctx.client.second() if doubtful else None
+    if other is not None:
+        with suppress(RpcError):  # a hold is for good until a person looks: two have to say so
+            states |= await _told_states(ctx, other, doubtful)
     stuck = {a: _REASONS[state] for a, state in states.items() if state in _REASONS}
     if stuck:
         async with ctx.ledger.transaction() as tx:
@@ -130,6 +134,16 @@ async def _states(
                 await hold(tx, "batch", "address", f"{ctx.name}/{address.hex()}", reason)
         ctx.observer.note("strange_deposit_accounts", chain=ctx.name, count=len(stuck))
     return states
+
+
+async def _told_states(
+    ctx: Context, client: ChainClient, deposits: Sequence[Deposit]
+) -> dict[Address, CloneState]:
+    deriver = CloneDeriver(ctx.contracts.factory, ctx.contracts.forwarder)
+    codes = await client.codes([d.address for d in deposits])
+    return {
+        d.address: clone_state(code, d, deriver) for d, code in zip(deposits, codes, strict=True)
+    }
 
 
 def _fresh(deposits: Sequence[Deposit], states: Mapping[Address, CloneState]) -> list[int]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
+from chain.client import ChainClient
 from chain.helper_contracts import content_hash, encode_sweep, pack_batch
 from chain.model import Authorization as CallAuthorization
+from chain.rpc.errors import RpcError
 from config.catalogue import Token
 from config.errors import ConflictError
 from config.money import least_amount
@@ -143,22 +146,17 @@ async def _seal_token(
 async def account_states(
     ctx: Context, lease: Lease, addresses: Sequence[Address]
 ) -> dict[Address, AccountState]:
-    """Each deposit account right now; what is strange is held and told."""
-    codes = await ctx.client.codes(addresses)
-    nonces = await ctx.client.nonces(addresses)
-    async with ctx.ledger.reading() as tx:
-        taken = await nonces_taken(tx, ctx.name, addresses)
-    states = {
-        address: account_state(
-            code,
-            nonce,
-            ctx.contracts.forwarder,
-            taken=taken.get(address, 0),
-            may_be_used=ctx.policy.may_be_used,
-        )
-        for address, code, nonce in zip(addresses, codes, nonces, strict=True)
-    }
-    strange = [a for a, state in states.items() if state is AccountState.STRANGE]
+    """Each deposit account right now; what is strange is held and told.
+
+    A hold is for good until a person looks: a second provider, if one answers, has to say so too.
+    """
+    states = await _told_states(ctx, ctx.client, addresses)
+    strange = _strange(states)
+    other = ctx.client.second() if strange else None
+    if other is not None:
+        with suppress(RpcError):
+            states |= await _told_states(ctx, other, strange)
+    strange = _strange(states)
     if strange:
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
@@ -172,6 +170,29 @@ async def account_states(
                 )
         ctx.observer.note("strange_deposit_accounts", chain=ctx.name, count=len(strange))
     return states
+
+
+async def _told_states(
+    ctx: Context, client: ChainClient, addresses: Sequence[Address]
+) -> dict[Address, AccountState]:
+    codes = await client.codes(addresses)
+    nonces = await client.nonces(addresses)
+    async with ctx.ledger.reading() as tx:
+        taken = await nonces_taken(tx, ctx.name, addresses)
+    return {
+        address: account_state(
+            code,
+            nonce,
+            ctx.contracts.forwarder,
+            taken=taken.get(address, 0),
+            may_be_used=ctx.policy.may_be_used,
+        )
+        for address, code, nonce in zip(addresses, codes, nonces, strict=True)
+    }
+
+
+def _strange(states: Mapping[Address, AccountState]) -> list[Address]:
+    return [a for a, state in states.items() if state is AccountState.STRANGE]
 
 
 async def _signed(
