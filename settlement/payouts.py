@@ -47,6 +47,7 @@ from settlement.lanes.finality import Finality
 from settlement.outflow import OutflowGuard
 from settlement.restore.scanning import executed_ids
 from settlement.simulation import blacklisted, is_token_paused, simulate
+from settlement.worth import Worth
 
 LANE = "payouts"
 TOKEN_PAUSED = "token is paused"  # noqa: S105
@@ -64,7 +65,11 @@ class UnknownExecutionError(ConflictError):
 
 
 async def seal_payouts(
-    ctx: Context, lease: Lease, finality: Finality, guard: OutflowGuard | None = None
+    ctx: Context,
+    lease: Lease,
+    finality: Finality,
+    guard: OutflowGuard | None = None,
+    worth: Worth | None = None,
 ) -> int:
     """Seal what the treasury can pay; returns how many batches were made.
 
@@ -76,7 +81,9 @@ async def seal_payouts(
     apart = Apart(ctx)
     guard = guard or OutflowGuard()
     guard.begin_tick()
+    worth = worth or Worth(ctx.name)
     queue = await _waiting(ctx)
+    await worth.tidy(ctx, lease, {row["token"] for row in queue})
     limits = base_units(ctx.ledger.catalogue, ctx.settings.transaction_limit)
     at_once = {token: units for (chain, token), units in limits.items() if chain == ctx.name}
     for _ in range(_MOST_BATCHES):
@@ -93,7 +100,8 @@ async def seal_payouts(
             break
         left = {token}
         with apart.part():
-            stopped = await guard.stops(ctx, lease, token, rows)
+            stopped = await worth.waits(ctx, lease, token, rows)
+            stopped = stopped or await guard.stops(ctx, lease, token, rows)
             if not stopped and await _covered(ctx, lease, token, rows):
                 payable = await _set_aside(ctx, lease, token, rows)
                 if not payable or await _seal(ctx, lease, token, payable, finality):

@@ -53,6 +53,7 @@ from settlement.support7702 import supports_7702
 from settlement.sweep_plan import DELEGATION_GAS
 from settlement.sweep_policy import SweepGas
 from settlement.sweeps import seal_sweeps
+from settlement.worth import Worth
 
 __all__ = ["ChainSettlement", "SettlementStatus", "lease_name"]
 
@@ -107,6 +108,7 @@ class ChainSettlement:
         self._comparison: Comparison | None = None
         self._breaker = Breaker()
         self._outflow = OutflowGuard()
+        self._worth = Worth(chain.name)
         self._presigned = PresignedCheck()
         self._factory = FactoryCheck()
         self._rounds = DepositRounds()
@@ -285,12 +287,14 @@ class ChainSettlement:
             if waiting.on_hold:
                 await release_paused(ctx, lease)
             try:
-                return await seal_payouts(ctx, lease, finality, self._outflow)
+                return await seal_payouts(ctx, lease, finality, self._outflow, self._worth)
             except UnknownExecutionError as error:
                 assert self._comparison is not None
                 self._comparison.reopen(str(error))
                 return 0
 
+        if not waiting.queued:
+            await self._worth.tidy(ctx, lease, ())
         signer = ctx.wallets.sponsor("payouts")
         await tick_lane(
             ctx, lease, what, what, signer, finality, may_send=may_send,

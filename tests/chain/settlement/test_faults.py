@@ -19,8 +19,10 @@ from ledger.figures import read_figures
 from ledger.holds import open_holds, release_hold
 from ledger.lanes import get_lane
 from ledger.pauses import pause, resume
+from ledger.payouts import PayoutMove, lock_payouts, move_payouts
 from ledger.postings import AccountKind, AccountRef
 from ledger.schema import holds, transactions
+from ledger.states import PayoutStatus
 from settlement.payouts import BLACKLISTED, TOKEN_PAUSED
 from tests.chain.settlement.world import SpyingClient, World, recipient
 from tests.support.dev_chain import address_of, dev_account
@@ -252,6 +254,43 @@ async def test_f15_f21_batch_that_is_not_worth_its_gas__waits_alone__those_behin
     world.clock.advance(11)
     world.chain = configured
     await world.settle(world.service(), world.all_are("paid", tiny))
+    async with world.ledger.reading() as tx:
+        assert [h for h in await open_holds(tx) if h.object_type == "fees"] == []
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_f15_payout_that_is_not_worth_its_gas__waits_unsealed__goes_with_the_next(
+    world: World,
+) -> None:
+    """Sealed alone it would wait for lower fees, and nothing could be added to its batch."""
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 10**13)
+    await world.watch(mine=4)
+    first = await world.promise(merchant, "USDC", 10**9, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", first))
+    world.chain = world.chain.model_copy(update={"native_price": {"USD": 2500_000000}})
+    world.clock.advance(11)
+    service = world.service()
+    small = await world.promise(merchant, "USDC", 10**7, recipient(1))
+    for _ in range(3):
+        await service.tick()
+        await world.watch(mine=1)
+    assert (await world.payout(small))["status"] == "queued"
+    async with world.ledger.reading() as tx:
+        (hold,) = [h for h in await open_holds(tx) if h.object_type == "fees"]
+    assert hold.object_id == "anvil/payouts/fees/token:USDC"
+    assert "fee_cap.batch_bps" in hold.reason
+    large = await world.promise(merchant, "USDC", 10**9, recipient(1))
+    await world.settle(service, world.all_are("paid", small, large))
+    async with world.ledger.reading() as tx:
+        assert [h for h in await open_holds(tx) if h.object_type == "fees"] == []
+    assert world.observer.sealed[-1] == ("payouts", 2)
+    canceled = await world.promise(merchant, "USDC", 10**7, recipient(1))
+    await service.tick()
+    async with world.ledger.transaction() as tx:
+        rows = await lock_payouts(tx, [canceled])
+        await move_payouts(tx, [PayoutMove(rows[0], PayoutStatus.CANCELED)])
+    await service.tick()
     async with world.ledger.reading() as tx:
         assert [h for h in await open_holds(tx) if h.object_type == "fees"] == []
 

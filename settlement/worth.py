@@ -1,0 +1,67 @@
+"""Whether payouts are worth their gas before they are sealed: a sealed batch grows no more.
+
+One small payout, sealed alone, would wait at ``fee_cap.batch_bps`` until fees fall, and each that
+comes after it as well. Queued they come together, and may be worth it then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from chain.model import FeeQuote
+from config.chains import FeeCap
+from ledger.leases import Lease
+from ledger.views import Row
+from settlement.batching import gas_limit
+from settlement.caps import FEES, place_of
+from settlement.context import Context
+from settlement.costs import GAS_PER_BATCH
+from settlement.fees import at_the_cap, cap_for, which_cap, worth_in_wei
+from settlement.known_holds import KnownHolds
+
+_LANE: Final = "payouts"
+_LEAST_GAS: Final = 11_000
+"""Of a payout whose recipient holds some of the token (11,225 measured with USDC): who waits by
+this would wait by an estimate too."""
+
+
+def why_not_yet(count: int, worth: int, cap: FeeCap, quote: FeeQuote) -> str | None:
+    """Why a batch of so many payouts would wait for its value's sake; ``None``: it would not. Pure.
+
+    :param worth: of all of them, wei.
+    """
+    limit = gas_limit(count * _LEAST_GAS + GAS_PER_BATCH, may_fail=True)
+    price, most = quote.base_fee + quote.tip, cap_for(cap, limit, worth)
+    key = which_cap(cap, limit, worth)
+    return at_the_cap(price, most, key) if key == "batch_bps" and price > most else None
+
+
+class Worth:
+    """Remembers which tokens of one chain wait for more payouts or for lower fees."""
+
+    def __init__(self, chain: str) -> None:
+        self._holds = KnownHolds(FEES, place_of(chain, _LANE).removeprefix(f"{chain}/") + "/token:")
+
+    async def waits(self, ctx: Context, lease: Lease, token: str, rows: Sequence[Row]) -> bool:
+        """Whether these payouts, which are all that can go, had better not be sealed yet.
+
+        :raises RpcError: the chain does not tell its price.
+        """
+        known = ctx.ledger.catalogue.token(ctx.name, token)
+        value = known.to_micros(sum(int(row["amount"]) for row in rows))
+        worth = worth_in_wei(value, ctx.chain.native_price.get(known.currency))
+        if worth is None:
+            return False
+        reason = why_not_yet(len(rows), worth, ctx.chain.fee_cap, await ctx.client.fees())
+        if reason is None:
+            await self._holds.close(ctx, lease, token, "fees fell, or more came together")
+            return False
+        await self._holds.open(ctx, lease, token, f"{len(rows)} payouts of {token}: {reason}")
+        ctx.observer.note("not_worth_its_gas", chain=ctx.name, token=token, reason=reason)
+        return True
+
+    async def tidy(self, ctx: Context, lease: Lease, queued: Collection[str]) -> None:
+        """End the holds of tokens of which nothing is queued any more."""
+        for token in sorted(await self._holds.names(ctx, lease) - set(queued)):
+            await self._holds.close(ctx, lease, token, "nothing is queued")
