@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chain.abi import selector
+from chain.anvil import Anvil
 from chain.deployment import Deployer, deployment_steps
 from chain.deposit_factory import decode_create, encode_create
 from config.clock import SystemClock
@@ -19,8 +20,10 @@ from ledger.leases import acquire
 from settlement import creating
 from settlement.leading import lease_name
 from settlement.service import ChainSettlement
+from tests.chain.settlement.test_lies import providers
 from tests.chain.settlement.world import CHAIN_ID, MNEMONIC, World, recipient
 from tests.support.dev_chain import LocalSigner, dev_account
+from tests.support.fault_proxy import Fault, Kind
 from wallets.create2 import CloneDeriver, clone_code
 from wallets.keyring import keyring_from_mnemonic
 
@@ -99,6 +102,25 @@ async def test_create2__first_and_repeat_sweep__paid_and_books_agree_all_the_way
     assert await world.held(symbol, deposits[0]) >= left[0]
     assert [size for lane, size in world.observer.sealed if lane == "sweeps"][:2] == [4, 2]
     await world.agrees()
+
+
+@ONE_DATABASE
+async def test_f05_create2__one_provider_shows_foreign_code__not_held__swept(
+    world: World, keyless: ChainSettlement, anvil: Anvil
+) -> None:
+    merchant = await world.merchant()
+    deposit = await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    lie = Fault(Kind.answers, {"eth_getCode"}, value="0x00", naming=to_hex(deposit))
+    world.clock.advance(11)
+    async with providers(world, anvil, lie, count=2) as client:
+        service = world.service(
+            client=client, wallets=keyless.context.wallets, policy=keyless.context.policy
+        )
+        await settled(world, service, merchant, AMOUNT)
+    assert lie.struck > 0
+    async with world.ledger.reading() as tx:
+        assert await open_holds(tx) == []
 
 
 @ONE_DATABASE
