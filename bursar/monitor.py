@@ -11,7 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bursar.metrics.families import Families
+from bursar.readiness import is_old
 from chain.client import ChainClient
+from chain.model import BlockHeader
 from chain.rpc.errors import RpcError
 from config.chains import ChainSettings
 from config.clock import Clock
@@ -43,13 +45,32 @@ class ChainMonitor:
             await wait(self._clock, every, stop)
 
     async def look(self) -> None:
-        """Ask once for the newest block."""
-        try:
-            head = await self._client.block("latest")
-        except RpcError:
+        """Ask for the newest block, of others too where the first one's is old.
+
+        A node that stands still answers all the same, and is asked first again and again.
+        """
+        heads = await _heads(self._client)
+        if all(is_old(self._chain, self._time_of(head), self._clock.now()) for head in heads):
+            first = self._client.pinned()
+            second = first.second()
+            third = None if second is None else first.third(second)
+            for view in (first, second, third):
+                heads += [] if view is None else await _heads(view)
+        if not heads:
             return
-        if head is None:
-            return
-        self.asked_at = self._clock.now()
-        self.head_time = datetime.fromtimestamp(head.timestamp, UTC)
+        head = max(heads, key=lambda found: found.number)
+        self.asked_at, self.head_time = self._clock.now(), self._time_of(head)
         self._families.chain_head_block.labels(self._chain.name, "latest").set(head.number)
+
+    @staticmethod
+    def _time_of(head: BlockHeader) -> datetime:
+        return datetime.fromtimestamp(head.timestamp, UTC)
+
+
+async def _heads(client: ChainClient) -> list[BlockHeader]:
+    """What it shows as the newest block; nothing where it does not answer."""
+    try:
+        head = await client.block("latest")
+    except RpcError:
+        return []
+    return [] if head is None else [head]

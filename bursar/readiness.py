@@ -86,11 +86,15 @@ def _silent(chain: ChainSettings, facts: ChainFacts, now: datetime) -> str | Non
     silence = now - (facts.asked_at or facts.started_at)
     if silence > max(SILENT_AT_LEAST, SILENT_POLLS * chain.poll_interval):
         return f"no provider has answered for {_seconds(silence)} s"
-    if facts.head_time is not None and not chain.is_test:
-        age = now - facts.head_time
-        if age > max(STALE_AT_LEAST, STALE_BLOCKS * chain.block_time):
-            return f"the newest block is {_seconds(age)} s old"
+    if facts.head_time is not None and is_old(chain, facts.head_time, now):
+        return f"the newest block is {_seconds(now - facts.head_time)} s old"
     return None
+
+
+def is_old(chain: ChainSettings, block_time: datetime, now: datetime) -> bool:
+    """Whether a chain's newest block should not be of so long ago; test chains have no pace."""
+    limit = max(STALE_AT_LEAST, STALE_BLOCKS * chain.block_time)
+    return not chain.is_test and now - block_time > limit
 
 
 def _is_stuck(worker: Worker, now: datetime) -> bool:
