@@ -26,10 +26,12 @@ FAULTS: Mapping[str, float] = {
     "rpc_wrong_block": 0.02,  # f06: another height than asked
     "rpc_foreign_log": 0.02,  # f06: logs of another block
     "rpc_no_logs": 0.05,  # f05: [] where there are logs
+    "rpc_some_logs": 0.02,  # f05: one of several left out, which no bloom shows
     "rpc_lag": 0.05,  # f03: a node behind the balancer that lags
     "rpc_old_branch": 0.5,  # f03: stays on the abandoned branch for a while, per reorg
     "rpc_down": 0.05,  # f09: one provider down, by ten minutes
     "rpc_all_down": 0.02,  # f09: all of them, by ten minutes
+    "rpc_stopped": 0.1,  # f03: per chain: one of several stands still, and answers, to the very end
     "rpc_forged": 0.05,  # a deposit that never was, receipt and all; one provider at most
     "receipt_null": 0.02,  # f14: the same provider: no receipt of what is mined
     "receipt_bare": 0.02,  # f14: the same provider: a receipt with logs left out
@@ -57,6 +59,7 @@ FAULTS: Mapping[str, float] = {
     "tag_stalls": 0.05,  # the finality tag stands still, by ten minutes
     "no_delegation": 0.15,  # per chain: no EIP-7702, deposit addresses send by themselves
     # no fault, another kind of installation
+    "receipts_proof": 0.2,  # per chain: a block's receipts are proven by its hash
     "keyless_deposits": 0.15,  # per seed: deposit addresses are clones of a factory (CREATE2)
     "cold_deposits": 0.15,  # per seed, else: deposit addresses were signed offline, in small files
     # the machine
@@ -75,11 +78,14 @@ FAULTS: Mapping[str, float] = {
     "two_daemons": 0.25,  # f19: per seed
     "restored": 0.1,  # f20: per seed: the database of some hours ago
     "restored_without_journal": 0.05,  # f20: per seed: the journal is lost with it
+    "foreign_nonce": 0.02,  # f18: somebody else uses a sponsor's key, by ten minutes
+    "front_run": 0.1,  # per batch: a stranger takes it from the mempool, and is first
     "epoch_raised": 0.02,  # f18: signed batches die, by ten minutes
     # people and others
     "token_paused": 0.02,  # f21: by half an hour
     "blacklisted": 0.05,  # f21: a merchant's destination, per merchant
     "blacklisted_in_flight": 0.1,  # f21: between the check and the block, per batch
+    "gift": 0.05,  # a stranger sends tokens straight to the treasury, by ten minutes
     "sponsor_empty": 0.1,  # f21: per seed: runs dry, is filled up again
     "webhook_fails": 0.1,  # f27
     "webhook_slow": 0.02,
@@ -88,18 +94,7 @@ FAULTS: Mapping[str, float] = {
     "operator_rescans": 0.05,
     "operator_runs": 0.05,
 }
-PER_SEED = (
-    "no_delegation",
-    "keyless_deposits",
-    "cold_deposits",
-    "two_daemons",
-    "restored",
-    "restored_without_journal",
-    "sponsor_empty",
-    "rpc_small_range",
-    "blacklisted",
-)
-UNREACHABLE = ("rpc_down", "rpc_all_down", "rpc_timeout", "rpc_refused")
+UNREACHABLE = ("rpc_down", "rpc_all_down", "rpc_timeout", "rpc_refused", "rpc_stopped")
 STATE = ("nonce_ahead", "call_lied", "balance_lied", "code_lied")
 """In one seed of four: where they lie, no provider may be out of reach."""
 EXCLUSIVE = dict.fromkeys(("rpc_forged", "receipt_bare", *STATE), UNREACHABLE)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tests.mutants.model import Change
+from tests.mutants.paying import PAYING as TESTED
 
 NOTHING: Mapping[str, float] = {}
 
@@ -24,6 +25,12 @@ class Spoilt:
     def slack(self) -> int:
         """Seconds to which timers are rounded: short where it is about single blocks."""
         return 3 if "reorg_deposit" in self.faults else 12
+
+
+def tested(name: str, faults: Mapping[str, float] = NOTHING, **more: tuple[int, ...]) -> Spoilt:
+    """The very fault that a test of paying has to notice: here the simulator has to."""
+    (same,) = (mutant for mutant in TESTED if mutant.name == name)
+    return Spoilt(name, same.changes, faults, **more)
 
 
 def one(name: str, file: str, old: str, new: str, faults: Mapping[str, float] = NOTHING) -> Spoilt:
@@ -79,6 +86,29 @@ WATCHER = (
         "    recorded = await record_sightings(tx, (), house.policy, touched)",
     ),
     Spoilt(
+        "the proof is not compared",
+        (
+            Change(
+                "chain/proofs/receipts.py",
+                "    if root != fixed(block.receipts_root, 32):\n",
+                "    if not root:\n",
+            ),
+            Change(
+                "chain/proofs/receipts.py",
+                "    if bloom != header.logs_bloom:\n",
+                "    if not bloom:\n",
+            ),
+        ),
+        {"receipts_proof": 1.0, "rpc_forged": 0.5},
+    ),
+    one(
+        "a rescan waits for a look without a new block",
+        "watcher/service.py",
+        "        due = self._reads_in_a_row >= _READS_BETWEEN_CHECKS\n",
+        "        due = self._reads_in_a_row < 0\n",
+        {"operator_rescans": 2.0},
+    ),
+    Spoilt(
         "tiers are asked of nobody",
         (
             Change(
@@ -116,6 +146,46 @@ LEDGER = (
         "ledger/payment_rules.py",
         "    nothing = sighting.amount == 0 or sighting.sender == sighting.recipient",
         "    nothing = sighting.sender == sighting.recipient",
+    ),
+    one(
+        "dust is credited",
+        "ledger/payment_rules.py",
+        "    if value < terms.dust:\n",
+        "    if value < 0:\n",
+    ),
+    one(
+        "dust is counted twice",
+        "ledger/audit.py",
+        "            sums[token.symbol] += row.total\n",
+        "            sums[token.symbol] += 2 * row.total\n",
+    ),
+    one(
+        "dust that left with its block is expected for ever",
+        "ledger/audit.py",
+        '    for (_, token_address), left in (await gone(tx, chain, ["dust"])).items():\n',
+        "    for (_, token_address), left in ():\n",
+        REORGS,
+    ),
+    Spoilt(
+        "a repaid debt is repaid again",
+        (
+            Change(
+                "ledger/receivables.py",
+                "    for debt in await open_debts(tx, chain):\n        moved",
+                "    for debt in 2 * await open_debts(tx, chain):\n        moved",
+            ),
+            Change(
+                "ledger/receivables.py",
+                "    owed = await owed_by(tx, debt.merchant_id, debt.chain, debt.token)\n",
+                "    owed = debt.amount\n",
+            ),
+            Change(
+                "ledger/receivables.py",
+                "    repaid = min(has, balance(debt.receivable.kind, totals[debt.receivable]))\n",
+                "    repaid = min(has, owed)\n",
+            ),
+        ),
+        {"reorg_deep_lossy": 1.0},
     ),
     one(
         "a payout draws nothing on the treasury",
@@ -159,17 +229,28 @@ LEDGER = (
 )
 
 PAYING = (
-    Spoilt(
-        "broadcast before persist",
-        (
-            Change(
-                "settlement/lanes/dispatch.py",
-                "    try:\n        async with d.ctx.ledger.transaction() as tx:\n            # P2.",
-                "    await d.ctx.client.send_raw(new.raw)\n"
-                "    try:\n        async with d.ctx.ledger.transaction() as tx:\n            # P2.",
-            ),
-        ),
+    tested("broadcast before persist"),
+    tested("replacement saved after sending", {"slow_miner": 0.9, "fee_spike": 0.5}),
+    tested("nonce held in memory only", KILLS),
+    tested("send error taken for failure", SEND),
+    tested("fencing token unchecked", {"two_daemons": 1.0, "frozen_in_work": 0.01}),
+    tested(
+        "batch requeued under a new id after already executed",
+        {"front_run": 1.0, "slow_miner": 0.3},
     ),
+    tested("payout drawn on a sweep that is not final", REORGS),
+    tested("derivation index taken from a restored database", {"restored": 1.0}),
+    tested("a lost journal leaves no index out", {"restored_without_journal": 1.0}),
+    tested(
+        "what was imported since a backup is handed out again",
+        {"restored_without_journal": 1.0, "cold_deposits": 1.0},
+    ),
+    tested(
+        "one provider's word about a batch that ran is enough",
+        {"call_lied": 0.3, "nonce_ahead": 0.3, "epoch_raised": 1.0, "front_run": 0.5},
+    ),
+    tested("an execution of a past epoch is left waiting", {"front_run": 1.0, "epoch_raised": 3.0}),
+    tested("a refused commit leaves its connection in the pool", {"db_commit": 0.05}),
     one(
         "sent without a journal",
         "settlement/journaling.py",
@@ -191,15 +272,8 @@ PAYING = (
         "",
         REORGS,
     ),
-    Spoilt(
+    tested(
         "one provider's receipt is enough",
-        (
-            Change(
-                "settlement/lanes/agreement.py",
-                "    if not differing:\n        return True\n",
-                "    return True\n",
-            ),
-        ),
         {"receipt_bare": 0.3},
         seeds=(4012, 4021, 4037, 4048, 4062, 4065),
     ),
@@ -218,31 +292,74 @@ PAYING = (
         REORGS,
     ),
     one(
-        "a new payout for an unknown send",
-        "settlement/lanes/sending.py",
-        "PayoutMove(row, PayoutStatus.SUBMITTED, tx_hash=attempt.tx_hash)",
-        "PayoutMove(row, PayoutStatus.QUEUED if (reason or '').startswith('unknown')"
-        " else PayoutStatus.SUBMITTED, tx_hash=attempt.tx_hash)",
-        SEND,
-    ),
-    one(
         "an authorization for another chain",
         "settlement/sweeps.py",
         "            ctx.chain.chain_id, ctx.contracts.forwarder, nonce",
         "            ctx.chain.chain_id + 1, ctx.contracts.forwarder, nonce",
     ),
     one(
+        "one provider's word about a balance is a difference",
+        "settlement/reconcile.py",
+        "    return known if known in told else told[0]\n",
+        "    return told[0]\n",
+        {"call_lied": 0.5},
+    ),
+    one(
+        "a gift is taken for a difference",
+        "settlement/breaker.py",
+        "            found = less_gifts(found, gifts)\n",
+        "",
+        {"gift": 2.0},
+    ),
+    one(
+        "coin is gone when one provider shows no receipt",
+        "settlement/receipts.py",
+        "    other = client.second() if missing else None\n",
+        "    other = None if missing else None\n",
+        {"receipt_null": 0.5},
+    ),
+    Spoilt(
+        "a foreign nonce does not halt",
+        (
+            Change(
+                "settlement/lanes/following.py",
+                "        if released is None or released < group[0].created_at:\n",
+                "        if not reason:\n",
+            ),
+            Change(
+                "settlement/lanes/dispatch.py",
+                "    if d.lane.accept_nonce:\n",
+                "    if nonce > d.lane.next_nonce or d.lane.accept_nonce:\n",
+            ),
+        ),
+        {"foreign_nonce": 2.0},
+    ),
+    one(
+        "a released lane halts for the same nonce again",
+        "settlement/lanes/following.py",
+        "        if released is None or released < group[0].created_at:\n",
+        "        if reason:\n",
+        {"foreign_nonce": 2.0},
+    ),
+    one(
+        "a provider that stopped has a say in what is true now",
+        "settlement/agreed.py",
+        "    return None if since is None else await _in_step(told, since)\n",
+        "    return None\n",
+        {"rpc_stopped": 1.0},
+    ),
+    one(
+        "a provider without a receipt's block denies the receipt",
+        "settlement/lanes/agreement.py",
+        "        if theirs is None and await view.block(receipt.block_number) is None:\n",
+        "        if receipt is None:\n",
+        {"rpc_stopped": 1.0},
+    ),
+    one(
         "the batch id is used again",
         "ledger/batches.py",
         "    return 0 if highest is None else int(highest) + 1",
         "    return 0 if highest is None else int(highest)",
-    ),
-    one(
-        "a lease is not checked",
-        "ledger/leases.py",
-        '    if not held or held[0]["expires_at"] <= tx.now:\n',
-        "    if lease.name is None:\n",
-        {"two_daemons": 1.0, "frozen_in_work": 0.01},
     ),
 )
 

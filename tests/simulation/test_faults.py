@@ -91,6 +91,20 @@ def lies_about_state() -> dict[str, Any]:
     return run(4014, *more, nonce_ahead=0.8, call_lied=0.1, balance_lied=0.3, code_lied=0.3)
 
 
+@cache
+def strangers() -> dict[str, Any]:
+    """They give, are first with a batch, and use a sponsor's key; one provider stands still."""
+    more = ("--invoices", "4", "--quiet", "1.5")
+    return run(7001, *more, gift=2, front_run=1, foreign_nonce=2, rpc_stopped=1)
+
+
+@cache
+def proven() -> dict[str, Any]:
+    """A chain with one provider, which adds deposits to true receipts and leaves logs out."""
+    more = ("--invoices", "4", "--quiet", "1")
+    return run(7101, *more, receipts_proof=1, rpc_forged=0.3, rpc_some_logs=0.3, rpc_no_logs=0.3)
+
+
 def struck(totals: Mapping[str, Any], *names: str) -> None:
     """At least one of these did happen."""
     assert any(totals["faults"].get(name) for name in names), totals["faults"]
@@ -186,6 +200,27 @@ def test_simulated_deposits_signed_offline__files_run_short_again_and_again__swe
     totals = run(3, "--invoices", "4", "--quiet", "1", cold_deposits=1)
     assert totals["counts"]["files imported"] >= 2
     assert totals["counts"]["broadcasts"] >= 2
+
+
+def test_f18_simulated_key__used_by_somebody_else__halted_released_and_exact() -> None:
+    assert strangers()["counts"]["foreign nonces passed"] >= 1
+    assert strangers()["counts"]["lane holds released"] >= 1
+
+
+def test_simulated_strangers__give_and_are_first_with_a_batch__booked_and_nothing_stops() -> None:
+    for name in ("gift", "front_run"):
+        struck(strangers(), name)
+
+
+def test_f03_simulated_provider__stands_still_for_ever__all_paid_by_what_the_others_show() -> None:
+    struck(strangers(), "rpc_stopped")
+
+
+def test_f05_simulated_proofs__one_provider_that_adds_and_leaves_out__credited_as_the_root_says() -> (
+    None
+):
+    for name in ("rpc_forged", "rpc_some_logs", "rpc_no_logs"):
+        struck(proven(), name)
 
 
 def test_f15_simulated_fees__spikes_and_slow_miners__waits_and_pays() -> None:

@@ -59,6 +59,8 @@ class Plan:
     depth: int
     """Blocks after which nothing changes any more."""
     tiers: tuple[Any, ...] = ()
+    proofs: bool = False
+    """Whether its payments are proven by their blocks' hashes."""
 
 
 @lru_cache(maxsize=1)
@@ -181,6 +183,7 @@ def make_chain(plan: Plan, faults: Faults) -> SimChain:
         market=market,
         takes=takes,
         delegations=not faults.strikes("no_delegation", plan.name),
+        proofs=plan.proofs,
     )
 
 
@@ -227,6 +230,7 @@ def _chain(plan: Plan, poll: str) -> dict[str, Any]:
         "block_time": f"{plan.block_time}s",
         "finality": plan.finality,
         "finality_tiers": list(plan.tiers),
+        "receipts_proof": plan.proofs,
         "tokens": [
             {
                 "symbol": symbol,

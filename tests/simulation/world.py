@@ -147,6 +147,8 @@ class World:
         """By chain: the last block that both histories of a deep reorg share, until it is over."""
         self.repairs: set[str] = set()
         """Chains whose first history will win again: operators wait for that."""
+        self.foreign: dict[tuple[str, bytes, int], bytes] = {}
+        """Transactions with a lane's key that are not the daemon's: by chain, sender and nonce."""
         self.taken: dict[tuple[str, bytes], list[tuple[int, str, int]]] = {}
         """By chain and transaction that a deep reorg may have lost: shop, token and amount of
         each deposit."""
@@ -163,6 +165,8 @@ class World:
         """Told of each new block that has transactions."""
         self.on_payout: Any = lambda chain: None
         """Told of each payout batch that is sent for the first time."""
+        self.on_broadcast: Callable[[str, Tx], None] = lambda chain, tx: None
+        """Told of what is sent for the first time, before any node has it."""
         self.before_send: Callable[[], None] = lambda: None
         """Called before each broadcast."""
         self.on_restore: Any = lambda: None
@@ -197,8 +201,9 @@ class World:
         dice = self.dice
         depth = dice.between("depth", 3, 8)
         first = town.Plan(
-            "alpha", 777001, 2, {"confirmations": depth}, dice.between("providers|a", 1, 3), depth
-        )
+            "alpha", 777001, 2, {"confirmations": depth}, dice.between("providers|a", 1, 3), depth,
+            proofs=self.faults.strikes("receipts_proof", "alpha"),
+        )  # fmt: skip
         if dice.fixed("chains") % 3:
             return [first]
         tiers: tuple[Any, ...] = ()
@@ -207,8 +212,9 @@ class World:
         if dice.fixed("tiers") % 2:
             finality, tiers = {"confirmations": 2}, ({"above": above, "finality": "finalized"},)
         second = town.Plan(
-            "beta", 777002, 12, finality, dice.between("providers|b", 2, 3), 8, tiers
-        )
+            "beta", 777002, 12, finality, dice.between("providers|b", 2, 3), 8, tiers,
+            proofs=self.faults.strikes("receipts_proof", "beta"),
+        )  # fmt: skip
         return [first, second]
 
     def _add_chain(self, plan: town.Plan) -> None:
@@ -231,7 +237,11 @@ class World:
             own = Node(chain, tag)
             if self.faults.strikes("rpc_small_range", url):
                 own.longest_range = self.dice.between(f"range|{url}", 1, 50)
-            self.providers[url] = Provider(url, own, liar=number == 0 and plan.providers > 1)
+            own.gives_block_receipts = self.dice.fixed(f"block receipts|{url}") % 3 > 0
+            first, several = number == 0, plan.providers > 1
+            self.providers[url] = Provider(
+                url, own, liar=first and several, forges=first and (several or plan.proofs)
+            )
 
     # --- time --------------------------------------------------------------------------
 
@@ -448,10 +458,12 @@ class World:
         self.counts["sent by deposit addresses"] += tx.sender in self.by_address
         self.say(f"{chain.name} sent nonce {tx.nonce} {tx.hash.hex()[:8]}")
         attempts = self.sent.setdefault((chain.name, tx.sender, tx.nonce), {})
-        first = not attempts and meaning_of(tx).startswith("batch")
+        unseen = not attempts
         attempts[tx.hash] = tx
         meanings = {meaning_of(other) for other in attempts.values()} - {"self"}
         if len(meanings) > 1:
             self.violated("I5", f"nonce {tx.nonce} on {chain.name} has two meanings: {meanings}")
-        if first:
+        if unseen and meaning_of(tx).startswith("batch"):
             self.on_payout(chain.name)
+        if unseen:
+            self.on_broadcast(chain.name, tx)

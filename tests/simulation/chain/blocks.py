@@ -11,6 +11,7 @@ from eth_utils.crypto import keccak
 from sha3 import keccak_256
 
 from chain.bloom import mask
+from tests.simulation.chain import proving
 from tests.simulation.chain.evm import Contract, RawLog, Slots
 from tests.simulation.chain.transactions import Result, Tx, apply
 
@@ -34,6 +35,8 @@ class Block:
     txs: list[Tx] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     bloom: int = 0
+    roots: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+    """Of state, transactions and receipts, where the chain's headers commit to them."""
 
     def logs(self) -> list[tuple[int, int, RawLog]]:
         """(index in the block, index of the transaction, log)."""
@@ -64,11 +67,16 @@ class SimChain:
         market: Callable[[int], int],
         takes: Callable[[int, bytes], bool],
         delegations: bool = True,
+        proofs: bool = False,
     ) -> None:
-        """:param delegations: whether it knows EIP-7702."""
+        """What it knows, and what its headers say.
+
+        :param delegations: whether it knows EIP-7702.
+        :param proofs: whether a block's hash commits to its transactions and receipts.
+        """
         self.name, self.chain_id, self.block_time = name, chain_id, block_time
         self.code = code
-        self.delegations = delegations
+        self.delegations, self.proofs = delegations, proofs
         self._market, self._takes, self._epoch = market, takes, epoch
         first = Block(0, bytes(keccak(text=name)), None, epoch, GWEI, dict(genesis))
         self.canonical: list[Block] = [first]
@@ -79,6 +87,8 @@ class SimChain:
         """Blocks, canonical or not, that are not empty, in the order of their making."""
         self.mempool: dict[bytes, Tx] = {}
         self.stopped = False
+        self.kept: set[Block] = set()
+        """Blocks at which somebody stands still, who keeps their state."""
         self.reorgs: list[int] = []
         self.on_block: Callable[[Block], None] = lambda _: None
         self._salt = 0
@@ -131,11 +141,14 @@ class SimChain:
             self._include(block, tx)
         self._salt += 1
         text = number.to_bytes(8) + parent.hash + self._salt.to_bytes(8) + self.name.encode()
-        block.hash = keccak_256(text).digest()
+        if self.proofs:
+            proving.seal(block, text)
+        else:
+            block.hash = keccak_256(text).digest()
         self.by_hash[block.hash] = block
         self.canonical.append(block)
         old = number - KEPT_STATES
-        if old > 0:
+        if old > 0 and self.canonical[old] not in self.kept:
             self.canonical[old].slots = None
         self.on_block(block)
         return block

@@ -9,6 +9,7 @@ from typing import Any
 import rlp
 from eth_utils.crypto import keccak
 
+from tests.simulation.chain import proving
 from tests.simulation.chain.blocks import Block, SimChain
 from tests.simulation.chain.code import signer_of
 from tests.simulation.chain.evm import Machine
@@ -44,6 +45,7 @@ class Node:
         self.chain = chain
         self._finality = finality
         self.longest_range = 10_000
+        self.gives_block_receipts = True
         self._methods: dict[str, Callable[[list[Any], Block], Any]] = {
             "eth_chainId": lambda _p, _t: hex(chain.chain_id),
             "eth_blockNumber": lambda _p, tip: hex(tip.number),
@@ -51,6 +53,7 @@ class Node:
             "eth_getBlockByHash": self._block_by_hash,
             "eth_getLogs": self._logs,
             "eth_getTransactionReceipt": lambda p, tip: self.receipt(_bytes(p[0]), tip),
+            "eth_getBlockReceipts": self._block_receipts,
             "eth_getTransactionByHash": self._transaction,
             "eth_sendRawTransaction": self._send,
             "eth_getTransactionCount": self._count,
@@ -65,7 +68,8 @@ class Node:
     def answer(self, method: str, params: list[Any], tip: Block) -> Any:
         """:raises NodeError: as a node would."""
         known = self._methods.get(method)
-        if known is None:
+        lacks = method == "eth_getBlockReceipts" and not self.gives_block_receipts
+        if known is None or lacks:
             raise NodeError(-32601, f"the method {method} does not exist/is not available")
         return known(params, tip)
 
@@ -88,11 +92,19 @@ class Node:
 
     def _block_by_number(self, params: list[Any], tip: Block) -> Any:
         block = self._resolve(params[0], tip)
-        return None if block is None else header(block)
+        return None if block is None else self._shown(block, bodies=bool(params[1]))
 
     def _block_by_hash(self, params: list[Any], tip: Block) -> Any:
         block = self.chain.by_hash.get(_bytes(params[0]))
-        return None if block is None or block.number > tip.number else header(block)
+        if block is None or block.number > tip.number:
+            return None
+        return self._shown(block, bodies=bool(params[1]))
+
+    def _shown(self, block: Block, *, bodies: bool) -> dict[str, Any]:
+        if not (self.chain.proofs and block.parent):
+            return header(block)
+        txs = [proving.body_row(tx) if bodies else hexed(tx.hash) for tx in block.txs]
+        return header(block) | proving.header_fields(block) | {"transactions": txs}
 
     def _state(self, param: Any, tip: Block) -> Block:
         block = self._resolve(param, tip)
@@ -129,9 +141,21 @@ class Node:
         if block is None:
             return None
         place = next(i for i, tx in enumerate(block.txs) if tx.hash == tx_hash)
+        return self._receipt_at(block, place)
+
+    def _block_receipts(self, params: list[Any], tip: Block) -> Any:
+        block = self.chain.by_hash.get(_bytes(params[0]))
+        if block is None or block.number > tip.number:
+            return None
+        return [self._receipt_at(block, place) for place in range(len(block.txs))]
+
+    @staticmethod
+    def _receipt_at(block: Block, place: int) -> dict[str, Any]:
         tx, result = block.txs[place], block.results[place]
         return {
-            "transactionHash": hexed(tx_hash),
+            "transactionHash": hexed(tx.hash),
+            "type": hex(tx.raw[0]) if tx.raw else "0x0",
+            "cumulativeGasUsed": hex(sum(r.gas_used for r in block.results[: place + 1])),
             "transactionIndex": hex(place),
             "blockHash": hexed(block.hash),
             "blockNumber": hex(block.number),

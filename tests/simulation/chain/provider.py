@@ -30,6 +30,11 @@ class Provider:
     url: str
     node: Node
     liar: bool = False
+    """Tells settlement what is not so."""
+    forges: bool = False
+    """Shows deposits that are not there."""
+    stands_at: Block | None = None
+    """Where it stopped, for good."""
     old_tip: Block | None = None
     old_until: float = 0.0
     forged: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -122,6 +127,8 @@ class SimTransport:
 
     def _tip(self, provider: Provider, about: str) -> Block:
         chain = provider.node.chain
+        if provider.stands_at is not None:
+            return provider.stands_at
         if provider.old_tip is not None:
             if self._now() < provider.old_until and not self._faults.calm:
                 return provider.old_tip
@@ -140,6 +147,8 @@ class SimTransport:
         if method == "eth_getTransactionReceipt" and params[0] in provider.forged:
             return self._forged_receipt(provider, params[0], tip)
         result = provider.node.answer(method, params, tip)
+        if method == "eth_getBlockReceipts" and result and provider.forged:
+            return [self._with_forged(provider, row) for row in result]
         if method == "eth_getLogs":
             return self._lied_logs(params[0], result, provider, tip, about)
         if provider.liar and method in SETTLEMENT_READS:
@@ -178,9 +187,12 @@ class SimTransport:
         faults = self._faults
         if rows and faults.strikes("rpc_no_logs", about):
             return []
+        if len(rows) > 1 and faults.strikes("rpc_some_logs", about):
+            left_out = faults.dice.between(f"left out|{about}", 0, len(rows) - 1)
+            return [row for n, row in enumerate(rows) if n != left_out]
         if rows and faults.strikes("rpc_foreign_log", about):
             return [{**rows[0], "blockHash": hexed(bytes(keccak(text=about)))}, *rows[1:]]
-        if provider.liar and faults.strikes("rpc_forged", about):
+        if provider.forges and faults.strikes("rpc_forged", about):
             row = self._forge(asked, provider, tip, about, len(rows))
             if row is not None:
                 return sorted(
@@ -211,6 +223,14 @@ class SimTransport:
                 return None
             block = found
         tx_hash = hexed(bytes(keccak(text=f"forged|{about}|{block.number}")))
+        index, log_index = len(block.txs) + 7, len(block.logs()) + 7
+        if chain.proofs and block.txs and block.txs[-1].nonce is None:
+            # At the end of a true receipt, where it fits, but for the root.
+            tx_hash = hexed(block.txs[-1].hash)
+            index, log_index = len(block.txs) - 1, len(block.logs())
+            before = provider.forged.get(tx_hash)
+            if before is not None:
+                return before if before["topics"][2] == padded else None
         row = {
             "address": hexed(token),
             "topics": [hexed(TRANSFER_TOPIC), hexed(bytes(12) + b"\xfa" * 20), padded],
@@ -218,15 +238,25 @@ class SimTransport:
             "blockNumber": hex(block.number),
             "blockHash": hexed(block.hash),
             "transactionHash": tx_hash,
-            "transactionIndex": hex(len(block.txs) + 7),
-            "logIndex": hex(len(block.logs()) + 7),
+            "transactionIndex": hex(index),
+            "logIndex": hex(log_index),
             "removed": False,
         }
         provider.forged[tx_hash] = row
         return row
 
     @staticmethod
-    def _forged_receipt(provider: Provider, tx_hash: str, tip: Block) -> Any:
+    def _with_forged(provider: Provider, receipt: dict[str, Any]) -> dict[str, Any]:
+        """A true receipt, with what this provider has added to it."""
+        row = provider.forged.get(receipt["transactionHash"])
+        if row is None or row["blockHash"] != receipt["blockHash"]:
+            return receipt
+        return {**receipt, "logs": [*receipt["logs"], row]}
+
+    def _forged_receipt(self, provider: Provider, tx_hash: str, tip: Block) -> Any:
+        true = provider.node.answer("eth_getTransactionReceipt", [tx_hash], tip)
+        if true is not None:
+            return self._with_forged(provider, true)
         row = provider.forged[tx_hash]
         if int(row["blockNumber"], 16) > tip.number:
             return None

@@ -41,6 +41,8 @@ class Tx:
     raw: bytes = b""
     not_before: float = 0.0
     """Virtual time before which no block takes it."""
+    mark: bytes = b""
+    """32 bytes in the place of an actor's signature, where bodies are hashed."""
 
 
 @dataclass(slots=True)

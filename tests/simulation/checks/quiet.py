@@ -12,10 +12,12 @@ from tests.simulation.life.operators import clear_halts, fill_up, release_holds,
 from tests.simulation.life.people import ask
 from tests.simulation.life.violations import make_good
 from tests.simulation.world import World
+from wallets.keyring import Lane
 
 LOOK_EVERY, AWAKE, LOOKS_ROUND = 300.0, 90.0, 45.0
 """Seconds between two looks, for how many of them timers are fine, and after which every daemon
 has looked round."""
+LANES: tuple[Lane, ...] = ("sweeps", "payouts")
 OPEN = {
     "payments": ("detected", "confirming"),
     "payouts": ("pending_approval", "queued", "batched", "submitted", "on_hold"),
@@ -72,8 +74,13 @@ def unfinished(world: World) -> str:
             return f"{merchant} is owed {amount} {token} on {chain}"
     if world.repairs:
         return f"{sorted(world.repairs)} will be repaired"
-    missing = _lost_deposits(world)
-    return f"a deposit is not credited: {missing[0]}" if missing else ""
+    left = world.books.execute(
+        "SELECT COUNT(*) AS n FROM rescans WHERE next_block <= last_block AND trigger <> 'backup'"
+    ).fetchone()["n"]
+    if left:
+        return f"{left} rescans that were asked for"
+    missing = _lost_deposits(world) or _coin(world)
+    return missing[0] if missing else ""
 
 
 def available(world: World, kind: str = "merchant") -> dict[tuple[str, str, str], int]:
@@ -124,8 +131,32 @@ def _lost_deposits(world: World) -> list[str]:
                 (name, block.txs[place].hash, ordinal),
             ).fetchone()
             if row is None or (row["status"] == "ignored" and row["reason"] != "dust"):
-                lost.append(f"{block.txs[place].hash.hex()}/{ordinal} in block {block.number}")
+                where = f"{block.txs[place].hash.hex()}/{ordinal} in block {block.number}"
+                lost.append(f"a deposit is not credited: {where}")
     return lost
+
+
+def _coin(world: World) -> list[str]:
+    """Chains whose gas money is not what the books say: of sponsors, and of addresses they gave to.
+
+    Which addresses were given some is lost with a database and its journal.
+    """
+    if world.without_journal:
+        return []
+    ring, _ = town.keyring()
+    senders = {*world.by_address, *(ring.sponsor(lane).address for lane in LANES)}
+    found = []
+    for name, chain in world.chains.items():
+        slots = chain.head.slots
+        assert slots is not None
+        on_chain = sum(slots.get(("wei", sender), 0) for sender in senders)
+        rows = world.books.execute(
+            "SELECT * FROM accounts WHERE kind = 'sponsors' AND chain = ?", (name,)
+        ).fetchall()
+        booked = sum(int(r["debits_posted"]) - int(r["credits_posted"]) for r in rows)
+        if booked != on_chain:
+            found.append(f"the sponsors of {name} have {on_chain} wei, {booked} in the books")
+    return found
 
 
 def final_checks(world: World) -> None:
@@ -133,6 +164,7 @@ def final_checks(world: World) -> None:
     _money(world)
     _custody(world)
     _breaker(world)
+    _foreign(world)
     _once(world)
     _webhooks(world)
     _bounds(world)
@@ -212,6 +244,37 @@ def _breaker(world: World) -> None:
         if not row["object_id"].endswith("/difference"):
             continue
         world.violated("I3", f"{row['object_id']}: payouts stopped: {row['reason']}")
+    if world.foreign:
+        return
+    for row in world.books.execute(
+        "SELECT object_id, reason FROM holds WHERE object_type = 'sponsor'"
+    ).fetchall():
+        if row["object_id"].endswith("/native"):
+            world.violated("I3", f"{row['object_id']}: coin is gone: {row['reason']}")
+
+
+def _foreign(world: World) -> None:
+    """I5: no lane has gone past a nonce that somebody else used unless it had halted for it.
+
+    A restored database may have lost the hold.
+    """
+    struck = world.faults.struck
+    if struck["restored"] or struck["restored_without_journal"]:
+        return
+    halted = {
+        row["object_id"]
+        for row in world.books.execute("SELECT object_id FROM holds WHERE kind = 'lane'")
+    }
+    for (chain, sender, nonce), tx_hash in world.foreign.items():
+        lane = world.books.execute(
+            "SELECT lane, next_nonce FROM lanes WHERE chain = ? AND sender = ?", (chain, sender)
+        ).fetchone()
+        if lane is None or lane["next_nonce"] <= nonce or not world.holds(chain, tx_hash):
+            continue
+        world.counts["foreign nonces passed"] += 1
+        if f"{chain}/{lane['lane']}" not in halted:
+            text = f"{lane['lane']} on {chain} went past nonce {nonce}, which is not ours"
+            world.violated("I5", text)
 
 
 def _once(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from config.units import Hash32
+from ledger.postings import DEBIT_NORMAL
 from ledger.states import MACHINES
 from settlement.leading import lease_name
 from tests.simulation import town
@@ -21,6 +22,14 @@ PAYMENT = (
 )
 LEADERS = ("transactions", "batches")
 """Written by the leader of a chain's settlement alone."""
+OVER = ("final", "reverted")
+NEVER_BELOW = frozenset(
+    (
+        "receivable", "suspense_out", "suspense_in", "token_loss", "gas", "merchant", "payouts",
+        "held", "fees", "treasury",
+    )
+)  # fmt: skip
+"""Accounts of which nothing can be taken that is not there; the others follow the chain."""
 MONEY = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
 
 
@@ -54,6 +63,8 @@ class StepChecks:
             self.fenced(process, changes)
         if "transactions" in touched:
             self.nonces()
+            ended = [r for r in changes if r["tbl"] == "transactions" and r["status"] in OVER]
+            self.settled_late([row["id"] for row in ended])
         self.cursors()
         if self._world.pending_executions:
             self._world.pending_executions = False
@@ -73,11 +84,16 @@ class StepChecks:
         self._cursors, self._holders = {}, {}
 
     def postings(self) -> None:
-        """I1: what is debited is credited, pending and posted, by chain and token."""
+        """I1: what is debited is credited, pending and posted, by chain and token; nobody has
+        less than nothing, or owes it."""
         sums: dict[tuple[str, str], list[int]] = {}
         for row in self._world.books.execute("SELECT * FROM accounts"):
             total = sums.setdefault((row["chain"], row["token"]), [0, 0])
             values = [int(row[name]) for name in MONEY]
+            surplus = (values[1] - values[3]) * (1 if row["kind"] in DEBIT_NORMAL else -1)
+            if surplus < 0 and row["kind"] in NEVER_BELOW:
+                text = f"{row['kind']} of {row['merchant_id']}, {row['token']} on {row['chain']}"
+                self._world.violated("I1", f"{text}: {surplus}")
             total[0] += values[0] - values[2]
             total[1] += values[1] - values[3]
         for (chain, token), (pending, posted) in sums.items():
@@ -130,6 +146,11 @@ class StepChecks:
         nothing = int(row["amount"]) == 0 or row["sender"] == row["recipient"]
         if row["reason"] != "malformed" and nothing != (row["reason"] == "zero_value"):
             self._world.violated("I2", f"payment {row['id']} of {row['amount']}: {row['reason']}")
+        if row["token"] and row["reason"] not in ("malformed", "zero_value"):
+            dust = int(row["amount"]) < 10 ** town.DECIMALS[row["token"]] // 1000
+            if dust != (row["reason"] == "dust"):
+                text = f"payment {row['id']} of {row['amount']} {row['token']}: {row['reason']}"
+                self._world.violated("I2", text)
         wanted = (row["chain"], row["token"]) in offered
         if not wanted and row["status"] != "ignored" and not row["held"]:
             self._world.violated("I2", f"payment {row['id']} was not asked for and is credited")
@@ -216,6 +237,18 @@ class StepChecks:
                 text = f"{change['tbl']} {change['id']} by {process.name}.{process.number}"
                 self._world.violated("I5", f"{text}, led by {holder.name}.{holder.number}")
 
+    def settled_late(self, changed: list[Any]) -> None:
+        """I5: what is booked for good lies in a block that the books hold as final."""
+        for transaction in changed:
+            row = self._world.books.execute(
+                "SELECT t.chain, t.nonce, t.block_number, c.final_block FROM transactions t"
+                " JOIN chain_cursors c ON c.chain = t.chain WHERE t.id = ?",
+                (transaction,),
+            ).fetchone()
+            if row is not None and row["block_number"] > row["final_block"]:
+                text = f"nonce {row['nonce']} on {row['chain']}: block {row['block_number']}"
+                self._world.violated("I5", f"{text} is booked, {row['final_block']} is final")
+
     def nonces(self) -> None:
         """I5: no nonce is skipped; on one nonce there is one batch."""
         rows = self._world.books.execute(
@@ -234,14 +267,16 @@ class StepChecks:
             self._world.violated("I5", f"nonce {row['nonce']} on {row['chain']} has two batches")
 
     def _forgotten(self, row: Row) -> int:
-        """Nonces between the lowest and the highest which a lost database and journal knew of."""
+        """Nonces between the lowest and the highest which a lost database and journal knew of, or
+        somebody else used."""
         known = self._world.books.execute(
             "SELECT DISTINCT nonce FROM transactions WHERE chain = ? AND sender = ?",
             (row["chain"], row["sender"]),
         )
         place, books = (row["chain"], row["sender"]), {r["nonce"] for r in known}
         between = set(range(row["low"], row["high"])) - books
-        return sum((*place, nonce) in self._world.sent_before for nonce in between)
+        known_to_us = self._world.sent_before.keys() | self._world.foreign.keys()
+        return sum((*place, nonce) in known_to_us for nonce in between)
 
     def cursors(self) -> None:
         """I7: final never goes back, and is on the canonical chain."""

@@ -28,6 +28,8 @@ async def operator(world: World) -> None:
     while not world.faults.calm:
         await asyncio.sleep(60.0)
         await clear_halts(world)
+        if world.foreign and world.dice.chance("looks after lanes", 0.2):
+            await release_holds(world, only="lane")
         if strikes(world, "operator_pauses", "all"):
             only = world.dice.pick("pause what", [None, "payouts", "sweeps"])
             body: dict[str, Any] = {} if only is None else {"only": only}
@@ -60,29 +62,42 @@ async def resume_all(world: World) -> None:
         await _do(world, "/v1/admin/resume", body)
 
 
-async def release_holds(world: World) -> int:
-    """Look at what is held, and let it go on; returns how many there were."""
+async def release_holds(world: World, only: str = "") -> int:
+    """Look at what is held, and let it go on; returns how many there were.
+
+    :param only: holds of one kind.
+    """
     answer = await ask(world, "GET", "/v1/admin/holds?limit=100", town.ADMIN_KEY)
     for hold in answer["data"]:
         place = hold["object"]["id"]
-        if "explorer" in hold["reason"] and not _explorer_shows(world, place):
+        if only not in ("", hold["kind"]):
+            continue
+        disputed = place.endswith("/receipt") and hold["kind"] == "payment"
+        if disputed and not _explorer_shows(world, place):
             _replace_liars(world, place.split("/")[0])
             continue
         if place == LOST_PLACE:
             continue  # the next file that is imported ends it
         world.say(f"operator releases {hold['kind']}: {hold['reason']}")
+        world.counts[f"{hold['kind']} holds released"] += 1
         await _do(world, f"/v1/admin/holds/{hold['id']}/release", {})
     return len(answer["data"])
 
 
 def _explorer_shows(world: World, place: str) -> bool:
-    """Whether the payment's transaction is on the chain (``payment-not-borne-out.md``).
+    """Whether the payment's transfer is on the chain (``payment-not-borne-out.md``).
 
     :param place: what the hold is about, ``CHAIN/pay_…/receipt``.
     """
     chain, payment, _ = place.split("/")
-    row = world.books.execute("SELECT tx_hash FROM payments WHERE id = ?", (payment,)).fetchone()
-    return row is not None and world.chains[chain].place_of(row["tx_hash"]) is not None
+    row = world.books.execute(
+        "SELECT tx_hash, ordinal FROM payments WHERE id = ?", (payment,)
+    ).fetchone()
+    block = None if row is None else world.chains[chain].place_of(row["tx_hash"])
+    if block is None:
+        return False
+    place_there = next(n for n, tx in enumerate(block.txs) if tx.hash == row["tx_hash"])
+    return int(row["ordinal"]) < len(block.results[place_there].logs)
 
 
 def _replace_liars(world: World, chain: str) -> None:
@@ -90,7 +105,7 @@ def _replace_liars(world: World, chain: str) -> None:
     for provider in world.providers.values():
         if provider.node.chain.name == chain and provider.forged:
             world.say(f"operator replaces a provider of {chain}")
-            provider.liar = False
+            provider.liar = provider.forges = False
             provider.forged.clear()
 
 

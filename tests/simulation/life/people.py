@@ -11,6 +11,7 @@ from chain.abi import encode_call
 from chain.erc20 import encode_transfer
 from config.units import Address, Amount, checksum
 from tests.simulation import town
+from tests.simulation.chain import proving
 from tests.simulation.chain.transactions import Tx
 from tests.simulation.world import Bill, Merchant, World
 
@@ -118,13 +119,15 @@ def send(
     """Into the mempool of one chain."""
     world.counts["payments sent"] += 1
     name = f"tx|{world.seed}|{world.counts['payments sent']}"
-    tx_hash = bytes(keccak(text=name))
-    for bill in bills:
-        bill.transactions.append((chain, tx_hash))
-    world.stir()
     simulated = world.chains[chain]
+    tx = Tx(bytes(keccak(text=name)), sender, to, data, not_before=world.now())
+    if simulated.proofs:
+        tx = proving.named(tx)
+    for bill in bills:
+        bill.transactions.append((chain, tx.hash))
+    world.stir()
     simulated.advance(world.now())
-    simulated.mempool[tx_hash] = Tx(tx_hash, sender, to, data, not_before=world.now())
+    simulated.mempool[tx.hash] = tx
 
 
 def pay(world: World, bill: Bill, chain: str, symbol: str, amount: int) -> None:

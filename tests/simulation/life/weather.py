@@ -60,6 +60,19 @@ async def chain_weather(world: World, plan: town.Plan) -> None:
     chain.stopped = False
 
 
+async def stopping(world: World, plan: town.Plan) -> None:
+    """One of several providers stands still from some moment on, and answers as if it did not."""
+    urls = town.provider_urls(plan)
+    if len(urls) < 2 or not world.faults.strikes("rpc_stopped", plan.name):
+        return
+    await asyncio.sleep(world.dice.seconds(f"stops|{plan.name}", 60, world.scale.days * 86_400))
+    chain, url = world.chains[plan.name], world.dice.pick(f"stops|{plan.name}|who", urls)
+    chain.advance(world.now())
+    chain.kept.add(chain.head)
+    world.providers[url].stands_at = chain.head
+    world.say(f"{url} stands still at block {chain.head.number}")
+
+
 def deposit_reorgs(world: World) -> Callable[[str, Block], None]:
     """What a double spender does: the block in which he paid is replaced while it still can be."""
 
