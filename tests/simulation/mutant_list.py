@@ -41,7 +41,10 @@ def one(name: str, file: str, old: str, new: str, faults: Mapping[str, float] = 
 REORGS = {"reorg_deposit": 1.0, "reorg_drop": 0.3}
 TIERED = (1008, 1010, 1011, 1012, 1014, 1039, 1040, 1060, 1063, 1065, 1075, 1079, 1081, 1083)
 """Seeds whose second chain has tiers."""
-SEND = {"send_unknown": 0.3, "send_refused": 0.2}
+ALONE = (1003, 1015, 1021, 1025, 1028, 1032, 1033, 1049, 1053, 1062, 1064, 1069, 1071, 1072)
+"""Seeds of one chain with one provider."""
+TWO = (1000, 1004, 1005, 1013, 1017, 1031, 1034, 1037, 1041, 1045, 1047, 1051, 1052, 1056, 1057)
+"""Seeds of one chain with two providers."""
 KILLS = {"kill_at_commit": 0.01, "kill_at_send": 0.2, "kill_while_writing": 0.1}
 
 WATCHER = (
@@ -100,6 +103,7 @@ WATCHER = (
             ),
         ),
         {"receipts_proof": 1.0, "rpc_forged": 0.5},
+        seeds=ALONE,
     ),
     one(
         "a rescan waits for a look without a new block",
@@ -232,7 +236,7 @@ PAYING = (
     tested("broadcast before persist"),
     tested("replacement saved after sending", {"slow_miner": 0.9, "fee_spike": 0.5}),
     tested("nonce held in memory only", KILLS),
-    tested("send error taken for failure", SEND),
+    tested("send error taken for failure", {"send_unknown": 0.9}, seeds=ALONE),
     tested("fencing token unchecked", {"two_daemons": 1.0, "frozen_in_work": 0.01}),
     tested(
         "batch requeued under a new id after already executed",

@@ -94,15 +94,15 @@ def lies_about_state() -> dict[str, Any]:
 @cache
 def strangers() -> dict[str, Any]:
     """They give, are first with a batch, and use a sponsor's key; one provider stands still."""
-    more = ("--invoices", "4", "--quiet", "1.5")
-    return run(7001, *more, gift=2, front_run=1, foreign_nonce=2, rpc_stopped=1)
+    more = ("--days", "0.04", "--invoices", "3", "--quiet", "1.5")
+    return run(1005, *more, gift=0.5, front_run=1, foreign_nonce=0.5, rpc_stopped=1)
 
 
 @cache
 def proven() -> dict[str, Any]:
     """A chain with one provider, which adds deposits to true receipts and leaves logs out."""
-    more = ("--invoices", "4", "--quiet", "1")
-    return run(7101, *more, receipts_proof=1, rpc_forged=0.3, rpc_some_logs=0.3, rpc_no_logs=0.3)
+    more = ("--days", "0.03", "--quiet", "1")
+    return run(1025, *more, receipts_proof=1, rpc_forged=0.5, rpc_some_logs=0.5, rpc_no_logs=0.3)
 
 
 def struck(totals: Mapping[str, Any], *names: str) -> None:

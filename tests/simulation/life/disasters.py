@@ -7,7 +7,7 @@ import asyncio
 from chain.abi import encode_call
 from tests.simulation import town
 from tests.simulation.life import oblivion
-from tests.simulation.life.people import send
+from tests.simulation.life.people import open_invoice, send
 from tests.simulation.life.weather import strikes
 from tests.simulation.world import World
 
@@ -27,6 +27,7 @@ async def restored_backup(world: World) -> None:
     taken = await _back_up(world)
     if not with_journal:
         await oblivion.move_shop(world)
+    await _order(world, 900)
     await asyncio.sleep(world.dice.seconds("lost after", 60, length * 0.4))
     world.say("the database is lost")
     world.image.clear()
@@ -41,8 +42,14 @@ async def restored_backup(world: World) -> None:
         await oblivion.before_the_start(world)
     world.image.set()
     world.say(f"restored from {world.now() - taken:.0f} s ago")
+    await _order(world, 901)
     if not with_journal:
         await oblivion.after_the_start(world)
+
+
+async def _order(world: World, place: int) -> None:
+    """One that is lost with the database, and one that must not get its address."""
+    await open_invoice(world, world.dice.pick("orders", world.merchants), place)
 
 
 async def epochs(world: World) -> None:
