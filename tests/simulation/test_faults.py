@@ -95,7 +95,7 @@ def lies_about_state() -> dict[str, Any]:
 def strangers() -> dict[str, Any]:
     """They give, are first with a batch, and use a sponsor's key; one provider stands still."""
     more = ("--days", "0.04", "--invoices", "3", "--quiet", "1.5")
-    return run(1005, *more, gift=0.5, front_run=1, foreign_nonce=0.5, rpc_stopped=1)
+    return run(1004, *more, gift=0.5, front_run=1, foreign_nonce=2, rpc_stopped=1)
 
 
 @cache
