@@ -348,8 +348,8 @@ PAYING = (
     one(
         "a provider that stopped has a say in what is true now",
         "settlement/agreed.py",
-        "    return None if since is None else await _in_step(told, since)\n",
-        "    return None\n",
+        "    return Heard(None if since is None else await _in_step(told, since), _named(told))\n",
+        "    return Heard(None, _named(told))\n",
         {"rpc_stopped": 1.0},
     ),
     one(
