@@ -119,7 +119,9 @@ async def clear_halts(world: World) -> None:
             "SELECT * FROM chain_cursors WHERE chain = ?", (chain,)
         ).fetchone()
         if cursor is None or not cursor["halted_reason"]:
-            if cursor is None or _follows(world, chain, cursor):
+            # Not while it stands below: it may have read the branch that is gone, and not stored it.
+            beyond = cursor is not None and cursor["cursor_block"] > shared
+            if cursor is None or (beyond and _follows(world, chain, cursor)):
                 del world.forked[chain]  # it was above finality, as this daemon saw it
             continue
 
