@@ -80,13 +80,16 @@ async def _of_all(
 ) -> list[Log]:
     """What one provider shows, and a second one: this is looked at once, and an empty answer of
     one that has not indexed it would be believed for good. Receipts bear out what is shown."""
-    found = await ask(client)
     other = client.second()
-    if other is not None:
-        for view in (client.pinned(), other):
-            with suppress(RpcError):  # it may be unable to, for good
-                found = [*found, *await ask(view)]
-    return found
+    if other is None:
+        return await ask(client)
+    found: list[Log] = []
+    shown = 0
+    for view in (client.pinned(), other):
+        with suppress(RpcError):  # it may be unable to, for good
+            found += await ask(view)
+            shown += 1
+    return found if shown == 2 else [*found, *await ask(client)]
 
 
 def _tokens(ctx: Context) -> Sequence[Token]:

@@ -198,8 +198,8 @@ PAYING: Final = (
         (
             Change(
                 "settlement/restore/scanning.py",
-                "    found = await ask(client)\n    other = client.second()\n",
-                "    found = await ask(client)\n    other = None\n",
+                "    other = client.second()\n    if other is None:\n        return await ask(client)\n",
+                "    return await ask(client)\n",
             ),
         ),
         (

@@ -118,6 +118,7 @@ class World:
             victims=self._victims,
             before=self._before_request,
             after=self._after_request,
+            stir=partial(self.stir, 0.0),
         )
         engine = partial(self.database.engine, moments=self.moments)
         self.edges = Edges(self.transport, self.mailbox, engine, self.slack)

@@ -12,14 +12,17 @@ import pytest
 from chain.abi import encode_call, selector
 from chain.anvil import Anvil
 from chain.client import ChainClient
+from chain.erc20 import encode_transfer
 from chain.rpc.pool import RpcPool
 from chain.rpc.transport import AiohttpTransport
-from config.units import to_hex
+from config.units import Amount, to_hex
 from ledger.holds import open_holds
 from ledger.schema import batches
+from tests.chain.settlement.test_breaker import minutes
 from tests.chain.settlement.test_faults import AMOUNT, funded, until_sent
 from tests.chain.settlement.test_lanes import owner_sends, rows, stuck_batch
-from tests.chain.settlement.world import CHAIN_ID, World, recipient
+from tests.chain.settlement.world import CHAIN_ID, PAYER, World, recipient
+from tests.support.dev_chain import dev_account
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
 
 pytestmark = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
@@ -133,3 +136,32 @@ async def test_sealing__one_provider_tells_another_epoch__signed_for_the_one_tha
         await world.settle(world.service(client=client), world.all_are("paid", payout))
     assert lie.struck > 0
     assert await payout_batches(world) == [(0, 0, "final")]
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first-asked", "second-asked"])
+async def test_start__one_of_two_providers_denies_a_strangers_gift__other_tokens_are_paid(
+    world: World, anvil: Anvil, first: bool
+) -> None:
+    """A transfer of strangers and a provider that leaves it out must not stop a chain."""
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDT", AMOUNT)
+    await minutes(world, world.service())
+    gift = encode_transfer(world.contracts.treasury, Amount(77))
+    given = await world.dev.must(dev_account(PAYER), world.tokens["USDC"], gift)
+    await world.watch(mine=8)
+    payout = await world.promise(merchant, "USDT", AMOUNT, recipient(7))
+    world.clock.advance(11)
+    async with FaultProxy(anvil.rpc_url) as liar, aiohttp.ClientSession() as session:
+        hidden = to_hex(given.tx_hash)
+        liar.add(Fault(Kind.null_receipt, {"eth_getTransactionReceipt"}, naming=hidden))
+        urls = [liar.url, anvil.rpc_url] if first else [anvil.rpc_url, liar.url]
+        pool = RpcPool(
+            "anvil", CHAIN_ID, urls,
+            transport=AiohttpTransport(session), clock=world.clock, entropy=world.ledger.entropy,
+        )  # fmt: skip
+        service = world.service(client=ChainClient(pool))
+        await minutes(world, service)
+        assert (await world.payout(payout))["status"] == "paid"
+        liar.clear()
+        await minutes(world, service)
+    await world.agrees()

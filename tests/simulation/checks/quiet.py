@@ -51,7 +51,8 @@ async def quiet_period(world: World) -> None:
         await resolve_suspense(world)
         await release_holds(world)
         await ask(world, "POST", "/v1/admin/payouts/run", town.ADMIN_KEY, {})
-        waits = unfinished(world) or await _not_ready(world)
+        # Asking takes time, in which something may have come up.
+        waits = unfinished(world) or await _not_ready(world) or unfinished(world)
         if not waits:
             break
     else:
