@@ -51,6 +51,9 @@ class DerivedAhead:
             asked = self._asked.popleft()
             answer = self._read(_BYTES * asked[1])
             if answer is not None and asked == (start, count):
+                if answer[:_BYTES] != self._deriver.address(start):
+                    self._process = None  # of another key, or another program
+                    return None
                 return [Address(answer[at : at + _BYTES]) for at in range(0, len(answer), _BYTES)]
         return None
 
@@ -86,7 +89,8 @@ def deriving_beside(deriver: DepositDeriver) -> Iterator[DerivedAhead]:
     """A process that derives, ended with the block; without one where none can be started."""
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "wallets.deriving"],
+            # -P: not what lies in the folder that the command is given in.
+            [sys.executable, "-P", "-m", "wallets.deriving"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.wallets.test_derivation import DERIVER
+from tests.unit.wallets.test_derivation import DERIVER, PATH
 from wallets import deriving
-from wallets.derivation import HARDENED
+from wallets.derivation import HARDENED, DepositDeriver
 from wallets.deriving import AHEAD, MOST, DerivedAhead, deriving_beside
+from wallets.private import PrivateNode
 
 
 class Beside:
@@ -24,6 +25,9 @@ class Beside:
     def addresses(self, start: int, count: int) -> list[bytes]:
         self.here += count
         return list(DERIVER.addresses(start, count))
+
+    def address(self, index: int) -> bytes:
+        return DERIVER.address(index)
 
 
 def test_ranges_that_follow_each_other__derived_beside__the_same() -> None:
@@ -75,6 +79,27 @@ def test_more_than_a_pipe_holds__is_not_asked_ahead() -> None:
     with deriving_beside(DERIVER) as ahead:
         assert len(ahead.addresses(0, MOST + 1)) == MOST + 1
         assert not ahead._asked
+
+
+def test_package_of_the_same_name_where_one_stands__is_not_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "wallets").mkdir()
+    (tmp_path / "wallets" / "__init__.py").write_text("")
+    (tmp_path / "wallets" / "deriving.py").write_text("open('was run', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    with deriving_beside(DERIVER) as ahead:
+        for start in (0, 10, 20):
+            assert list(ahead.addresses(start, 10)) == DERIVER.addresses(start, 10)
+    assert not (tmp_path / "was run").exists()
+
+
+def test_process_derives_from_another_key__its_addresses_are_not_taken() -> None:
+    other = DepositDeriver(PrivateNode.from_seed(bytes(64)).derive(PATH).xpub())
+    with deriving_beside(other) as ahead:
+        ahead._deriver = DERIVER
+        for start in (0, 10, 20):
+            assert list(ahead.addresses(start, 10)) == DERIVER.addresses(start, 10)
 
 
 def test_end_of_the_indexes__is_not_asked_beyond() -> None:
