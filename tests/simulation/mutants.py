@@ -2,8 +2,9 @@
 
 Each is put into a scratch copy by itself, and the simulator is run over the seeds
 until one of them violates a rule. A mutant that survives shows a rule that is missing.
-Only the faults that a mutant is about strike, and days are short: that is faster, and what
-kills it is then surely the mutant.
+Only the faults that a mutant is about strike, and days are short, which is faster. The code
+without the mutant then runs the same seed with the same faults: a mutant counts as killed
+only if that is clean.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,12 @@ class Verdict:
     seed: int | None
     rule: str
     tried: int
+    #: What the code without the mutant violates on that seed: nothing, if the mutant did it.
+    unmutated: str = ""
+
+    @property
+    def killed(self) -> bool:
+        return self.seed is not None and not self.unmutated
 
 
 def main() -> int:
@@ -56,12 +63,20 @@ def main() -> int:
         for spoilt in chosen:
             verdicts.append(_try(spoilt, copy, options))
             print(_row(verdicts[-1]), flush=True)
-    survivors = [v.name for v in verdicts if v.seed is None]
-    print(f"{len(verdicts) - len(survivors)} of {len(verdicts)} killed")
-    return bool(survivors)
+    killed = sum(v.killed for v in verdicts)
+    print(f"{killed} of {len(verdicts)} killed")
+    return killed != len(verdicts)
 
 
 def _try(spoilt: Spoilt, copy: Path, options: argparse.Namespace) -> Verdict:
+    verdict = _look_for_seed(spoilt, copy, options)
+    if verdict.seed is None:
+        return verdict
+    failed = _run(spoilt, copy, verdict.seed, verdict.seed, options)
+    return replace(verdict, unmutated="; ".join(rules[0] for rules in failed.values()))
+
+
+def _look_for_seed(spoilt: Spoilt, copy: Path, options: argparse.Namespace) -> Verdict:
     former = apply(Mutant(spoilt.name, spoilt.changes, ()), copy)
     try:
         for tried, (start, last) in enumerate(_portions(spoilt, options), start=1):
@@ -108,7 +123,10 @@ def _run(
 
 def _row(verdict: Verdict) -> str:
     fate = "SURVIVED" if verdict.seed is None else f"seed {verdict.seed}"
-    return f"{verdict.name:<48} {fate:<10} of {verdict.tried:>3}  {verdict.rule[:110]}"
+    row = f"{verdict.name:<48} {fate:<10} of {verdict.tried:>3}  {verdict.rule[:110]}"
+    if verdict.unmutated:
+        row += f"\n  NOT KILLED: without the mutant too: {verdict.unmutated[:110]}"
+    return row
 
 
 if __name__ == "__main__":
