@@ -22,6 +22,7 @@ import typer
 from typer.main import get_command
 
 from bursar.commands import (
+    api_keys,
     books,
     chains,
     contracts,
@@ -60,6 +61,7 @@ def build_app() -> typer.Typer:
         wallets,
         contracts,
         merchants,
+        api_keys,
         invoices,
         payouts,
         chains,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, StrictStr, field_validator
+from pydantic import Field, StrictBool, StrictStr, field_validator
 
 from gateway.fields import (
     AddressText,
@@ -78,6 +78,15 @@ class NewApiKey(Body):
     """A further key; ``name`` is for its owner's eyes."""
 
     name: Name | None = None
+
+
+class IssueApiKey(NewApiKey):
+    """A key that an operator gives a merchant.
+
+    ``revoke_others``: every key that it had until now is refused from the same moment.
+    """
+
+    revoke_others: StrictBool = False
 
 
 class NewDestination(Body):

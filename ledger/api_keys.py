@@ -14,6 +14,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from config.errors import NotFoundError
+from ledger.decisions import record_decision
+from ledger.merchants import merchant_exists
 from ledger.schema import api_keys
 from ledger.sql import as_row
 from ledger.store import Tx
@@ -82,13 +84,52 @@ async def revoke_api_key(tx: Tx, merchant_id: str, key_id: str) -> dict[str, Any
 
     :raises NotFoundError: no such key of this merchant.
     """
-    await tx.conn.execute(
-        api_keys.update()
-        .where(
-            api_keys.c.id == key_id,
-            api_keys.c.merchant_id == merchant_id,
-            api_keys.c.revoked_at.is_(None),
-        )
-        .values(revoked_at=tx.now)
-    )
+    await _revoke(tx, (api_keys.c.id == key_id) & (api_keys.c.merchant_id == merchant_id))
     return await get_api_key(tx, merchant_id, key_id)
+
+
+async def issue_api_key(
+    tx: Tx, actor: str, merchant_id: str, name: str | None = None, *, revoke_others: bool = False
+) -> tuple[NewKey, list[str]]:
+    """An operator gives a merchant a key: it lost its own, or somebody else has it.
+
+    :param actor: by which door, for the audit log.
+    :param revoke_others: refuse every key that it had until now, from the same commit on.
+    :return: the key, and the ids of those revoked.
+    :raises NotFoundError: no such merchant.
+    """
+    if not await merchant_exists(tx, merchant_id):
+        raise NotFoundError(f"no merchant {merchant_id}", remedy="list them: bursar merchants list")
+    revoked: list[str] = []
+    if revoke_others:
+        revoked = await _revoke(tx, api_keys.c.merchant_id == merchant_id)
+    made = await create_api_key(tx, merchant_id, name)
+    detail = {"merchant": merchant_id, "name": name, "revoked": revoked}
+    await record_decision(tx, actor, "issue_api_key", made.id, detail)
+    return made, revoked
+
+
+async def withdraw_api_key(tx: Tx, actor: str, key_id: str) -> dict[str, Any]:
+    """An operator revokes a key, whoever's it is; again changes nothing.
+
+    :raises NotFoundError: no such key.
+    """
+    query = sa.select(api_keys.c.merchant_id).where(api_keys.c.id == key_id)
+    merchant_id = await tx.conn.scalar(query)
+    if merchant_id is None:
+        remedy = "list a merchant's: bursar api-keys list --merchant ID"
+        raise NotFoundError(f"no API key {key_id}", remedy=remedy)
+    if await _revoke(tx, api_keys.c.id == key_id):
+        await record_decision(tx, actor, "revoke_api_key", key_id, {"merchant": merchant_id})
+    return await get_api_key(tx, merchant_id, key_id)
+
+
+async def _revoke(tx: Tx, which: sa.ColumnElement[bool]) -> list[str]:
+    """Ids of those that were not revoked before."""
+    changed = await tx.conn.execute(
+        api_keys.update()
+        .where(which, api_keys.c.revoked_at.is_(None))
+        .values(revoked_at=tx.now)
+        .returning(api_keys.c.id)
+    )
+    return sorted(changed.scalars())

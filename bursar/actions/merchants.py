@@ -23,8 +23,7 @@ async def create(settings: Settings, secrets: Secrets, *, name: str, as_json: bo
 
     :raises InvalidInputError: the name is empty, too long, or holds control characters.
     """
-    if not name.strip() or len(name) > NAME_CHARS or not name.isprintable():
-        raise InvalidInputError(f"must be 1 to {NAME_CHARS} printable characters", where="--name")
+    check_name(name)
     async with open_house(settings, secrets, chains=[]) as house:
         await require_current(house.ledger.engine)
         async with house.ledger.transaction() as tx:
@@ -36,6 +35,12 @@ async def create(settings: Settings, secrets: Secrets, *, name: str, as_json: bo
     say(f"merchant  {merchant_id}")
     say(f"API key   {key.key}")
     remark("The API key is shown this once; only its hash is kept.")
+
+
+def check_name(name: str) -> None:
+    """:raises InvalidInputError: empty, too long, or with control characters."""
+    if not name.strip() or len(name) > NAME_CHARS or not name.isprintable():
+        raise InvalidInputError(f"must be 1 to {NAME_CHARS} printable characters", where="--name")
 
 
 async def show_all(settings: Settings, secrets: Secrets, *, as_json: bool) -> None:

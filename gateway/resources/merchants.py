@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
+from config.errors import NotFoundError
 from gateway import answers
 from gateway.auth import ADMIN_SCOPE
 from gateway.operation import Call, JsonObject, Operation
-from gateway.requests import NewApiKey, NewMerchant, Page, Terms
-from ledger.api_keys import create_api_key, get_api_key, revoke_api_key
+from gateway.requests import IssueApiKey, NewApiKey, NewMerchant, Page, Terms
+from ledger.api_keys import (
+    create_api_key,
+    get_api_key,
+    issue_api_key,
+    revoke_api_key,
+    withdraw_api_key,
+)
 from ledger.decisions import record_decision
 from ledger.listing import list_api_keys, list_merchants
 from ledger.merchants import (
@@ -17,6 +24,7 @@ from ledger.merchants import (
     configured_terms,
     create_merchant,
     get_merchant,
+    merchant_exists,
     with_defaults,
 )
 from ledger.store import Tx
@@ -80,6 +88,30 @@ async def revoke_key(call: Call, tx: Tx) -> JsonObject:
     return await revoke_api_key(tx, call.merchant_id, call.path_id("key"))
 
 
+async def issue_key(call: Call, tx: Tx) -> JsonObject:
+    """A key for a merchant that lost its own."""
+    merchant_id, given = call.path_id("mer"), call.given(IssueApiKey)
+    made, _ = await issue_api_key(
+        tx, ADMIN_SCOPE, merchant_id, given.name, revoke_others=given.revoke_others
+    )
+    return {**await get_api_key(tx, merchant_id, made.id), "api_key": made.key}
+
+
+async def list_keys_of(call: Call) -> JsonObject:
+    """A merchant's keys, without the keys, for the admin."""
+    merchant_id = call.path_id("mer")
+    async with call.deps.ledger.reading() as tx:
+        if not await merchant_exists(tx, merchant_id):
+            raise NotFoundError(f"no merchant {merchant_id}")
+        data, cursor = await list_api_keys(tx, merchant_id, call.asked(Page).asked())
+    return {"data": data, "next_cursor": cursor}
+
+
+async def withdraw_key(call: Call, tx: Tx) -> JsonObject:
+    """Refuse anybody's key from now on."""
+    return await withdraw_api_key(tx, ADMIN_SCOPE, call.path_id("key"))
+
+
 OPERATIONS: Final = (
     Operation(
         "createMerchant",
@@ -116,6 +148,41 @@ OPERATIONS: Final = (
         answers.Merchant,
         write=set_terms,
         body=Terms,
+    ),
+    Operation(
+        "issueApiKey",
+        "POST",
+        "/v1/admin/merchants/{id}/api-keys",
+        "admin",
+        "Give a merchant a key; it is shown once",
+        "merchants",
+        answers.CreatedApiKey,
+        write=issue_key,
+        status=201,
+        body=IssueApiKey,
+        secrets=("api_key",),
+    ),
+    Operation(
+        "listMerchantApiKeys",
+        "GET",
+        "/v1/admin/merchants/{id}/api-keys",
+        "admin",
+        "List a merchant's API keys",
+        "merchants",
+        answers.ApiKey,
+        read=list_keys_of,
+        many=True,
+        query=Page,
+    ),
+    Operation(
+        "withdrawApiKey",
+        "DELETE",
+        "/v1/admin/api-keys/{id}",
+        "admin",
+        "Revoke a merchant's API key",
+        "merchants",
+        answers.ApiKey,
+        write=withdraw_key,
     ),
     Operation(
         "getMerchant",

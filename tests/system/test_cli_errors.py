@@ -264,6 +264,26 @@ def test_merchants__create_and_list__json_alone_and_the_key_once(
     refused(bursar("merchants", "create", "--name", "\x00"[:0] + " "), "--name")
 
 
+def test_api_keys__lost__a_new_one_once_and_the_old_refused(bursar: Run, tmp_path: Path) -> None:
+    configure(tmp_path)
+    bursar("migrate")
+    merchant = json.loads(bursar("merchants", "create", "--name", "A", "--json").stdout)["id"]
+    done = bursar("api-keys", "create", "--merchant", merchant, "--revoke-others", "--json")
+    made = json.loads(done.stdout)
+    listed = bursar("api-keys", "list", "--merchant", merchant, "--json")
+    old, new = json.loads(listed.stdout)
+    assert (old["revoked_at"] is None, new["revoked_at"], new["id"]) == (False, None, made["id"])
+    assert made["revoked"] == [old["id"]]
+    assert made["api_key"] not in listed.stdout
+    assert made["api_key"].encode() not in (tmp_path / "bursar.db").read_bytes()
+    assert bursar("api-keys", "revoke", made["id"]).stdout.startswith(f"revoked: {made['id']}")
+    refused(bursar("api-keys", "create", "--merchant", "mer_0"), "mer_0", "merchants list")
+    refused(bursar("api-keys", "list", "--merchant", "mer_0"), "mer_0", "merchants list")
+    refused(bursar("api-keys", "revoke", "key_0"), "key_0", "api-keys list")
+    refused(bursar("api-keys", "create", "--merchant", merchant, "--name", "\x1b[2J"), "--name")
+    refused(bursar("api-keys", "create"), "--merchant", status=2)
+
+
 def test_invoices_import__good_file__an_id_and_address_a_line(bursar: Run, tmp_path: Path) -> None:
     configure(tmp_path, extra=TOKEN.format(address="0x" + "ab" * 20))
     bursar("migrate")
@@ -350,6 +370,7 @@ def test_help__every_command__is_there(bursar: Run) -> None:
         "wallets",
         "contracts",
         "merchants",
+        "api-keys",
         "invoices",
         "payouts",
         "reconcile",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import sqlalchemy as sa
+
+from ledger.schema import audit_log
 from tests.support.door import ADMIN_KEY, Door
 
 OWN = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
@@ -86,6 +89,58 @@ async def test_keys__missing_wrong_or_revoked__unauthorized(door: Door) -> None:
     assert gone.status == 200
     assert gone.body["revoked_at"]
     assert (await door.call("GET", "/v1/merchant", key=second.body["api_key"])).status == 401
+
+
+async def test_keys__lost__the_operator_gives_another_and_ends_the_old(door: Door) -> None:
+    lost, bystander = await door.merchant(), await door.merchant("Other")
+    merchant_id = (await door.call("GET", "/v1/merchant", key=lost)).body["id"]
+    path = f"/v1/admin/merchants/{merchant_id}/api-keys"
+    once = {"Idempotency-Key": "lost-1"}
+
+    assert (await door.call("POST", path, {}, key=lost)).status == 401
+    spare = await door.call("POST", path, {"name": "spare"}, key=ADMIN_KEY)
+    assert (await door.call("GET", "/v1/merchant", key=lost)).status == 200
+    body = {"revoke_others": True}
+    made = await door.call("POST", path, body, key=ADMIN_KEY, headers=once)
+    again = await door.call("POST", path, body, key=ADMIN_KEY, headers=once)
+
+    assert (spare.status, made.status) == (201, 201)
+    assert again.body == made.body | {"api_key": None}
+    for old in (lost, spare.body["api_key"]):
+        assert (await door.call("GET", "/v1/merchant", key=old)).status == 401
+    mine = await door.call("GET", "/v1/merchant", key=made.body["api_key"])
+    assert mine.body["id"] == merchant_id
+    assert (await door.call("GET", "/v1/merchant", key=bystander)).status == 200
+    listed = (await door.call("GET", path, key=ADMIN_KEY)).body["data"]
+    assert [key["revoked_at"] is None for key in listed] == [True, False, False]
+
+    gone = f"/v1/admin/api-keys/{made.body['id']}"
+    for _ in range(2):
+        answer = await door.call("DELETE", gone, key=ADMIN_KEY)
+        assert (answer.status, answer.body["id"]) == (200, made.body["id"])
+    assert (await door.call("GET", "/v1/merchant", key=made.body["api_key"])).status == 401
+    for method, nowhere in (
+        ("POST", path.replace(merchant_id, "mer_0")),
+        ("GET", path.replace(merchant_id, "mer_0")),
+        ("DELETE", "/v1/admin/api-keys/key_0"),
+    ):
+        sent = {} if method == "POST" else None
+        assert (await door.call(method, nowhere, sent, key=ADMIN_KEY)).status == 404
+    async with door.ledger.reading() as tx:
+        columns = (audit_log.c.actor, audit_log.c.action, audit_log.c.object_id, audit_log.c.detail)
+        lines = [tuple(row) for row in await tx.conn.execute(sa.select(*columns).order_by("id"))]
+    first = {listed[2]["id"], spare.body["id"]}
+    assert {**lines[1][3], "revoked": set(lines[1][3]["revoked"])} == {
+        "merchant": merchant_id,
+        "name": None,
+        "revoked": first,
+    }
+    assert [line[:3] for line in lines] == [
+        ("admin", "issue_api_key", spare.body["id"]),
+        ("admin", "issue_api_key", made.body["id"]),
+        ("admin", "revoke_api_key", made.body["id"]),
+    ]
+    assert made.body["api_key"] not in str(lines)
 
 
 async def test_destination__addresses_that_cannot_be_meant__refused(door: Door) -> None:
