@@ -18,6 +18,7 @@ from ledger.schema import payments
 from ledger.sql import chunked
 from ledger.store import Ledger
 from settlement.logs import logs_between
+from settlement.outcome import transfers_in
 
 REACH: Final = 50_000
 """Blocks looked back over: a difference is looked into when it appears."""
@@ -58,7 +59,7 @@ async def _transfers(client: ChainClient, suspects: Suspects, first: int, last: 
     found: dict[tuple[Hash32, int], Log] = {}
     for topics in ((TRANSFER_TOPIC, words), (TRANSFER_TOPIC, None, words)):
         for log in await logs_between(client, first, last, [suspects.token.address], topics):
-            if len(log.topics) == 3:
+            if transfers_in([log]):
                 found[log.tx_hash, log.log_index] = log
     return sorted(found.values(), key=lambda log: (log.block_number, log.log_index))
 

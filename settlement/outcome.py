@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from chain.helper_contracts import (
+    BatchExecuted,
     decode_batch_executed,
     decode_payout_failed,
     decode_sweep_failed,
@@ -61,7 +62,11 @@ class PayoutBatch:
 
 
 def transfers_in(logs: Sequence[Log]) -> list[TokenTransfer]:
-    """Well-formed Transfer logs, in order."""
+    """Well-formed Transfer logs that moved something, in order.
+
+    Anyone may write one of nothing from anybody to anybody: a ``transferFrom`` of zero needs no
+    allowance (address poisoning).
+    """
     return [
         TokenTransfer(
             log.address,
@@ -70,7 +75,10 @@ def transfers_in(logs: Sequence[Log]) -> list[TokenTransfer]:
             int.from_bytes(log.data),
         )
         for log in logs
-        if len(log.topics) == 3 and log.topics[0] == TRANSFER_TOPIC and len(log.data) == 32
+        if len(log.topics) == 3
+        and log.topics[0] == TRANSFER_TOPIC
+        and len(log.data) == 32
+        and any(log.data)
     ]
 
 
@@ -83,29 +91,22 @@ def judge_payouts(batch: PayoutBatch, receipt: Receipt) -> Outcome:
     """What a receipt says about a payout batch; ``executed`` only by its BatchExecuted log."""
     if receipt.status != 1:
         return Outcome(executed=False)
-    found = [
-        event
-        for log in receipt.logs
-        if (event := decode_batch_executed(log, batch.treasury)) is not None
-        and (event.epoch, event.batch_id) == (batch.epoch, batch.onchain_id)
-    ]
-    if not found:
+    event, logs = _execution_in(batch, receipt.logs)
+    if event is None:
         return Outcome(executed=False, surprises=("no BatchExecuted log in a successful receipt",))
     surprises: list[str] = []
-    if found[0].content_hash != batch.content_hash:
+    if event.content_hash != batch.content_hash:
         return Outcome(
             executed=True, surprises=("another content was executed under this batch's id",)
         )
     failures: dict[int, str] = {}
-    for log in receipt.logs:
+    for log in logs:
         failed = decode_payout_failed(log, batch.treasury)
         if failed is None or (failed.epoch, failed.batch_id) != (batch.epoch, batch.onchain_id):
             continue
         failures[failed.index] = describe_revert(failed.reason)
     outgoing = [
-        t
-        for t in transfers_in(receipt.logs)
-        if t.token == batch.token and t.sender == batch.treasury
+        t for t in transfers_in(logs) if t.token == batch.token and t.sender == batch.treasury
     ]
     received = _matched(batch, failures, outgoing)
     paid = sum(a for i, (_, a) in enumerate(batch.entries) if i not in failures)
@@ -115,6 +116,24 @@ def judge_payouts(batch: PayoutBatch, receipt: Receipt) -> Outcome:
     unproven = [i for i in range(len(batch.entries)) if i not in failures and i not in received]
     surprises += [f"no Transfer log for entry {i}" for i in unproven]
     return Outcome(True, failures, received, tuple(surprises))
+
+
+def _execution_in(
+    batch: PayoutBatch, logs: Sequence[Log]
+) -> tuple[BatchExecuted | None, Sequence[Log]]:
+    """A batch's event and the logs that are its own: those since the execution before it.
+
+    Anyone may submit signed batches, several of them in one transaction too.
+    """
+    first = 0
+    for place, log in enumerate(logs):
+        event = decode_batch_executed(log, batch.treasury)
+        if event is None:
+            continue
+        if (event.epoch, event.batch_id) == (batch.epoch, batch.onchain_id):
+            return event, logs[first:place]
+        first = place + 1
+    return None, ()
 
 
 def _matched(

@@ -9,7 +9,7 @@ away while its balances are read, the whole is done again.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +19,6 @@ from chain.balances import Holding, aggregated
 from chain.client import ChainClient
 from chain.deployment import HelperContracts
 from chain.helper_contracts import decode_batch_executed, executed_topics
-from chain.model import Receipt
 from chain.rpc.errors import BadReply, NodeBehind, NodeError, RpcError
 from config.catalogue import Token
 from config.units import Address, Hash32
@@ -32,8 +31,9 @@ from ledger.store import Ledger
 from settlement.causes import Suspects
 from settlement.causes import causes as find_causes
 from settlement.logs import logs_between
-from settlement.outcome import transfers_in
+from settlement.outcome import TokenTransfer, transfers_in
 from settlement.receipts import each_receipt
+from settlement.restore.scanning import pieces_of
 
 TRIES: Final = 5
 BATCH_EXECUTED_TOPIC: Final = executed_topics(0, 0)[0]
@@ -152,10 +152,17 @@ async def _compare(
     at = books.cursor.cursor
     hashes = [a.tx_hash for a in books.attempts]
     flows = _Flows(ledger.catalogue.payable_tokens(client.name), books.holders, contracts.treasury)
-    hashes += await _executed_by_strangers(client, books)
     async for receipt in each_receipt(client, hashes, by_one=True):
         if receipt.block_number <= at.number:
-            flows.add(receipt)
+            flows.add(transfers_in(receipt.logs))
+    waiting = {(b.epoch, b.onchain_id) for b in books.batches}
+    by_strangers = await _executed_by_strangers(client, books, waiting)
+    async for receipt in each_receipt(client, by_strangers, by_one=True):
+        if receipt.block_number <= at.number:
+            # Whatever else they did in it is known, or not, by itself.
+            for piece in pieces_of(receipt, contracts.treasury):
+                if piece.event and (piece.event.epoch, piece.event.batch_id) in waiting:
+                    flows.add(piece.transfers)
     rows: list[AccountRow] = []
     causes: list[str] = []
     for token in ledger.catalogue.payable_tokens(client.name):
@@ -220,14 +227,15 @@ async def _one_by_one(
     return found
 
 
-async def _executed_by_strangers(client: ChainClient, books: _Books) -> list[Hash32]:
+async def _executed_by_strangers(
+    client: ChainClient, books: _Books, waiting: Collection[tuple[int | None, int | None]]
+) -> list[Hash32]:
     """Transactions of others that ran our signed batches, which are not booked yet."""
     if not books.batches:
         return []
     first = min(b.sealed_block for b in books.batches)
     last = books.cursor.cursor.number
     ours = {a.tx_hash for a in books.attempts}
-    waiting = {(b.epoch, b.onchain_id) for b in books.batches}
     treasury = books.batches[0].target
     found: list[Hash32] = []
     for log in await logs_between(client, first, last, [treasury], (BATCH_EXECUTED_TOPIC,)):
@@ -235,7 +243,7 @@ async def _executed_by_strangers(client: ChainClient, books: _Books) -> list[Has
         known = event is None or (event.epoch, event.batch_id) not in waiting
         if not known and log.tx_hash not in ours:
             found.append(log.tx_hash)
-    return found
+    return list(dict.fromkeys(found))  # several of them may have run in one transaction
 
 
 class _Flows:
@@ -248,9 +256,9 @@ class _Flows:
         self._treasury = treasury
         self._sums: dict[tuple[str, Address], int] = defaultdict(int)
 
-    def add(self, receipt: Receipt) -> None:
-        """Its transfers of our tokens, from and to us."""
-        for t in transfers_in(receipt.logs):
+    def add(self, transfers: Iterable[TokenTransfer]) -> None:
+        """Those of our tokens, from and to us."""
+        for t in transfers:
             holders = self._holders.get(t.token)
             if holders is None:
                 continue

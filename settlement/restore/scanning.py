@@ -55,7 +55,7 @@ async def unknown_outflows(ctx: Context, first: int, last: int) -> list[Receipt]
     moved: list[Log] = []
     if tokens:
         moved = await _of_all(ctx.client, lambda c: logs_between(c, first, last, tokens, topics))
-    hashes = list(dict.fromkeys(log.tx_hash for log in [*executions, *moved]))
+    hashes = list(dict.fromkeys([*(e.tx_hash for e in executions), *_hashes_of(moved)]))
     async with ctx.ledger.reading() as tx:
         booked = await booked_hashes(tx, hashes)
     wanted = [h for h in hashes if h not in booked and h not in known]
@@ -69,10 +69,15 @@ async def unknown_inflows(ctx: Context, first: int, last: int) -> list[Receipt]:
         return []
     topics = (TRANSFER_TOPIC, None, ctx.contracts.treasury.rjust(32, b"\0"))
     found = await _of_all(ctx.client, lambda c: logs_between(c, first, last, tokens, topics))
-    hashes = list(dict.fromkeys(log.tx_hash for log in found))
+    hashes = _hashes_of(found)
     async with ctx.ledger.reading() as tx:
         booked = await booked_hashes(tx, hashes)
     return await receipts_of(ctx.client, [h for h in hashes if h not in booked])
+
+
+def _hashes_of(logs: Sequence[Log]) -> list[Hash32]:
+    """Transactions in which something moved: logs of nothing are anybody's to write."""
+    return list(dict.fromkeys(log.tx_hash for log in logs if transfers_in([log])))
 
 
 async def _of_all(

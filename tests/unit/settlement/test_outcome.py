@@ -66,6 +66,13 @@ def receipt(*logs: Log, status: int = 1) -> Receipt:
                      id="right_sum_to_the_wrong_one"),
         pytest.param(receipt(moved(A, 9), moved(OTHER, 1), moved(B, 20), ran()), True, None,
                      id="token_keeps_a_fee"),
+        pytest.param(receipt(moved(A, 7), ran(batch_id=4), moved(A, 10), moved(B, 20), ran(),
+                             moved(B, 20), ran(batch_id=6)), True, None,
+                     id="other_batches_ran_before_and_after_it"),
+        pytest.param(receipt(moved(A, 10), moved(B, 20), ran(batch_id=4), ran()), True,
+                     "0 base units left", id="what_another_batch_paid_proves_nothing"),
+        pytest.param(receipt(moved(A, 10), moved(OTHER, 0), moved(B, 20), ran()), True, None,
+                     id="nothing_was_moved_besides"),
     ],
 )  # fmt: skip
 def test_judge_payouts__named_cases(found: Receipt, executed: bool, surprise: str | None) -> None:
