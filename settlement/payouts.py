@@ -45,6 +45,7 @@ from settlement.context import Context
 from settlement.lanes.adopt import epoch_of
 from settlement.lanes.finality import Finality
 from settlement.outflow import OutflowGuard
+from settlement.planning import REFUSED
 from settlement.restore.scanning import executed_ids
 from settlement.simulation import blacklisted, is_token_paused, simulate
 from settlement.worth import Worth
@@ -156,6 +157,8 @@ async def _set_aside(ctx: Context, lease: Lease, token: str, rows: list[Row]) ->
         reasons = dict.fromkeys(range(len(rows)), TOKEN_PAUSED)
     else:
         reasons |= dict.fromkeys(listed, BLACKLISTED)
+        ours = own_addresses(ctx)
+        reasons |= {i: REFUSED for i, (account, _) in enumerate(entries) if account in ours}
     if reasons:
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
@@ -167,6 +170,17 @@ async def _set_aside(ctx: Context, lease: Lease, token: str, rows: list[Row]) ->
             ]
             await move_payouts(tx, moves)
     return [row for i, row in enumerate(rows) if i not in reasons]
+
+
+def own_addresses(ctx: Context) -> set[Address]:
+    """Of the house. A gateway without the keys does not know them, and promises refunds to them:
+    what the treasury pays itself is in no account, and the others cannot send it on."""
+    own, keys = ctx.contracts, ctx.wallets
+    return {
+        own.treasury, own.collector, own.forwarder, own.factory,
+        keys.treasury_signer().address,
+        keys.sponsor("sweeps").address, keys.sponsor("payouts").address,
+    }  # fmt: skip
 
 
 async def _seal(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 import sqlalchemy as sa
 
 from config.units import Address
 from ledger.listing import PageQuery, list_events
 from ledger.refunds import NewRefund, RefundPolicy, create_refund
 from ledger.schema import payments
+from settlement.planning import REFUSED
 from tests.chain.settlement.world import World, recipient
 
 POLICY = RefundPolicy(timedelta(0), approval=False, refused=())
@@ -33,3 +35,25 @@ async def test_refund__beside_a_payout__both_paid_exactly_in_one_batch(world: Wo
         found, _ = await list_events(tx, merchant, PageQuery(limit=100))
     told = [event["type"] for event in found if event["data"]["id"] == refund]
     assert told == ["refund.paid", "payout.submitted", "payout.queued"]
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_refund_to_an_address_of_the_house__on_hold_and_nothing_is_sent_there(
+    world: World,
+) -> None:
+    """A gateway without the keys does not know these addresses: it takes the refund."""
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 10_000000)
+    await world.watch(mine=4)
+    ours = [world.contracts.treasury, world.keys.sponsor("payouts").address]
+    refunds = []
+    async with world.ledger.transaction() as tx:
+        invoice = await tx.conn.scalar(sa.select(payments.c.invoice_id))
+        for address in ours:
+            new = NewRefund(invoice, address, amount="1")
+            refunds.append((await create_refund(tx, merchant, new, POLICY))["id"])
+    payout = await world.promise(merchant, "USDC", 8_000000, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", payout))
+    for refund in refunds:
+        row = await world.payout(refund)
+        assert (row["status"], row["reason"]) == ("on_hold", REFUSED)
