@@ -144,6 +144,12 @@ async def post(tx: Tx, postings: Sequence[Posting], *, fresh: bool = False) -> i
     return len(rows)
 
 
+async def posted_keys(tx: Tx, keys: Sequence[str]) -> set[str]:
+    """Those under which something was posted."""
+    (rows,) = await read_all(tx, [Read(_KEYS, transfers.c.key, keys)])
+    return {row["key"] for row in rows}
+
+
 async def _standing(
     tx: Tx, postings: Sequence[Posting], fresh: bool
 ) -> tuple[set[str], dict[str, _Pending]]:

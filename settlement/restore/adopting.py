@@ -18,7 +18,7 @@ from chain.model import Receipt
 from config.catalogue import Token
 from config.units import Address, Amount, ChainName, Hash32, to_hex
 from ledger.batches import get_batches
-from ledger.books import post, totals_of
+from ledger.books import post, posted_keys, totals_of
 from ledger.holds import hold
 from ledger.journal_records import BatchRecord, PayoutEntry, SweepEntry
 from ledger.pauses import pause, scope_of
@@ -38,7 +38,11 @@ SUSPENSE: Final = "an outflow that nothing explains"
 
 
 async def adopt_outflow(tx: Tx, ctx: Context, receipt: Receipt) -> None:
-    """Book a final transaction that took money out of the treasury."""
+    """Book a final transaction that took money out of the treasury; again, it does nothing.
+
+    A start books what is final already and goes on waiting for the rest: it comes here with
+    the same transaction at each of its looks.
+    """
     for number, piece in enumerate(pieces_of(receipt, ctx.contracts.treasury)):
         if piece.event is None:
             await _suspend(tx, ctx, receipt, piece.transfers, number)
@@ -123,11 +127,15 @@ async def _explained(
 async def _suspend(
     tx: Tx, ctx: Context, receipt: Receipt, transfers: Sequence[TokenTransfer], number: int
 ) -> None:
-    for place, transfer in enumerate(transfers):
+    keys = [
+        f"outflow:{ctx.name}/{to_hex(receipt.tx_hash)}/{number}/{n}" for n in range(len(transfers))
+    ]
+    booked = await posted_keys(tx, keys)
+    for key, transfer in zip(keys, transfers, strict=True):
         token = tx.catalogue.token_by_address(ChainName(ctx.name), transfer.token)
-        if token is None:
-            continue  # no token of these books
-        key = f"outflow:{ctx.name}/{to_hex(receipt.tx_hash)}/{number}/{place}"
+        # What is booked already has been drawn: to look at the treasury's rest would cover it anew.
+        if token is None or key in booked:
+            continue
         treasury = AccountRef(AccountKind.TREASURY, ctx.name, token.symbol)
         unknown = AccountRef(AccountKind.SUSPENSE_IN, ctx.name, token.symbol)
         suspense = AccountRef(AccountKind.SUSPENSE_OUT, ctx.name, token.symbol)

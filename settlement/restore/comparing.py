@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from chain.model import Receipt
 from chain.rpc.errors import NodeBehind
-from config.units import Address, to_hex
+from config.units import Address, Hash32, to_hex
 from ledger.attempts import open_attempts
 from ledger.batches import next_onchain_id
 from ledger.comparisons import compared_block, note_compared
@@ -48,6 +48,7 @@ class Comparison:
         self._target: int | None = None
         self._quiet = 0
         self._explained: Counter[Address] = Counter()
+        self._counted: set[Hash32] = set()
         self._restored = False
         self._final: int | None = None
         self._all_booked = False
@@ -67,7 +68,8 @@ class Comparison:
         again = Comparison(self._ctx, lease)
         if not self.done and lease.fencing_token == self._token + 1:
             again._target, again._quiet = self._target, self._quiet
-            again._explained, again._restored = self._explained, self._restored
+            again._explained, again._counted = self._explained, self._counted
+            again._restored = self._restored
         return again
 
     def tick_ended(self) -> None:
@@ -245,7 +247,10 @@ class Comparison:
                 elif not await adopt_inflow(tx, ctx, receipt):
                     continue
                 await close_dispute(tx, ctx, receipt)
-            self._explained[receipt.sender] += 1
+            # Each look comes by it again, until there is nothing left to wait for.
+            if receipt.tx_hash not in self._counted:
+                self._counted.add(receipt.tx_hash)
+                self._explained[receipt.sender] += 1
         return None
 
     async def _raise_nonces(self, lease: Lease) -> None:
