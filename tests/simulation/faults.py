@@ -85,6 +85,8 @@ FAULTS: Mapping[str, float] = {
     "token_paused": 0.02,  # f21: by half an hour
     "blacklisted": 0.05,  # f21: a merchant's destination, per merchant
     "blacklisted_in_flight": 0.1,  # f21: between the check and the block, per batch
+    "owner_withdraws": 0.02,  # by ten minutes: the treasury's owner takes tokens, or pays by hand
+    "owner_first": 0.02,  # per batch: he takes what it would pay, just before it runs
     "gift": 0.05,  # a stranger sends tokens straight to the treasury, by ten minutes
     "sponsor_empty": 0.1,  # f21: per seed: runs dry, is filled up again
     "webhook_fails": 0.1,  # f27

@@ -189,7 +189,14 @@ LEDGER = (
                 "    repaid = min(has, owed)\n",
             ),
         ),
-        {"reorg_deep_lossy": 1.0},
+        {"owner_withdraws": 2.0},
+    ),
+    one(
+        "an outflow that is looked at again is covered again",
+        "settlement/restore/adopting.py",
+        "        if token is None or key in booked:\n",
+        "        if token is None:\n",
+        {"owner_withdraws": 2.0},
     ),
     one(
         "a payout draws nothing on the treasury",

@@ -21,6 +21,7 @@ from tests.simulation.image_postgres import Server
 from tests.simulation.life import operators, people, weather
 from tests.simulation.life.disasters import epochs, restored_backup
 from tests.simulation.life.offline import keep_signed
+from tests.simulation.life.owner import owner
 from tests.simulation.life.strangers import strangers
 from tests.simulation.life.violations import final_reorgs
 from tests.simulation.machine.loop import VirtualLoop
@@ -110,6 +111,7 @@ async def _live(world: World) -> None:
         asyncio.create_task(restored_backup(world)),
         asyncio.create_task(epochs(world)),
         asyncio.create_task(strangers(world)),
+        asyncio.create_task(owner(world)),
         *(asyncio.create_task(weather.stopping(world, plan)) for plan in world.plans),
     ]
     chores.append(asyncio.create_task(operators.treasurer(world)))

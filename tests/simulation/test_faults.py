@@ -212,6 +212,13 @@ def test_simulated_strangers__give_and_are_first_with_a_batch__booked_and_nothin
         struck(strangers(), name)
 
 
+def test_simulated_owner__takes_tokens_out_and_pays_by_hand__named_resolved_and_owed() -> None:
+    """Seed 1000: outflows that a start looked at twice were booked as if more had come in."""
+    more = ("--invoices", "5", "--quiet", "1.5")
+    totals = run(1000, *more, owner_withdraws=2, owner_first=0.5)
+    assert totals["counts"]["outflows resolved"] >= 1
+
+
 def test_f03_simulated_provider__stands_still_for_ever__all_paid_by_what_the_others_show() -> None:
     struck(strangers(), "rpc_stopped")
 

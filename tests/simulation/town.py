@@ -42,6 +42,7 @@ def account(name: str) -> Address:
 
 
 OWNER = account("owner")
+BANK = account("the owner's bank")
 WHALE = account("whale")
 """Pays the invoices: it has every token."""
 DISPERSER, POISONER = account("disperser"), account("poisoner")

@@ -153,6 +153,9 @@ class World:
         self.taken: dict[tuple[str, bytes], list[tuple[int, str, int]]] = {}
         """By chain and transaction that a deep reorg may have lost: shop, token and amount of
         each deposit."""
+        self.withdrawals: dict[tuple[str, bytes], tuple[int | None, str, int]] = {}
+        """By chain and transaction, in which the owner took tokens out of the treasury: the shop
+        that he paid by hand, if any, token and amount."""
         self.made_good: Counter[tuple[str, str]] = Counter()
         """Put into the treasury by the owner, by chain and token."""
         self.violations: list[str] = []
@@ -164,7 +167,7 @@ class World:
         self.on_commit: Any = lambda process: None
         self.on_block: Any = lambda chain, block: None
         """Told of each new block that has transactions."""
-        self.on_payout: Any = lambda chain: None
+        self.on_payout: list[Callable[[str], None]] = []
         """Told of each payout batch that is sent for the first time."""
         self.on_broadcast: Callable[[str, Tx], None] = lambda chain, tx: None
         """Told of what is sent for the first time, before any node has it."""
@@ -410,6 +413,15 @@ class World:
             if (number, token) == (merchant.number, symbol)
         )
 
+    def paid_by_hand(self, merchant: Merchant, chain: str, symbol: str) -> int:
+        """What the treasury's owner sent to a merchant himself."""
+        return sum(
+            amount
+            for (place, tx_hash), (number, token, amount) in self.withdrawals.items()
+            if (place, number, token) == (chain, merchant.number, symbol)
+            and self.chains[chain].succeeded(tx_hash)
+        )
+
     def _victims(self, chain: str) -> list[tuple[bytes, bytes]]:
         token = town.token_address("USDC")
         return [(token, bill.address) for bill in self.bills[-5:] if bill.address]
@@ -465,6 +477,7 @@ class World:
         if len(meanings) > 1:
             self.violated("I5", f"nonce {tx.nonce} on {chain.name} has two meanings: {meanings}")
         if unseen and meaning_of(tx).startswith("batch"):
-            self.on_payout(chain.name)
+            for told in self.on_payout:
+                told(chain.name)
         if unseen:
             self.on_broadcast(chain.name, tx)

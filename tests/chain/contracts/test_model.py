@@ -146,7 +146,7 @@ class Story:
         token = pick(list(self.tokens.values()))
         kind = pick(["mint", "mint", "transfer", "pay", "pay", "sweep", "sweep", "list", "pause",
                      "disperse", "poison", "malformed", "epoch", "nonsense", "create",
-                     "create and sweep"])  # fmt: skip
+                     "create and sweep", "withdraw"])  # fmt: skip
         by, to, data, authorizations = world.stranger, token, b"", []
         match kind:
             case "mint":
@@ -194,6 +194,10 @@ class Story:
                 by, to = pick([world.owner, world.stranger]), world.helpers.treasury
                 epoch = self.pair.slots.get((to, "epoch"), 0)
                 data = encode_call("raiseEpoch(uint64)", epoch + pick([1, 1, 2]))
+            case "withdraw":
+                by, to = pick([world.owner] * 3 + [world.stranger]), world.helpers.treasury
+                whom = pick([self.account()] * 5 + [Address(bytes(20))])
+                data = encode_call("withdraw(address,address,uint256)", token, whom, self.amount())
             case "nonsense":
                 to = pick([token, world.helpers.treasury, world.helpers.collector])
                 data = self.random.randbytes(self.random.randint(1, 70))

@@ -107,6 +107,14 @@ class SimChain:
                 return block
         return None
 
+    def succeeded(self, tx_hash: bytes) -> bool:
+        """Whether a transaction is on the canonical branch, with status 1."""
+        block = self.place_of(tx_hash)
+        if block is None:
+            return False
+        place = next(n for n, tx in enumerate(block.txs) if tx.hash == tx_hash)
+        return block.results[place].status == 1
+
     def at(self, number: int, tip: Block | None = None) -> Block | None:
         """The block of this height on the branch that ends in ``tip`` (the head by default)."""
         if tip is None or self.is_canonical(tip):

@@ -368,7 +368,29 @@ class Treasury:
             vm.put(wanted, frame.me, "epoch")
             vm.log(frame.me, (topic("EpochRaised(uint64)"),), word(wanted))
             return b""
+        if kind == selector("withdraw(address,address,uint256)"):
+            return self._withdraw(vm, frame)
         raise Revert
+
+    def _withdraw(self, vm: Machine, frame: Frame) -> bytes:
+        """Of tokens alone: nobody takes native coin out of it here."""
+        token, to, amount = arguments(frame, ["address", "address", "uint256"])
+        if frame.caller != self.owner:
+            raise Revert(selector("NotOwner()"))
+        if to == NOBODY:
+            raise Revert(selector("ZeroAddress()"))
+        require_code(vm, token)
+        data = selector("transfer(address,uint256)") + word(to) + word(amount)
+        done, answer = vm.call(frame.me, token, 0, data)
+        paid = not answer or (len(answer) == 32 and int.from_bytes(answer) == 1)
+        if not (done and paid):
+            raise Revert(selector("WithdrawalFailed(bytes)") + bytes(encode(["bytes"], [answer])))
+        vm.log(
+            frame.me,
+            (topic("Withdrawn(address,address,uint256)"), word(token), word(to)),
+            word(amount),
+        )
+        return b""
 
     @staticmethod
     def _wrong_epoch(vm: Machine, me: bytes) -> Revert:

@@ -9,8 +9,8 @@ from typing import Any
 from tests.simulation import town
 from tests.simulation.life.oblivion import resolve_suspense
 from tests.simulation.life.operators import clear_halts, fill_up, release_holds, resume_all
+from tests.simulation.life.owner import make_good
 from tests.simulation.life.people import ask
-from tests.simulation.life.violations import make_good
 from tests.simulation.world import World
 from wallets.keyring import Lane
 
@@ -28,7 +28,7 @@ OPEN = {
 
 DIFFERING = (
     "reorg_deep", "reorg_deep_lossy", "restored", "restored_without_journal", "receipt_bare",
-    "rpc_forged",
+    "rpc_forged", "owner_withdraws", "owner_first",
 )  # fmt: skip
 """Faults after which books and chain may differ for a while, or for good."""
 

@@ -315,6 +315,7 @@ def paid_out(world: World) -> None:
                 received = world.received(merchant, chain, symbol)
                 earned = world.earned(merchant, chain, symbol)
                 earned += world.lost(merchant, chain, symbol)  # he owes it
+                earned += world.paid_by_hand(merchant, chain, symbol)  # so he does that
                 if received > earned:
                     text = f"shop {merchant.number} got {received} {symbol}, earned {earned}"
                     world.violated("I3", text)

@@ -125,8 +125,9 @@ def _compared(world: World) -> bool:
 
 
 async def resolve_suspense(world: World) -> None:
-    """What left for an unknown address was paid to the shop that has it: it becomes his debt."""
-    if not world.without_journal:
+    """What left for a shop's address was paid to the shop that has it, and becomes his debt;
+    what left for the owner's was his."""
+    if not (world.without_journal or world.withdrawals):
         return
     answer = await ask(world, "GET", "/v1/admin/suspense", town.ADMIN_KEY)
     for row in answer["data"]:
@@ -145,22 +146,25 @@ async def _resolve(world: World, row: dict[str, Any], entry: dict[str, Any]) -> 
     world.say(f"operator resolves {entry['amount']} {row['token']} on {row['chain']}: {owner}")
     world.counts["outflows resolved"] += 1
     given = {
-        "side": "suspense_out", "chain": row["chain"], "token": row["token"], "to": "merchant",
-        "merchant": owner, "amount": entry["amount"], "reason": "seen in an explorer",
+        "side": "suspense_out", "chain": row["chain"], "token": row["token"],
+        "amount": entry["amount"], "reason": "seen in an explorer", **owner,
     }  # fmt: skip
     await ask(
         world, "POST", "/v1/admin/suspense/resolve", town.ADMIN_KEY, given, once=entry["posting"]
     )
 
 
-def _owner(world: World, row: dict[str, Any], entry: dict[str, Any]) -> str | None:
-    """The merchant behind a transfer out of the treasury, as an explorer shows it."""
+def _owner(world: World, row: dict[str, Any], entry: dict[str, Any]) -> dict[str, str] | None:
+    """Whose a transfer out of the treasury was, as an explorer shows it."""
     chain, symbol = world.chains[row["chain"]], row["token"]
     amount = parse_units(entry["amount"], town.DECIMALS[symbol])
     tx_hash = bytes.fromhex(entry["tx_hash"][2:])
     block = chain.place_of(tx_hash)
     assert block is not None
-    homes = {a: m.id for m in world.merchants for a in m.paid_at(chain.name)}
+    homes = {town.BANK: {"to": "owner"}}
+    for merchant in world.merchants:
+        whose = {"to": "merchant", "merchant": merchant.id}
+        homes |= dict.fromkeys(merchant.paid_at(chain.name), whose)
     for number, place, log in block.logs():
         found = (chain.name, tx_hash, number)
         if block.txs[place].hash != tx_hash or found in world.explained:

@@ -193,7 +193,7 @@ async def issuer(world: World) -> None:
             for chain, address in merchant.destinations.items():
                 _set(world, chain, "USDC", "blacklist(address)", address)
                 world.say(f"{chain}: destination of shop {merchant.number} is blacklisted")
-    world.on_payout = partial(_blacklist_now, world)
+    world.on_payout.append(partial(_blacklist_now, world))
     paused: set[str] = set()
     while not world.faults.calm:
         await asyncio.sleep(300.0)
@@ -202,7 +202,6 @@ async def issuer(world: World) -> None:
             if wanted != (chain in paused):
                 _set(world, chain, "USDC", "setPaused(bool)", wanted)
                 paused ^= {chain}
-    world.on_payout = lambda chain: None
     for chain in world.chains:
         _set(world, chain, "USDC", "setPaused(bool)", False)
         for merchant in world.merchants:

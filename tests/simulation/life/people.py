@@ -115,8 +115,8 @@ def units(symbol: str, micros: int) -> int:
 
 def send(
     world: World, chain: str, to: bytes, data: bytes, bills: list[Bill], sender: bytes = town.WHALE
-) -> None:
-    """Into the mempool of one chain."""
+) -> bytes:
+    """Into the mempool of one chain; the transaction's hash."""
     world.counts["payments sent"] += 1
     name = f"tx|{world.seed}|{world.counts['payments sent']}"
     simulated = world.chains[chain]
@@ -128,6 +128,7 @@ def send(
     world.stir()
     simulated.advance(world.now())
     simulated.mempool[tx.hash] = tx
+    return tx.hash
 
 
 def pay(world: World, bill: Bill, chain: str, symbol: str, amount: int) -> None:

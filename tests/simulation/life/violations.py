@@ -11,13 +11,10 @@ import contextvars
 from collections import defaultdict
 from collections.abc import Callable
 
-from chain.erc20 import encode_transfer
 from chain.model import TRANSFER_TOPIC
-from config.units import Address, Amount
 from tests.simulation import town
 from tests.simulation.chain.blocks import Block, SimChain
 from tests.simulation.chain.transactions import Tx
-from tests.simulation.life.people import send
 from tests.simulation.world import World
 
 
@@ -109,20 +106,3 @@ async def _repair(world: World, chain: SimChain, old: Block) -> None:
     lost = chain.switch_to(old, 1)
     world.counts["chains repaired"] += 1
     world.say(f"{chain.name} is repaired: back to {old.hash.hex()[:8]}, {len(lost)} blocks lost")
-
-
-def make_good(world: World) -> None:
-    """The owner puts into the treasury what was paid out of deposits that never were."""
-    if not world.taken:
-        return
-    debts: dict[tuple[str, str], int] = defaultdict(int)
-    for row in world.books.execute("SELECT * FROM accounts WHERE kind = 'receivable'"):
-        owed = int(row["debits_posted"]) - int(row["credits_posted"])
-        debts[row["chain"], row["token"]] += owed
-    for (chain, symbol), amount in debts.items():
-        more = amount - world.made_good[chain, symbol]
-        if more > 0:
-            world.made_good[chain, symbol] += more
-            world.say(f"the owner makes good {more} {symbol} on {chain}")
-            data = encode_transfer(Address(world.treasury), Amount(more))
-            send(world, chain, town.token_address(symbol), data, [])
