@@ -34,7 +34,9 @@ from gateway.resources import (
     runs,
     webhooks,
 )
+from gateway.rounds import Rounds
 from gateway.stopping import STOPPING, set_stopping
+from ledger.pulses import invoice_pulses, invoice_statuses
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *merchants.OPERATIONS,
@@ -56,6 +58,7 @@ def create_app(deps: GatewayDeps) -> web.Application:
     prepare(app, deps)
     app[BUCKETS] = TokenBuckets(deps.settings.http.rate_limit)
     app[invoices.POLLS] = Shares(invoices.MOST_POLLS)
+    _watch(app, deps)
     app[STOPPING] = asyncio.Event()
     app.on_shutdown.append(set_stopping)
     for operation in OPERATIONS:
@@ -68,3 +71,17 @@ def create_app(deps: GatewayDeps) -> web.Application:
     checkout_routes.add_routes(app)
     docs_page.add_routes(app)
     return app
+
+
+def _watch(app: web.Application, deps: GatewayDeps) -> None:
+    """What open pages and long polls are told by."""
+    app[checkout_routes.STREAMS] = Shares(checkout_routes.MOST_STREAMS)
+    pulses = Rounds(deps.ledger, deps.clock, invoice_pulses, checkout_routes.POLL_SECONDS)
+    statuses = Rounds(deps.ledger, deps.clock, invoice_statuses, invoices.POLL_SECONDS)
+    app[checkout_routes.PULSES], app[invoices.STATUSES] = pulses, statuses
+
+    async def close(_app: web.Application) -> None:
+        await pulses.close()
+        await statuses.close()
+
+    app.on_cleanup.append(close)

@@ -6,8 +6,6 @@ what is inserted meanwhile lands on the first page and moves nothing.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -314,14 +312,6 @@ async def find_event(tx: Tx, merchant_id: str, event_id: str) -> dict[str, Any] 
     return None if row is None else view_event(as_row(row))
 
 
-async def invoice_statuses(tx: Tx, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Merchant and status of invoices, as cheaply as a poll needs it."""
-    query = sa.select(invoices.c.id, invoices.c.merchant_id, invoices.c.status).where(
-        invoices.c.id.in_(ids)
-    )
-    return {row.id: (row.merchant_id, row.status) for row in await tx.conn.execute(query)}
-
-
 async def find_hold(tx: Tx, hold_id: str) -> dict[str, Any] | None:
     """A hold, released or not."""
     row = (await tx.conn.execute(sa.select(holds).where(holds.c.id == hold_id))).first()
@@ -332,30 +322,3 @@ async def is_canceled(tx: Tx, invoice_id: str) -> bool:
     """Whether the merchant expects no payment any more: its status tells only if none came."""
     query = sa.select(invoices.c.canceled_at).where(invoices.c.id == invoice_id)
     return await tx.conn.scalar(query) is not None
-
-
-async def invoice_pulse(tx: Tx, invoice_id: str) -> str | None:
-    """A short text that differs whenever the invoice looks different to its payer.
-
-    Three reads by key, for pages that are watched; ``None``: no such invoice.
-    """
-    shown = (
-        invoices.c.status,
-        invoices.c.exceptions,
-        invoices.c.expires_at,
-        invoices.c.canceled_at,
-    )
-    row = (await tx.conn.execute(sa.select(*shown).where(invoices.c.id == invoice_id))).first()
-    if row is None:
-        return None
-    query = sa.select(
-        payments.c.id, payments.c.status, payments.c.held, payments.c.chain, payments.c.block_number
-    ).where(payments.c.invoice_id == invoice_id)
-    found = (await tx.conn.execute(query.order_by(payments.c.id))).all()
-    blocks = await cursor_blocks(tx) if found else {}
-    parts = [str(row.status), *row.exceptions, str(tx.now > row.expires_at), str(row.canceled_at)]
-    for payment in found:
-        open_ = payment.status in ("detected", "confirming")
-        depth = blocks.get(payment.chain, 0) - payment.block_number if open_ else 0
-        parts.append(f"{payment.id}:{payment.status}:{payment.held}:{depth}")
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]

@@ -13,14 +13,17 @@ from gateway.limits import Shares
 from gateway.operation import Call, JsonObject, Operation
 from gateway.problems import Code, ProblemError
 from gateway.requests import Empty, InvoicePage, NewInvoice, WaitQuery
-from gateway.stopping import STOPPING
+from gateway.rounds import Rounds
+from gateway.stopping import nobody_waits
 from ledger.invoices import Tolerance, cancel_invoice, create_invoices, load_views
-from ledger.listing import invoice_statuses, list_invoices
+from ledger.listing import list_invoices
+from ledger.pulses import invoice_statuses
 from ledger.store import Tx
 
 POLL_SECONDS: Final = 0.25
 MOST_POLLS: Final = 200
-"""Long polls that a merchant may have under way: each reads the database four times a second."""
+"""Long polls that a merchant may have under way."""
+STATUSES: web.AppKey[Rounds[tuple[str, str]]] = web.AppKey("statuses", Rounds)
 POLLS: web.AppKey[Shares] = web.AppKey("polls", Shares)
 
 
@@ -63,18 +66,18 @@ async def _poll(call: Call, invoice_id: str, asked: WaitQuery) -> None:
 
 
 async def _wait_for_change(call: Call, invoice_id: str, asked: WaitQuery) -> None:
-    """Return when the status has left ``since``, the time is over, or the server stops."""
-    clock, stopping = call.deps.clock, call.request.app[STOPPING]
+    """Return when the status has left ``since``, the time is over, or nobody waits any more."""
+    clock = call.deps.clock
     deadline = clock.monotonic() + asked.wait
     since = asked.since
-    while True:
-        async with call.deps.ledger.reading() as tx:
-            status = await _check_owner(tx, call.merchant_id, invoice_id)
-        if since is None:
-            since = status  # type: ignore[assignment]
-        if status != since or clock.monotonic() >= deadline or stopping.is_set():
-            return
-        await clock.sleep(POLL_SECONDS)
+    async with call.deps.ledger.reading() as tx:
+        status = await _check_owner(tx, call.merchant_id, invoice_id)
+    if since is None:
+        since = status  # type: ignore[assignment]
+    while status == since and clock.monotonic() < deadline and not nobody_waits(call.request):
+        found = await call.request.app[STATUSES].next(invoice_id)
+        assert found is not None, "no invoice goes away"
+        status = found[1]
 
 
 async def _check_owner(tx: Tx, merchant_id: str, invoice_id: str) -> str:

@@ -78,6 +78,15 @@
       told = event.data;
       catchUp();
     });
+    // What is refused (too many, or a restart behind a proxy) a browser asks for no more by itself.
+    stream.addEventListener("error", () => {
+      if (stream.readyState === EventSource.CLOSED) setTimeout(again, 10000);
+    });
+  };
+
+  const again = async () => {
+    await refresh().catch(() => {});
+    if (!main().hasAttribute("data-settled")) listen();
   };
 
   addCopyButtons();

@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from config.settings import HttpSettings
 from config.units import Address, Amount
 from ledger.invoices import Tolerance, Touched, refresh_invoices
-from ledger.listing import invoice_pulse
 from ledger.payment_moves import PaymentMove, move_payments, open_payments
 from ledger.payment_rows import PaymentPolicy
 from ledger.payment_rules import Sighting
 from ledger.payments import record_sightings
+from ledger.pulses import invoice_pulses
 from ledger.schema import invoices
 from ledger.states import PaymentStatus
 from tests.support.books import PAYER, USDC, digest
@@ -221,10 +221,10 @@ async def test_checkout__each_state__is_told(door: Door) -> None:
     in_part = await door.invoice(key)
     await pay(door, in_part, 3_000_000, PaymentStatus.DETECTED)
     async with door.ledger.reading() as tx:
-        before = await invoice_pulse(tx, in_part["id"])
+        before = await invoice_pulses(tx, [in_part["id"]])
     await door.call("POST", f"/v1/invoices/{in_part['id']}/cancel", key=key)
     async with door.ledger.reading() as tx:
-        assert await invoice_pulse(tx, in_part["id"]) != before, "open pages are told"
+        assert await invoice_pulses(tx, [in_part["id"]]) != before, "open pages are told"
     assert await headline(in_part) == "Canceled", "nobody is asked for the rest"
     page = (await door.call("GET", f"/i/{in_part['id']}")).body
     assert "ethereum:" not in page
@@ -236,6 +236,39 @@ async def test_checkout__each_state__is_told(door: Door) -> None:
             .values(invalid=True, status="invalid")
         )
     assert await headline(canceled) == "Not payable"
+
+
+@needs_browser
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_checkout__events_refused__asked_for_again_and_the_page_is_up_to_date(
+    door: Door,
+) -> None:
+    """Browsers give an event stream up for good once it is refused."""
+    key = await door.merchant()
+    invoice = await door.invoice(key)
+    async with browser() as page:
+        refused: list[str] = []
+
+        async def refuses_twice(route: Any) -> None:
+            refused.append(route.request.url)
+            if len(refused) <= 2:
+                await route.fulfill(status=503, body="busy")
+            else:
+                await route.continue_()
+
+        await page.route("**/events", refuses_twice)
+        await page.clock.install()
+        async with page.expect_response("**/events"):
+            await page.goto(f"{door.base}/i/{invoice['id']}")
+        await pay(door, invoice, 4_000_000, PaymentStatus.DETECTED)
+        async with page.expect_response("**/events"):
+            await page.clock.run_for(10_000)
+        await page.wait_for_selector(".headline:text-is('Partly paid')")
+        async with page.expect_request("**/events"):
+            await page.clock.run_for(10_000)
+        await pay(door, invoice, 6_000_000, PaymentStatus.DETECTED)
+        await page.wait_for_selector(".headline:text-is('Payment received')")
+        assert len(refused) == 3
 
 
 async def test_checkout_events__server_stops__stream_ends_at_once(door: Door) -> None:

@@ -7,9 +7,11 @@ import json
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from config.settings import HttpSettings, RateLimit
 from gateway import middleware, server
+from gateway.checkout import routes
 from gateway.resources import invoices
 from tests.support.door import ADMIN_KEY, Door, door_settings, open_door
 
@@ -283,6 +285,48 @@ async def test_f28_long_polls_and_streams__one_takes_no_other_s_places(
         assert (await door.call("GET", path + "&since=new", key=eager)).status == 200
         for stream in streams:
             stream.close()
+
+
+async def test_f28_many_pages_and_polls_open__read_together_and_few_of_one_invoice(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand of them, of one link, left merchants without a connection to the database."""
+    monkeypatch.setattr(door.app[routes.STREAMS], "limit", 20)
+    key = await door.merchant()
+    mine, other = await door.invoice(key), await door.invoice(key)
+    streams = [await door.session.get(f"{door.base}/i/{mine['id']}/events") for _ in range(20)]
+    path = f"/v1/invoices/{mine['id']}?wait=20&since=new"
+    held = [asyncio.create_task(door.call("GET", path, key=key)) for _ in range(20)]
+    full = await door.call("GET", f"/i/{mine['id']}/events")
+    assert (full.status, full.code) == (503, "overloaded")
+    streams.append(await door.session.get(f"{door.base}/i/{other['id']}/events"))
+    async with asyncio.timeout(10):
+        while door.app[middleware.WAITING].count < 20:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    for stream in streams:
+        await stream.content.readuntil(b"\n\n")
+
+    taken: list[object] = []
+    engine = door.ledger.engine.sync_engine
+    sa.event.listen(engine, "checkout", lambda *_: taken.append(1))
+    await asyncio.sleep(1.5)
+    assert 0 < len(taken) <= 40, "a round for all of them, not a read for each"
+
+    await door.call("POST", f"/v1/invoices/{mine['id']}/cancel", key=key)
+    assert {(await poll).body["status"] for poll in held} == {"canceled"}
+    for stream in streams[:20]:
+        assert (await stream.content.readline()) == b"event: state\n"
+    left = asyncio.create_task(door.call("GET", path[:-3] + "canceled", key=key))
+    async with asyncio.timeout(10):
+        while door.app[middleware.WAITING].count != 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    left.cancel()
+    for stream in streams:
+        stream.close()
+    async with asyncio.timeout(5):
+        while door.app[middleware.STREAMING].count + door.app[middleware.WAITING].count:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert door.app[routes.STREAMS].enter(mine["id"]), "their places are free again"
 
 
 async def test_f12_database_gone__503_and_not_500(door: Door) -> None:
