@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from chain.codec import (
@@ -41,6 +42,9 @@ Topics = Sequence[bytes | Collection[bytes] | None]
 
 Keep = Callable[[Sequence[SlimLog | LogRow]], list[int]]
 """Positions of the logs worth building, of all in a reply: judged on the JSON text, in bulk."""
+
+Heed = Callable[[Log], object]
+"""Raises ValueError for a log that no honest provider shows."""
 
 
 def number_of(method: str, *params: object) -> Call[int]:
@@ -211,6 +215,34 @@ def receipt(tx_hash: Hash32) -> Call[Receipt | None]:
         return found
 
     return Call("eth_getTransactionReceipt", (to_hex(tx_hash),), RECEIPT, build)
+
+
+def heeding_logs(asked: Call[list[Log]], heed: Heed | None) -> Call[list[Log]]:
+    """The same question; an answer with a log that ``heed`` refuses is a bad reply."""
+    if heed is None:
+        return asked
+
+    def build(result: Any) -> list[Log]:
+        found = asked.build(result)
+        for log in found:
+            heed(log)
+        return found
+
+    return replace(asked, build=build)
+
+
+def heeding_receipt(asked: Call[Receipt | None], heed: Heed | None) -> Call[Receipt | None]:
+    """As :func:`heeding_logs`, for the logs of a receipt."""
+    if heed is None:
+        return asked
+
+    def build(result: Any) -> Receipt | None:
+        found = asked.build(result)
+        for log in () if found is None else found.logs:
+            heed(log)
+        return found
+
+    return replace(asked, build=build)
 
 
 def transaction_block(tx_hash: Hash32) -> Call[tuple[bool, int | None]]:

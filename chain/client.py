@@ -46,12 +46,20 @@ _SYMBOL: Final = bytes.fromhex("95d89b41")
 class ChainClient:
     """A chain over its :class:`RpcPool`, or over the providers that ``route`` allows."""
 
-    def __init__(self, pool: RpcPool, *, route: Route = ANY, least_tip: int = LEAST_TIP) -> None:
+    def __init__(
+        self,
+        pool: RpcPool,
+        *,
+        route: Route = ANY,
+        least_tip: int = LEAST_TIP,
+        heed: calls.Heed | None = None,
+    ) -> None:
         self.name = ChainName(pool.chain)
         self.chain_id = pool.chain_id
         self._pool = pool
         self._route = route
         self._least_tip = least_tip
+        self._heed = heed
 
     # --- who answers -------------------------------------------------------------------
 
@@ -97,12 +105,19 @@ class ChainClient:
             return None
         return self._view(Route(only=other))
 
+    def heeding(self, heed: calls.Heed) -> ChainClient:
+        """A view to which an answer with a log that ``heed`` refuses is a bad reply.
+
+        In :meth:`logs`, :meth:`receipt` and :meth:`receipts`: another provider is asked.
+        """
+        return ChainClient(self._pool, route=self._route, least_tip=self._least_tip, heed=heed)
+
     def doubt(self, provider: str) -> None:
         """Tell the pool that what ``provider`` answered was refuted."""
         self._pool.doubt(provider)
 
     def _view(self, route: Route) -> ChainClient:
-        return ChainClient(self._pool, route=route, least_tip=self._least_tip)
+        return ChainClient(self._pool, route=route, least_tip=self._least_tip, heed=self._heed)
 
     async def prove_chain(self) -> None:
         """See whether the providers of this view serve the configured chain *now*.
@@ -212,20 +227,23 @@ class ChainClient:
         topics: calls.Topics,
     ) -> list[Log]:
         """Logs of any event in blocks ``first … last``, in chain order."""
-        return await self._request(calls.logs_in_range(first, last, addresses, topics))
+        asked = calls.logs_in_range(first, last, addresses, topics)
+        return await self._request(calls.heeding_logs(asked, self._heed))
 
     # --- transactions ------------------------------------------------------------------
 
     async def receipt(self, tx_hash: Hash32) -> Receipt | None:
         """``None`` while this provider sees the transaction in no block; proves nothing."""
         try:
-            return await self._request(calls.receipt(tx_hash))
+            return await self._request(calls.heeding_receipt(calls.receipt(tx_hash), self._heed))
         except NodeBehind:
             return None
 
     async def receipts(self, tx_hashes: Sequence[Hash32]) -> list[Receipt | None]:
         """One batch; order as asked."""
-        return await self._all([calls.receipt(tx_hash) for tx_hash in tx_hashes])
+        return await self._all(
+            [calls.heeding_receipt(calls.receipt(tx_hash), self._heed) for tx_hash in tx_hashes]
+        )
 
     async def transaction_block(self, tx_hash: Hash32) -> tuple[bool, int | None]:
         """(the node knows it, the block that holds it). Unknown here is not unknown everywhere."""

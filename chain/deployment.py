@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from eth_utils.crypto import keccak
 
 from chain.artifacts import load_artifact
+from chain.helper_contracts import EventLog, check_own_log
 from chain.model import TxRequest
 from config.clock import Clock
 from config.errors import BursarError
@@ -59,6 +60,13 @@ class HelperContracts:
     forwarder: Address
     factory: Address
     """Of deposit addresses without keys; deployed only where they are in use."""
+
+    def check_log(self, log: EventLog) -> None:
+        """As :func:`chain.helper_contracts.check_own_log`, for these contracts.
+
+        :raises ValueError: no honest provider shows it.
+        """
+        check_own_log(log, self.treasury, self.collector)
 
 
 @dataclass(frozen=True, slots=True)

@@ -311,6 +311,20 @@ def decode_sweep_failed(log: EventLog, collector: Address) -> SweepFailed | None
     )
 
 
+def check_own_log(log: EventLog, treasury: Address, collector: Address) -> None:
+    """Whether a log that is said to be of our contracts can be; others' may look as they like.
+
+    :raises ValueError: it cannot: a provider made it up, or garbled it.
+    """
+    if log.address == treasury:
+        decode_batch_executed(log, treasury)
+        decode_epoch_raised(log, treasury)
+        decode_payout_failed(log, treasury)
+    elif log.address == collector:
+        decode_swept(log, collector)
+        decode_sweep_failed(log, collector)
+
+
 def delegation_code(delegate: Address) -> bytes:
     """The code of an account that delegates to ``delegate`` (EIP-7702), 23 bytes."""
     return DELEGATION_PREFIX + delegate

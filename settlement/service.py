@@ -89,8 +89,9 @@ class ChainSettlement:
         policy: Policy | None = None,
         journal: Journal | None = None,
     ) -> None:
+        heeding = client.heeding(contracts.check_log)
         self.context = Context(
-            chain, client, ledger, wallets, contracts, settings, clock, observer,
+            chain, heeding, ledger, wallets, contracts, settings, clock, observer,
             policy or Policy(), journal,
         )  # fmt: skip
         self._owner = owner_id

@@ -55,7 +55,7 @@ async def reconcile(
     async with open_house(settings, secrets, chains=None if chain is None else [chain]) as house:
         await require_current(house.ledger.engine)
         for configured in house.chain_settings():
-            client = house.chains[configured.name]
+            client = house.chains[configured.name].heeding(own.contracts.check_log)
             await check_chain_id(configured, client)
             found = await compare(client, house.ledger, own.contracts)
             if found is not None:

@@ -42,6 +42,7 @@ class Kind(StrEnum):
     foreign_log = "foreign_log"  # logs moved to another block
     outside_log = "outside_log"  # logs of the right block, said to be of one before it
     removed_log = "removed_log"
+    cut_data = "cut_data"  # value: topic 0 of the logs that lose their data, also in receipts
     null_receipt = "null_receipt"
     answers = "answers"  # value: the result, whatever the node's is
     elsewhere = "elsewhere"  # value: URL of another node, which is asked instead
@@ -92,6 +93,7 @@ _CONCERNS: dict[Kind, set[str]] = {
     Kind.foreign_log: _LOGS,
     Kind.outside_log: _LOGS,
     Kind.removed_log: _LOGS,
+    Kind.cut_data: _LOGS | {"eth_getTransactionReceipt"},
     Kind.null_receipt: {"eth_getTransactionReceipt", "eth_getBlockReceipts"},
     Kind.null_block: _BLOCKS,
     Kind.wrong_height: _BLOCKS,
@@ -104,7 +106,7 @@ _CONCERNS: dict[Kind, set[str]] = {
 _RESULTS = {
     Kind.empty_logs, Kind.null_block, Kind.wrong_height, Kind.wrong_chain,
     Kind.foreign_log, Kind.outside_log, Kind.removed_log, Kind.null_receipt, Kind.other_hash,
-    Kind.answers, Kind.error, Kind.milliseconds,
+    Kind.answers, Kind.error, Kind.milliseconds, Kind.cut_data,
 }  # fmt: skip
 
 Canned = Mapping[str, Any]
@@ -307,6 +309,12 @@ def _shift(text: str, by: int) -> str:
     return hex(int(text, 16) + by)
 
 
+def _cut_data(result: Any, topic: str) -> Any:
+    if isinstance(result, dict):
+        return {**result, "logs": _cut_data(result["logs"], topic)}
+    return [{**log, "data": "0x"} if log["topics"][:1] == [topic] else log for log in result or []]
+
+
 def _falsify(reply: dict[str, Any], fault: Fault) -> None:
     if fault.kind is Kind.answers:
         reply.pop("error", None)
@@ -335,6 +343,7 @@ def _falsify(reply: dict[str, Any], fault: Fault) -> None:
         Kind.null_receipt: lambda: None,
         Kind.answers: lambda: fault.value,
         Kind.removed_log: lambda: [{**log, "removed": True} for log in result or []],
+        Kind.cut_data: lambda: _cut_data(result, fault.value),
         Kind.other_hash: lambda: (
             {**result, "hash": "0x" + "66" * 32} if isinstance(result, dict) else "0x" + "66" * 32
         ),

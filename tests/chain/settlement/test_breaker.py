@@ -307,6 +307,9 @@ class OtherReceipts:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
+    def heeding(self, _heed: object) -> OtherReceipts:
+        return self
+
     async def receipts(self, hashes: Sequence[Hash32]) -> list[Receipt | None]:
         return [r and self._changed(r) for r in await self._client.receipts(list(hashes))]
 

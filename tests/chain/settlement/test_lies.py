@@ -13,6 +13,7 @@ from chain.abi import encode_call, selector
 from chain.anvil import Anvil
 from chain.client import ChainClient
 from chain.erc20 import encode_transfer
+from chain.helper_contracts import EPOCH_RAISED, executed_topics
 from chain.rpc.pool import RpcPool
 from chain.rpc.transport import AiohttpTransport
 from config.units import Amount, to_hex
@@ -26,6 +27,7 @@ from tests.support.dev_chain import dev_account
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
 
 pytestmark = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+RAN = executed_topics(0, 0)[0]
 EXECUTED, EPOCH = (to_hex(selector(s)) for s in ("executed(uint64,uint256)", "epoch()"))
 
 
@@ -81,6 +83,21 @@ async def test_f18_ran_before_the_epoch_was_raised__one_provider_says_it_did_not
     assert lie.struck > 0
     assert await payout_batches(world) == [(0, 0, "final")]
     assert await world.held("USDC", recipient(world.merchants)) == AMOUNT
+
+
+async def test_f18_log_of_the_treasury_that_cannot_be__its_provider_is_doubted__another_one_asked(
+    world: World, anvil: Anvil
+) -> None:
+    """In the receipt that ends an epoch, and among the batches that ran."""
+    payout, _, _ = await stuck_batch(world)
+    await owner_sends(world, encode_call("raiseEpoch(uint64)", 1))
+    await world.fund(world.keys.sponsor("payouts").address, 10**20)
+    lies = [Fault(Kind.cut_data, value=to_hex(topic)) for topic in (EPOCH_RAISED, RAN)]
+    async with providers(world, anvil, *lies) as client:
+        service = world.service(client=client)
+        await world.settle(service, world.all_are("paid", payout), audit=False)
+    assert [lie.struck > 0 for lie in lies] == [True, True]
+    assert await payout_batches(world) == [(0, 0, "void"), (1, 0, "final")]
 
 
 async def test_restart__the_other_of_two_providers_stopped_long_ago__paid_all_the_same(

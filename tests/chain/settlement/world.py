@@ -458,6 +458,10 @@ class SpyingClient:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
+    def heeding(self, heed: Callable[[Log], object]) -> SpyingClient:
+        self._client = self._client.heeding(heed)
+        return self
+
     async def receipts(self, tx_hashes: Sequence[Hash32]) -> list[Receipt | None]:
         self.most_receipts = max(self.most_receipts, len(tx_hashes))
         return await self._client.receipts(tx_hashes)
