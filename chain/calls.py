@@ -205,13 +205,19 @@ def _matching(
     return logs
 
 
-def receipt(tx_hash: Hash32) -> Call[Receipt | None]:
-    """A receipt; ``None`` while the transaction is not in a block."""
+def receipt(tx_hash: Hash32, heed: Heed | None = None) -> Call[Receipt | None]:
+    """A receipt; ``None`` while the transaction is not in a block.
+
+    :param heed: refuses its logs.
+    """
 
     def build(row: ReceiptRow | None) -> Receipt | None:
         found = None if row is None else to_receipt(row)
         if found is not None and found.tx_hash != tx_hash:
             raise ValueError("the receipt is of another transaction")
+        if found is not None and heed is not None:
+            for log in found.logs:
+                heed(log)
         return found
 
     return Call("eth_getTransactionReceipt", (to_hex(tx_hash),), RECEIPT, build)
@@ -225,20 +231,6 @@ def heeding_logs(asked: Call[list[Log]], heed: Heed | None) -> Call[list[Log]]:
     def build(result: Any) -> list[Log]:
         found = asked.build(result)
         for log in found:
-            heed(log)
-        return found
-
-    return replace(asked, build=build)
-
-
-def heeding_receipt(asked: Call[Receipt | None], heed: Heed | None) -> Call[Receipt | None]:
-    """As :func:`heeding_logs`, for the logs of a receipt."""
-    if heed is None:
-        return asked
-
-    def build(result: Any) -> Receipt | None:
-        found = asked.build(result)
-        for log in () if found is None else found.logs:
             heed(log)
         return found
 

@@ -12,10 +12,12 @@ second providers and later reads are the watcher's (see :mod:`chain.bloom`,
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Final, Literal, TypeVar
 
 from chain import calls
 from chain.codec import block_param, tx_param
+from chain.erc20 import decode_symbol, encode_decimals, encode_symbol
 from chain.fees import LEAST_TIP, from_gas_price
 from chain.model import (
     TRANSFER_TOPIC,
@@ -39,8 +41,6 @@ R = TypeVar("R")
 
 TOPIC_VALUES: Final = 1000
 """Values per topic position that geth takes; more are asked in several requests."""
-_DECIMALS: Final = bytes.fromhex("313ce567")
-_SYMBOL: Final = bytes.fromhex("95d89b41")
 
 
 class ChainClient:
@@ -106,10 +106,7 @@ class ChainClient:
         return self._view(Route(only=other))
 
     def heeding(self, heed: calls.Heed) -> ChainClient:
-        """A view to which an answer with a log that ``heed`` refuses is a bad reply.
-
-        In :meth:`logs`, :meth:`receipt` and :meth:`receipts`: another provider is asked.
-        """
+        """A view to whose logs and receipts one with a log that ``heed`` refuses is a bad reply."""
         return ChainClient(self._pool, route=self._route, least_tip=self._least_tip, heed=heed)
 
     def doubt(self, provider: str) -> None:
@@ -235,15 +232,13 @@ class ChainClient:
     async def receipt(self, tx_hash: Hash32) -> Receipt | None:
         """``None`` while this provider sees the transaction in no block; proves nothing."""
         try:
-            return await self._request(calls.heeding_receipt(calls.receipt(tx_hash), self._heed))
+            return await self._request(calls.receipt(tx_hash, self._heed))
         except NodeBehind:
             return None
 
     async def receipts(self, tx_hashes: Sequence[Hash32]) -> list[Receipt | None]:
         """One batch; order as asked."""
-        return await self._all(
-            [calls.heeding_receipt(calls.receipt(tx_hash), self._heed) for tx_hash in tx_hashes]
-        )
+        return await self._all([calls.receipt(tx_hash, self._heed) for tx_hash in tx_hashes])
 
     async def transaction_block(self, tx_hash: Hash32) -> tuple[bool, int | None]:
         """(the node knows it, the block that holds it). Unknown here is not unknown everywhere."""
@@ -310,7 +305,7 @@ class ChainClient:
 
     async def erc20_decimals(self, token: Address) -> int:
         """:raises BadReply: the contract has no ``decimals()`` that fits 0 … 255."""
-        word = await self.call(TxRequest(None, token, _DECIMALS))
+        word = await self.call(TxRequest(None, token, encode_decimals()))
         number = int.from_bytes(word, "big")
         if len(word) != 32 or number > 255:
             raise BadReply(f"decimals() of {to_hex(token)} is not a small number", where=self.name)
@@ -318,7 +313,10 @@ class ChainClient:
 
     async def erc20_symbol(self, token: Address) -> str:
         """Text of ``symbol()``; ``bytes32`` of old tokens is understood, nonsense is ``""``."""
-        return _symbol(await self.call(TxRequest(None, token, _SYMBOL)))
+        answer = await self.call(TxRequest(None, token, encode_symbol()))
+        with suppress(ValueError):
+            return decode_symbol(answer)
+        return ""
 
     # --- calls and fees ----------------------------------------------------------------
 
@@ -400,12 +398,3 @@ def _transfer_topics(recipients: Collection[Address] | None) -> list[calls.Topic
         (TRANSFER_TOPIC, None, padded[i : i + TOPIC_VALUES])
         for i in range(0, len(padded), TOPIC_VALUES)
     ]
-
-
-def _symbol(data: bytes) -> str:
-    """ABI ``string``, or the ``bytes32`` that tokens before the standard return."""
-    if len(data) >= 64 and int.from_bytes(data[:32], "big") == 32:
-        length = int.from_bytes(data[32:64], "big")
-        data = data[64 : 64 + length] if length <= 256 else b""
-    text = data.rstrip(b"\0").decode("utf-8", "replace")
-    return text if text.isprintable() else ""

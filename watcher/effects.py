@@ -102,6 +102,13 @@ class Pass:
     agreed: frozenset[Claim] | None
     refuted: frozenset[Claim] = frozenset()
     """Claims that are not so: taken back as if their block had left the chain."""
+    depth: ChainView | None = None
+    """How far another provider sees the chain; ``None``: nobody else has a say."""
+
+    @property
+    def view(self) -> ChainView:
+        """How deep blocks lie, as far as this pass knows."""
+        return ChainView(self.top.number, self.tags)
 
     @property
     def top(self) -> BlockMark:
@@ -134,7 +141,7 @@ async def commit_pass(tx: Tx, house: House, work: Pass, lease: Lease | None) -> 
     """
     await hold(tx, house.chain.name, work.cursor, lease)
     fresh = await new_addresses(tx, work.scan)
-    final = await _final_mark(tx, work)
+    final = await final_mark(tx, work)
     await advance_cursor(
         tx,
         house.chain.name,
@@ -146,9 +153,8 @@ async def commit_pass(tx: Tx, house: House, work: Pass, lease: Lease | None) -> 
     # From here on the cursor stands at the top, so that events tell confirmations as they are.
     touched = Touched()
     recorded = await record_sightings(tx, work.sightings, house.policy, touched)
-    view = ChainView(work.top.number, work.tags)
-    moves, waiting = await confirm(tx, house, view, work, final.number, touched)
-    confirming = await mark_confirming(tx, house.chain.name, confirming_up_to(view))
+    moves, waiting = await confirm(tx, house, work, final.number, touched)
+    confirming = await mark_confirming(tx, house.chain.name, confirming_up_to(work.view))
     mark_final(tx, house.chain.name, final.number)
     await rescan_gaps(tx, house.chain.name, work.cursor, fresh)
     await refresh_invoices(tx, touched.ids, house.tolerance)
@@ -192,7 +198,7 @@ async def rescan_gaps(tx: Tx, chain: str, before: Cursor, fresh: Sequence[Deposi
         await request_rescan(tx, chain, min(passed), before.cursor.number, "gap")
 
 
-async def _final_mark(tx: Tx, work: Pass) -> BlockMark:
+async def final_mark(tx: Tx, work: Pass) -> BlockMark:
     """The final block by number and hash; it never falls."""
     number = min(work.final, work.top.number)
     if number <= work.cursor.final.number:
@@ -207,7 +213,6 @@ async def _final_mark(tx: Tx, work: Pass) -> BlockMark:
 async def confirm(
     tx: Tx,
     house: House,
-    view: ChainView,
     work: Pass,
     final: int,
     touched: Touched,
@@ -220,16 +225,18 @@ async def confirm(
     """
     # What lies above waits in any case, and is not read: twelve blocks of it at twelve
     # confirmations. A claim is only asked about, and refuted, where it could be confirmed.
-    rows = await open_payments(tx, house.chain.name, furthest_reach(house.chain, view))
+    rows = await open_payments(tx, house.chain.name, furthest_reach(house.chain, work.view))
     if not rows:
         return [], 0
     payments = [_open(tx, row) for row in rows]
-    ripe = mature(payments, await _exposure(tx, house.chain), house.chain, view)
+    exposed = await _exposure(tx, house.chain)
+    ripe = mature(payments, exposed, house.chain, work.view)
+    deep = ripe if work.depth is None else mature(payments, exposed, house.chain, work.depth)
     claims = {} if work.agreed is None else {row["id"]: claim_of(row) for row in rows}
     believed = set(ripe)
     if work.agreed is not None:
         believed = {key for key, claim in claims.items() if claim in work.agreed}
-    confirmable = ripe & believed
+    confirmable = ripe & deep & believed
     moves = []
     for row in rows:
         if claims.get(row["id"]) in work.refuted:
@@ -238,7 +245,7 @@ async def confirm(
             held_final = row["block_number"] <= final
             moves.append(PaymentMove(row, PaymentStatus.CONFIRMED, held_final))
     await move_payments(tx, moves, house.policy, touched)
-    return moves, len(ripe - believed)
+    return moves, len(ripe - confirmable)
 
 
 def _open(tx: Tx, row: Row) -> OpenPayment:
@@ -266,7 +273,7 @@ async def _exposure(tx: Tx, chain: ChainSettings) -> dict[str, int]:
 
 async def claims_to_ask(tx: Tx, house: House, work: Pass) -> list[Claim]:
     """What a second provider has to bear out before this pass can confirm it."""
-    view = ChainView(work.top.number, work.tags)
+    view = work.view
     ripe = reach(house.chain.finality, view)
     claims = [claim_of(r) for r in await open_payments(tx, house.chain.name, ripe, lock=False)]
     for s in work.sightings:

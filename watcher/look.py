@@ -24,6 +24,8 @@ from watcher.report import Report
 _STALE_BLOCKS: Final = 5
 _STALE_LEAST_SECONDS: Final = 5.0
 """A head that stands still this long (or five block times) is compared with another provider's."""
+_PATIENCES: Final = 3
+"""So many times that, and nobody shows a block above the cursor: a shorter chain is believed."""
 AVOIDED_FOR: Final = 30.0
 """Seconds that passes go to other providers after one gave a reply that was refuted."""
 
@@ -34,12 +36,15 @@ class Look:
 
     :param final: highest block held as final by the chain; that of the books where this
         provider's view does not fit them.
+    :param elsewhere: for long nobody has shown a block above the cursor, and this provider's
+        chain, which ends at or below it, is another one: the blocks up to the cursor are gone.
     """
 
     client: ChainClient
     head: BlockHeader
     tags: Mapping[str, int]
     final: int
+    elsewhere: bool = False
 
 
 class Lookout:
@@ -62,6 +67,7 @@ class Lookout:
         self._avoided: dict[str, float] = {}
         self._moved_at = clock.monotonic()
         self._highest = -1
+        self._fitted_at = clock.monotonic()
 
     async def stored_cursor(self) -> Cursor | None:
         """The cursor in the books."""
@@ -169,12 +175,41 @@ class Lookout:
         by_depth = self._chain.hard_finality.tag is None
         if by_depth and head.number <= mark.number and head.hash != mark.hash:
             final = cursor.final.number  # a lagging or a forked view says nothing about depth
+        elsewhere = await self._is_elsewhere(client, cursor, head)
         self._report.looked(cursor, head, tags)
-        return Look(client, head, tags, max(final, cursor.final.number))
+        return Look(client, head, tags, max(final, cursor.final.number), elsewhere)
 
     def _stale(self) -> bool:
-        patience = max(_STALE_LEAST_SECONDS, _STALE_BLOCKS * self._chain.block_time.total_seconds())
-        return self._clock.monotonic() - self._moved_at > patience
+        return self._clock.monotonic() - self._moved_at > self._patience
+
+    @property
+    def _patience(self) -> float:
+        """Seconds."""
+        return max(_STALE_LEAST_SECONDS, _STALE_BLOCKS * self._chain.block_time.total_seconds())
+
+    async def _is_elsewhere(self, client: ChainClient, cursor: Cursor, head: BlockHeader) -> bool:
+        """A lagging node shows the same blocks; blocks that were made up, nobody shows any more."""
+        mark, now = cursor.cursor, self._clock.monotonic()
+        long_ago = now - self._fitted_at > _PATIENCES * self._patience
+        if head.number <= mark.number and head.hash != mark.hash:
+            if not long_ago or head.number <= cursor.final.number:
+                return False
+            if await self._differs(client, cursor, head):
+                return True
+        self._fitted_at = now
+        return False
+
+    async def _differs(self, client: ChainClient, cursor: Cursor, head: BlockHeader) -> bool:
+        """Whether the newest stored block that this provider can have is not on its chain."""
+        async with self._ledger.reading() as tx:
+            stored = await stored_blocks(
+                tx, self._chain.name, cursor.final.number, int(head.number)
+            )
+        if not stored:
+            return False
+        newest = stored[-1]
+        theirs = head if newest.number == head.number else await client.block(newest.number)
+        return theirs is not None and theirs.hash != newest.hash
 
     async def _other_head(
         self, client: ChainClient, head: BlockHeader

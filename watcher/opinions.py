@@ -14,30 +14,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 from chain.client import ChainClient
 from config.clock import Clock
 from ledger.disputes import Key, name_waiting
 from ledger.store import Ledger
-from watcher.effects import House, Pass, claims_to_ask
+from watcher.depth import Depths
+from watcher.effects import House, Pass, claims_to_ask, final_mark
+from watcher.patience import Patience
 from watcher.proof import Proofs
 from watcher.report import Report
 from watcher.second_opinion import Claim, ask_around
 from watcher.waits import Waits
-
-PATIENCE_SECONDS: Final = 10.0
-"""How long payments wait for a second provider that does not answer at all."""
-SILENCE_LASTS: Final = 30.0
-"""Seconds after which an answer that failed says nothing of the next: patience begins anew."""
 
 
 class Opinions:
     """Second opinions for a chain's passes.
 
     A provider that answers and has no such receipt is waited for, ever more seldom, and named.
-    One that is down altogether is waited for :data:`PATIENCE_SECONDS`: a second URL that is
-    dead must not be worse than none.
+    One that is down altogether is waited for a while (:mod:`watcher.patience`): a second URL
+    that is dead must not be worse than none.
     """
 
     def __init__(
@@ -48,18 +44,21 @@ class Opinions:
         self._house = house
         self._clock = clock
         self._report = report
-        self._alone_since: float | None = None
-        self._alone_at = 0.0
+        self._depths = Depths(house.chain, clock, report)
+        self._patience = Patience()
         self._waits: Waits[Claim] = Waits()
         self._named: frozenset[Claim] | None = None
         """Those with a hold; ``None``: what an earlier process left is not known yet."""
 
     def due(self) -> bool:
         """Whether what waits is to be asked about again."""
-        return self._waits.due(self._clock.monotonic())
+        return self._waits.due(self._clock.monotonic()) and self._depths.due()
 
     async def gather(self, client: ChainClient, work: Pass) -> Pass:
-        """The pass, with the claims that two providers bore out, or a proof, or both."""
+        """The pass, with the claims that two providers bore out, or a proof, or both.
+
+        And with no more final, and nothing deeper, than two providers show.
+        """
         by_proof = self._house.chain.receipts_proof
         if client.provider_count < 2 and not by_proof:
             if self._named is None:
@@ -67,11 +66,13 @@ class Opinions:
             return work
         async with self._ledger.reading() as tx:
             claims = await claims_to_ask(tx, self._house, work)
+            mark = await final_mark(tx, work)
         agreed, refuted = frozenset[Claim](), frozenset[Claim]()
         disproven = frozenset[Claim]()
         asked = self._waits.to_ask(claims, self._clock.monotonic())
         if asked:
             agreed, refuted, disproven = await self._ask(client, asked)
+        work = await self._depths.of_two(client, work, mark, claims=bool(claims))
         now = self._clock.monotonic()
         self._waits.update(claims, asked, agreed, refuted, now)
         vouched = await self._name(now)
@@ -102,14 +103,10 @@ class Opinions:
         """The claims that may count, as far as a second provider has a say, and the denied ones."""
         opinion = await ask_around(client, claims)
         if opinion.asked:
-            self._alone_since = None
+            self._patience.heard()
             self._report.second_opinion(len(claims), len(claims) - len(opinion.agreed))
             return opinion.agreed, opinion.refuted
-        now = self._clock.monotonic()
-        if self._alone_since is None or now - self._alone_at > SILENCE_LASTS:
-            self._alone_since = now
-        self._alone_at = now
-        if now - self._alone_since < PATIENCE_SECONDS:
+        if not self._patience.over(self._clock.monotonic()):
             return frozenset(), frozenset()
         if opinion.agreed:
             self._report.unverified(len(opinion.agreed))

@@ -24,7 +24,7 @@ _STEPS_BEFORE_LOOKING_DOWN: Final = 8
 async def find_ancestor(
     client: ChainClient, child: BlockHeader, stored: list[BlockRow], final: BlockMark
 ) -> Ancestor | FinalityViolation:
-    """Walk down from ``child``, whose parent is not the cursor's block.
+    """Walk down from ``child``, which does not follow the cursor's block.
 
     :param stored: our canonical blocks from the final one to the cursor, ascending.
     :raises NodeBehind: a block of the walk is gone (a reorg meanwhile): start again.
@@ -32,7 +32,7 @@ async def find_ancestor(
     """
     hashes: dict[int, Hash32] = {block.number: block.hash for block in stored}
     number, found = int(child.number) - 1, child.parent_hash
-    for step in range(len(stored) + 1):
+    for step in range(int(child.number) - final.number + 1):
         verdict: Verdict = judge_link(number, found, stored=hashes, final_number=final.number)
         if step == _STEPS_BEFORE_LOOKING_DOWN and isinstance(verdict, WalkOn):
             verdict = await _look_down(client, final) or verdict

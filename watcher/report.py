@@ -299,6 +299,11 @@ class Report:
         if refused:
             log.warning("providers_disagree", chain=self._chain, asked=asked, refused=refused)
 
+    def final_disputed(self, number: int, provider: str) -> None:
+        """Another provider has another block where the pass has its final one."""
+        self.checked("second_provider", good=False)
+        log.warning("final_block_disputed", chain=self._chain, block=number, provider=provider)
+
     def waiting(self, count: int, oldest: float) -> None:
         """Payments that would be confirmed but for a second opinion or a proof."""
         self._observer.on_waiting(self._chain, count, oldest)

@@ -180,7 +180,9 @@ class ChainWatcher:
             range_size=self._ahead.range_size(self._sizes.of(look.client.provider)),
         )
         try:
-            if isinstance(step, Nothing):
+            if look.elsewhere:
+                result = await self._turn_back(cursor, look, Fork(look.head))
+            elif isinstance(step, Nothing):
                 result = await self._idle(cursor, look)
             else:
                 result = await self._advance(cursor, look, step)
@@ -232,8 +234,7 @@ class ChainWatcher:
         scan = Scan(known_index, asked, reading.matcher)
         await self._commit(look, self._pass(cursor, look, step, reading, scan))
         self._filters.saw(reading.headers)
-        top = reading.headers[-1].number
-        more = top < look.head.number
+        more = reading.headers[-1].number < look.head.number
         result = TickResult(Outcome.ADVANCED, blocks=len(reading.headers), more=more)
         return result if more else await self._between(look, result)
 
@@ -310,7 +311,7 @@ class ChainWatcher:
     async def _idle(self, cursor: Cursor, look: Look) -> TickResult:
         """No new block: settle what waits, then read something a second time."""
         waits = self._unsettled and self._opinions.due()
-        if waits or look.final > cursor.final.number:
+        if waits or (look.final > cursor.final.number and self._opinions.due()):
             work = Pass(cursor, (), (), (), None, look.final, look.tags, None)
             await self._commit(look, work)
             # What follows wants a cursor as it now is: the next tick reads it.
@@ -343,9 +344,7 @@ class ChainWatcher:
 
     async def _turn_back(self, cursor: Cursor, look: Look, fork: Fork) -> TickResult:
         async with self._ledger.reading() as tx:
-            stored = await stored_blocks(
-                tx, self._chain.name, cursor.final.number, cursor.cursor.number
-            )
+            stored = await stored_blocks(tx, self.name, cursor.final.number, cursor.cursor.number)
         verdict = await find_ancestor(look.client, fork.child, stored, cursor.final)
         if isinstance(verdict, FinalityViolation):
             await self._halt(verdict)

@@ -23,7 +23,7 @@ from tests.chain.rpc.conftest import MakeClient
 from tests.chain.watcher.world import PAYER, World, deploy_tokens
 from tests.support.dev_chain import DevChain
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
-from watcher import opinions
+from watcher import patience
 from watcher.service import EXPECTED
 from watcher.status import Outcome
 
@@ -194,14 +194,16 @@ async def test_f05_first_reading_missed__backup_scan_finds_it(
 
 
 async def test_second_reading__other_provider_has_another_history__chain_is_followed(
-    world: World, anvil: Anvil, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    world: World, anvil: Anvil, honest: FaultProxy, make_client: MakeClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A third one bears out what is final, else there would be nothing to read twice."""
     monkeypatch.setattr("watcher.rereader.backup_due.__defaults__", (10,))
     async with Anvil(anvil.options) as other, DevRpc(other.rpc_url) as rpc:
         await rpc.call("anvil_mine", hex(40))
         await world.follow()
         await world.mine(30)
-        world.restart(make_client([anvil.rpc_url, other.rpc_url]))
+        world.restart(make_client([anvil.rpc_url, other.rpc_url, honest.url]))
         await world.follow()
         await world.follow_some(5)
     assert world.watcher.status().ready
@@ -341,7 +343,7 @@ async def test_second_provider_dead__waits_then_counts_on_one_word(
     await world.mine(3)
     await world.follow_some(3)
     assert await world.statuses() == ["confirming"]
-    monkeypatch.setattr(opinions, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.0)
     await world.follow_some(2)
     assert await world.status(invoice) == "paid"
     assert world.observer.unverified == 1

@@ -1,0 +1,113 @@
+"""One of two providers says that a block lies deeper than it does: not final, nothing confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from chain.anvil import Anvil, DevRpc
+from tests.chain.rpc.conftest import MakeClient
+from tests.chain.watcher.test_lies import persist
+from tests.chain.watcher.world import World, chain_settings
+from tests.support.fault_proxy import Fault, FaultProxy, Kind
+
+pytestmark = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+async def other(anvil: Anvil) -> AsyncIterator[FaultProxy]:
+    async with FaultProxy(anvil.rpc_url, seed=9) as proxy:
+        yield proxy
+
+
+async def test_f03_second_provider_sees_fewer_blocks_above__waits_until_both_see_enough(
+    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+) -> None:
+    world.restart(make_client([anvil.rpc_url, other.url], clock=world.clock))
+    await world.follow()
+    invoice = await world.invoice()
+    receipt = await world.pay(invoice.address, 10_000_000)
+    other.add(Fault(Kind.head_behind, value=2))
+    await world.mine(3)
+    await world.follow_some(8)
+    head, paid_in = await world.head(), receipt.block_number
+    assert (await world.cursor(), await world.statuses()) == (
+        (head, head - 4), ["confirming"],
+    ), "the second one sees two blocks fewer"  # fmt: skip
+    assert head - 4 < paid_in
+    other.clear()
+    await world.follow_some(3)
+    assert (await world.cursor(), await world.status(invoice)) == ((head, head - 2), "paid")
+
+
+async def test_second_provider_stopped_long_ago__what_is_final_goes_on_by_the_word_of_one(
+    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+) -> None:
+    world.restart(make_client([anvil.rpc_url, other.url], clock=world.clock))
+    await world.follow()
+    before = (await world.cursor())[1]
+    stopped = await world.rpc.call("eth_getBlockByNumber", "latest", False)
+    other.add(Fault(Kind.null_block, {"eth_getBlockByNumber"}, naming="0x"))
+    other.add(Fault(Kind.answers, {"eth_getBlockByNumber"}, value=stopped, naming='"latest"'))
+    await world.mine(20)
+    await world.follow_some(5)
+    assert await world.cursor() == (await world.head(), before)
+
+    async def final_moved() -> bool:
+        return (await world.cursor())[1] == await world.head() - 2
+
+    await persist(world, final_moved, 120)
+
+
+async def test_tag__one_of_two_calls_the_newest_block_finalized__waits_for_the_other(
+    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+) -> None:
+    world.settings = chain_settings(world.url, world.tokens, finality="finalized")
+    world.restart(make_client([other.url, anvil.rpc_url], clock=world.clock))
+    await world.mine(70)
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    newest = await world.rpc.call("eth_getBlockByNumber", "latest", False)
+    lie = other.add(
+        Fault(Kind.answers, {"eth_getBlockByNumber"}, value=newest, naming='"finalized"')
+    )
+    await world.follow_some(6)
+    head = await world.head()
+    assert lie.struck > 0
+    assert (await world.cursor(), await world.statuses()) == ((head, head - 64), ["detected"])
+
+
+async def test_f02_one_of_two_makes_blocks_up_above_the_head__not_final__left_without_a_halt(
+    world: World, anvil: Anvil, make_client: MakeClient
+) -> None:
+    """By its word alone, the true chain would have broken the promise of what was final."""
+    await world.mine(6)
+    world.restart(make_client([anvil.rpc_url], clock=world.clock))
+    await world.follow()
+    _, final = await world.cursor()
+    invented = replace(anvil.options, extra=("--fork-url", anvil.rpc_url))
+    async with Anvil(invented) as liar, DevRpc(liar.rpc_url) as rpc:
+        await rpc.call("anvil_mine", hex(150))
+        world.restart(make_client([liar.rpc_url, anvil.rpc_url], clock=world.clock))
+        top = await world.head() + 150
+        await world.mine(2)
+
+        async def follows_the_liar() -> bool:
+            return (await world.cursor())[0] == top
+
+        await persist(world, follows_the_liar)
+        assert (await world.cursor())[1] <= final + 2
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    await world.mine(3)
+    world.restart(make_client([anvil.rpc_url], clock=world.clock))
+
+    async def paid() -> bool:
+        return await world.status(invoice) == "paid"
+
+    await persist(world, paid, 60)
+    assert world.observer.violations == 0
+    await world.agrees()
