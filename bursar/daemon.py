@@ -30,7 +30,7 @@ from bursar.monitor import ChainMonitor
 from bursar.readiness import ChainFacts, Worker, database_check, judge_chain, judge_tasks
 from bursar.recent import Recent
 from bursar.roles import WITH_API, WITH_SIGNERS, Role, Roles
-from bursar.startup import ChainGate, first_look, prepare_database
+from bursar.startup import ChainGate, first_look, prepare_database, tell_left_out
 from bursar.supervision import Supervisor
 from config.log import get_logger
 from config.settings import Secrets, Settings
@@ -72,6 +72,7 @@ async def serve(
             begin_at_zero(families, house.catalogue)
             families.build_info.labels(version("bursar"), head_revision(), role).set(1)
             await prepare_database(house)
+            await tell_left_out(house)
             await Daemon(house, role, families, stop, hurry).run()
     log.info("stopped")
 

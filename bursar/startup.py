@@ -26,6 +26,7 @@ from ledger.deposit_factories import FactorySource, found_factories
 from ledger.installation import installation_id, raise_index
 from ledger.journal import LOST_INDEXES, PRESIGNED_STEP, Journal, open_journal, succeed_journal
 from ledger.known_contracts import booked_contracts, check_contracts
+from ledger.left_out import left_out
 from ledger.migrate import require_current, upgrade
 from ledger.presigned import PresignedSource, mark_lost, next_index_of, presigned_sets_of
 from ledger.schema import deposit_addresses, merchants
@@ -37,6 +38,7 @@ from wallets.keyring import deposit_xpub
 
 log = get_logger(__name__)
 
+PUT_BACK: Final = "put it back into the configuration until it is settled"
 FIRST_LOOK_SECONDS: Final = 5.0
 """How long a start waits for the chains' answers; readiness within 20 s leaves no more."""
 
@@ -55,6 +57,14 @@ async def prepare_database(house: House) -> None:
         await upgrade(house.settings.database.url)
         log.info("database_created", path=path)
     await require_current(house.ledger.engine)
+
+
+async def tell_left_out(house: House) -> None:
+    """Say which chains and tokens have something open and are not configured any more."""
+    async with house.ledger.reading() as tx:
+        found = await left_out(tx)
+    for one in found:
+        log.error("left_out", chain=one.chain, what=one.text, remedy=PUT_BACK)
 
 
 def check_approver(settings: Settings, secrets: Secrets) -> None:

@@ -16,9 +16,11 @@ from bursar.addresses import OwnAddresses, own_addresses
 from bursar.compose import House, open_house
 from bursar.data_key import data_key_finding
 from bursar.output import say, say_json, sign
+from bursar.startup import PUT_BACK
 from config.errors import BursarError
 from config.settings import Secrets, Settings
 from config.units import Hash32, checksum
+from ledger.left_out import left_out
 from ledger.migrate import require_current
 from ledger.store import ping
 from wallets.keyring import deposit_xpub, open_keyring
@@ -61,7 +63,12 @@ async def _database(house: House) -> list[Finding]:
     except BursarError as error:
         return [Finding(False, "database", str(error))]
     kind = house.ledger.engine.dialect.name
-    return [Finding(True, "database", f"{kind} answers, its schema is current")]
+    async with house.ledger.reading() as tx:
+        unnamed = await left_out(tx)
+    return [
+        Finding(True, "database", f"{kind} answers, its schema is current"),
+        *(Finding(False, f"chain {one.chain}", f"{one.text} ({PUT_BACK})") for one in unnamed),
+    ]
 
 
 async def _keys(settings: Settings, secrets: Secrets) -> list[Finding]:
