@@ -93,7 +93,7 @@ async def test_f02_one_of_two_makes_blocks_up_above_the_head__not_final__left_wi
         await rpc.call("anvil_mine", hex(150))
         world.restart(make_client([liar.rpc_url, anvil.rpc_url], clock=world.clock))
         top = await world.head() + 150
-        await world.mine(2)
+        await world.mine(10)
 
         async def follows_the_liar() -> bool:
             return (await world.cursor())[0] == top
