@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
+from typing import Final
 
 import segno
 from markupsafe import Markup
 
+KEPT: Final = 1_000
+"""Codes kept, of some kilobytes each. Making those of one page takes as long as a dozen other
+requests, and whoever has one invoice's link may ask for it in a loop."""
 
+
+@lru_cache(maxsize=KEPT)
 def qr_svg(text: str) -> Markup:
     """A QR code of ``text`` with a quiet zone of four modules (ISO/IEC 18004)."""
     out = io.BytesIO()

@@ -11,13 +11,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections import OrderedDict
 from contextlib import suppress
 from typing import Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 MOST: Final = 256
-"""Names looked up at once; more are refused, and their deliveries tried again."""
+"""Names looked up at once; more are refused, and their deliveries tried again. A quarter of the
+places is for names that were found at once the last time: a merchant who registers new names that
+nobody answers for, again and again, fills the others."""
+PROMPT_SECONDS: Final = 5.0
+REMEMBERED: Final = 10_000
 _FLAGS: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 Found = list[ResolveResult]
 _Key = tuple[str, int, socket.AddressFamily]
@@ -28,6 +33,8 @@ class NameLookups(AbstractResolver):
 
     def __init__(self) -> None:
         self._under_way: dict[_Key, asyncio.Future[Found]] = {}
+        self._prompt: OrderedDict[str, None] = OrderedDict()
+        """Hosts that were found at once the last time; whoever was asked for longest ago goes."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -39,9 +46,11 @@ class NameLookups(AbstractResolver):
         return list(await asyncio.shield(lookup))
 
     def _begin(self, key: _Key) -> asyncio.Future[Found]:
-        if len(self._under_way) >= MOST:
+        places = MOST if key[0] in self._prompt else MOST * 3 // 4
+        if len(self._under_way) >= places:
             raise OSError("too many host names are being looked up")
         loop = asyncio.get_running_loop()
+        begun = loop.time()
         lookup: asyncio.Future[Found] = loop.create_future()
 
         def work() -> None:
@@ -56,8 +65,17 @@ class NameLookups(AbstractResolver):
 
         threading.Thread(target=work, name="webhook-name", daemon=True).start()
         self._under_way[key] = lookup
-        lookup.add_done_callback(lambda _: self._under_way.pop(key))
+        lookup.add_done_callback(lambda _: self._over(key, loop.time() - begun))
         return lookup
+
+    def _over(self, key: _Key, seconds: float) -> None:
+        lookup = self._under_way.pop(key)
+        self._prompt.pop(key[0], None)
+        found = not lookup.cancelled() and lookup.exception() is None
+        if found and seconds < PROMPT_SECONDS:
+            self._prompt[key[0]] = None
+            if len(self._prompt) > REMEMBERED:
+                self._prompt.popitem(last=False)
 
     async def close(self) -> None:
         """Nothing to give back: threads end by themselves."""

@@ -74,18 +74,55 @@ async def test_f27_names__one_name_asked_for_again_and_again__one_thread(
 ) -> None:
     monkeypatch.setattr(names, "MOST", 2)
     lookups = NameLookups()
+    assert await lookups.resolve("b.example", 443)
     for _ in range(10):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(lookups.resolve("a.slow.example"), 0.001)
-    assert await lookups.resolve("b.example", 443)
-    other = asyncio.create_task(lookups.resolve("c.slow.example"))
+    assert server.asked == ["b.example", "a.slow.example"]
+    server.over.set()
+    (found,) = await lookups.resolve("a.slow.example")
+    assert (found["host"], found["hostname"]) == ("127.0.0.1", "a.slow.example")
+
+
+async def test_f27_names__all_places_taken__one_that_was_found_before_still_has_some(
+    server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One merchant can register names that nobody answers for as fast as places become free."""
+    monkeypatch.setattr(names, "MOST", 4)
+    lookups = NameLookups()
+    server.over.set()
+    for name in ("shop.example", "0.other.slow.example", "1.other.slow.example"):
+        assert await lookups.resolve(name, 443)
+    server.over.clear()
+    stuck = [asyncio.create_task(lookups.resolve(f"{n}.slow.example")) for n in range(3)]
+    await asyncio.sleep(0)
+    for name in ("3.slow.example", "stranger.example"):
+        with pytest.raises(OSError, match="too many"):
+            await lookups.resolve(name)
+    assert await lookups.resolve("shop.example", 443), "found at once before"
+    last = asyncio.create_task(lookups.resolve("0.other.slow.example", 443))
     await asyncio.sleep(0)
     with pytest.raises(OSError, match="too many"):
-        await lookups.resolve("b.example", 443)
+        await lookups.resolve("1.other.slow.example", 443)
+    last.cancel()
     server.over.set()
-    (found,) = await other
-    assert (found["host"], found["hostname"]) == ("127.0.0.1", "c.slow.example")
-    assert server.asked == ["a.slow.example", "b.example", "c.slow.example"]
+    assert all(await asyncio.gather(*stuck))
+
+
+async def test_f27_names__found_after_a_long_time__no_place_of_its_own_any_more(
+    server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "MOST", 4)
+    lookups = NameLookups()
+    assert await lookups.resolve("shop.example", 443)
+    stuck = [asyncio.create_task(lookups.resolve(f"{n}.slow.example")) for n in range(3)]
+    await asyncio.sleep(0)
+    monkeypatch.setattr(names, "PROMPT_SECONDS", 0)
+    assert await lookups.resolve("shop.example", 443), "the last time that it took long"
+    with pytest.raises(OSError, match="too many"):
+        await lookups.resolve("shop.example", 443)
+    server.over.set()
+    assert all(await asyncio.gather(*stuck))
 
 
 async def test_f27_names__no_such_name__told_to_whoever_asks(

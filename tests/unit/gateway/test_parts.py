@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import segno
 
 from config.errors import BursarError, ConflictError, InvalidInputError, NotFoundError
 from config.models import InvoiceSettings, RateLimit
 from gateway.body import MAX_DEPTH, depth_of, parse_json
+from gateway.checkout.qr import qr_svg
 from gateway.checkout.state import checkout_of
 from gateway.invoicing import InvoiceRules, parse_invoice_request
 from gateway.limits import MAX_KEYS, Gauge, TokenBuckets
@@ -136,3 +138,17 @@ def test_checkout__deadline_passed_before_anyone_noticed__offers_nothing() -> No
 )
 def test_checkout__each_exception__is_explained(exception: str) -> None:
     assert len(checkout_of(invoice(exceptions=[exception]), NOW).notes) == 1
+
+
+def test_qr__asked_for_in_a_loop__made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    make = segno.make
+
+    def counting(text: str, **options: Any) -> segno.QRCode:
+        made.append(text)
+        return make(text, **options)
+
+    monkeypatch.setattr(segno, "make", counting)
+    codes = [qr_svg(uri) for uri in ("ethereum:0x1", "ethereum:0x2", "ethereum:0x1")]
+    assert codes[0] == codes[2] != codes[1]
+    assert made == ["ethereum:0x1", "ethereum:0x2"]
