@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -110,6 +111,27 @@ async def open_batches(tx: Tx, chain: str, lane: str | None = None) -> list[Batc
     else:
         rows = await execute(tx, _OPEN_OF_LANE, of_chain=chain, of_lane=lane)
     return [_batch(row) for row in rows]
+
+
+_NOT_EXECUTED: Final = (
+    sa.select(batches.c.epoch, batches.c.onchain_id, payouts.c.amount)
+    .join(payouts, payouts.c.batch_id == batches.c.id)
+    .where(
+        batches.c.chain == sa.bindparam("of_chain"),
+        batches.c.token == sa.bindparam("of_token"),
+        IS_OPEN,
+        batches.c.status != sa.literal_column("'executed'"),
+    )
+)
+
+
+async def not_executed(tx: Tx, chain: str, token: str) -> dict[tuple[int, int], int]:
+    """Payout batches of a token that no block holds as far as the books know: base units of each,
+    by epoch and on-chain id."""
+    sums: Counter[tuple[int, int]] = Counter()
+    for row in await execute(tx, _NOT_EXECUTED, of_chain=chain, of_token=token):
+        sums[row["epoch"], row["onchain_id"]] += row["amount"]
+    return dict(sums)
 
 
 OPEN_LANES: Final = (

@@ -84,6 +84,23 @@ async def open_places(tx: Tx, kind: str, prefix: str) -> set[str]:
     return set((await tx.conn.execute(query)).scalars())
 
 
+async def released_with(tx: Tx, kind: str, object_id: str, reason: str) -> str | None:
+    """The newest hold of an object that was released and had this very reason: its id."""
+    query = (
+        sa.select(holds.c.id)
+        .where(
+            holds.c.kind == kind,
+            holds.c.object_id == object_id,
+            holds.c.reason == reason,
+            holds.c.released_at.is_not(None),
+        )
+        .order_by(holds.c.id.desc())
+        .limit(1)
+    )
+    found = await tx.conn.scalar(query)
+    return None if found is None else str(found)
+
+
 async def close_holds(tx: Tx, kind: str, object_id: str, resolution: str) -> None:
     """Mark the holds of an object as over, because what they waited for has happened."""
     await tx.conn.execute(

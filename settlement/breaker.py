@@ -20,6 +20,7 @@ from settlement.lanes.finality import Finality
 from settlement.reconcile import Reconciliation
 from settlement.restore.adopting import adopt_outflow, stop_token
 from settlement.restore.scanning import unknown_outflows
+from settlement.unexplained import book_accepted, reason_of, unexplained
 
 Seen = Mapping[str, int]
 """Block of the first look that showed a token to differ, by token."""
@@ -55,14 +56,25 @@ class Breaker:
         if any(row.account == "treasury" and row.difference < 0 for row in found.rows):
             whole &= await book_outflows(ctx, lease, finality)
         self._seen, tripped = judge(self._seen, found, final)
+        reasons = {token: await _proven(ctx, lease, found, token) for token in tripped}
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
-            for token in tripped:
-                reason = "; ".join(c for c in found.causes if f" {token}: " in c)
-                reason = reason or f"ledger and chain differ by {found.difference(token)}"
-                await stop_token(tx, ctx, token, "difference", f"block {found.block}: {reason}")
+            for token, reason in reasons.items():
+                if reason is not None:
+                    await stop_token(tx, ctx, token, "difference", reason)
             if whole:
                 await note_compared(tx, ctx.name, final)
+
+
+async def _proven(ctx: Context, lease: Lease, found: Reconciliation, token: str) -> str | None:
+    """Why a token stops; ``None``: a person has accepted it, and it is booked now."""
+    row = unexplained(found, token)
+    if row is not None:
+        accepted = await book_accepted(ctx, lease, row, found.block)
+        return None if accepted else reason_of(row)
+    reason = "; ".join(c for c in found.causes if f" {token}: " in c)
+    reason = reason or f"ledger and chain differ by {found.difference(token)}"
+    return f"block {found.block}: {reason}"
 
 
 def less_gifts(found: Reconciliation, gifts: Mapping[str, int]) -> Reconciliation:

@@ -43,7 +43,7 @@ async def causes(
     """A line for each transfer in or out that no booking names, else one that says so."""
     begin = max(first, last - REACH)
     name = f"{suspects.account} {suspects.token.symbol}"
-    unknown = f"{name}: {suspects.difference} base units without a known cause"
+    unknown = without_cause(suspects.account, suspects.token.symbol, suspects.difference)
     if not 0 < len(suspects.addresses) <= MOST_ADDRESSES:
         return [f"{unknown}: {len(suspects.addresses)} addresses are too many to search"]
     found = await _transfers(client, suspects, begin, last)
@@ -52,6 +52,11 @@ async def causes(
     if len(strange) > MOST_NAMED:
         lines.append(f"{name}: {len(strange) - MOST_NAMED} more transfers that are not booked")
     return lines or [f"{unknown} in blocks {begin} to {last}"]
+
+
+def without_cause(account: str, token: str, difference: int) -> str:
+    """How the line begins that says so. Pure."""
+    return f"{account} {token}: {difference} base units without a known cause"
 
 
 async def _transfers(client: ChainClient, suspects: Suspects, first: int, last: int) -> list[Log]:

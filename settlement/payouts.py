@@ -10,6 +10,7 @@ from datetime import timedelta
 from sqlalchemy.exc import IntegrityError
 
 from chain.helper_contracts import (
+    MAX_ENTRY_AMOUNT,
     batch_digest,
     content_hash,
     encode_pay_batch,
@@ -18,7 +19,7 @@ from chain.helper_contracts import (
 from chain.rpc.errors import RpcError
 from config.errors import ConflictError
 from config.units import Address, Amount
-from ledger.batches import NewBatch, next_onchain_id, seal_batch
+from ledger.batches import NewBatch, next_onchain_id, not_executed, seal_batch
 from ledger.books import totals_of
 from ledger.held_payouts import held_payouts, held_tokens
 from ledger.holds import close_holds, hold
@@ -46,12 +47,13 @@ from settlement.lanes.adopt import epoch_of
 from settlement.lanes.finality import Finality
 from settlement.outflow import OutflowGuard
 from settlement.planning import REFUSED
-from settlement.restore.scanning import executed_ids
+from settlement.restore.scanning import executed_ids, executed_of
 from settlement.simulation import blacklisted, is_token_paused, simulate
 from settlement.worth import Worth
 
 LANE = "payouts"
 TOKEN_PAUSED = "token is paused"  # noqa: S105
+TOO_LARGE = "more than an entry of a batch can hold"
 BLACKLISTED = "recipient is blacklisted by the token's issuer"
 _MOST_QUEUED = 2_000
 """Of each token in one tick: five batches; more would be memory, and are sealed by the next."""
@@ -146,6 +148,24 @@ def floor_of(ctx: Context, token: str) -> int:
 
 async def _set_aside(ctx: Context, lease: Lease, token: str, rows: list[Row]) -> list[Row]:
     """Those who can be paid now; the others go on hold with the reason."""
+    reasons = _refused(ctx, rows)
+    reasons |= await _would_fail(ctx, token, [row for row in rows if row["id"] not in reasons])
+    if reasons:
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            moves = [
+                PayoutMove(row, PayoutStatus.ON_HOLD, reasons[row["id"]])
+                for row in await lock_payouts(tx, list(reasons))
+                if row["status"] == PayoutStatus.QUEUED
+            ]
+            await move_payouts(tx, moves)
+    return [row for row in rows if row["id"] not in reasons]
+
+
+async def _would_fail(ctx: Context, token: str, rows: Sequence[Row]) -> dict[str, str]:
+    """Reasons by id, as the chain tells them."""
+    if not rows:
+        return {}
     address = ctx.ledger.catalogue.token(ctx.name, token).address
     entries = [(Address(row["address"]), int(row["amount"])) for row in rows]
     paused, listed, reasons = await asyncio.gather(
@@ -157,19 +177,14 @@ async def _set_aside(ctx: Context, lease: Lease, token: str, rows: list[Row]) ->
         reasons = dict.fromkeys(range(len(rows)), TOKEN_PAUSED)
     else:
         reasons |= dict.fromkeys(listed, BLACKLISTED)
-        ours = own_addresses(ctx)
-        reasons |= {i: REFUSED for i, (account, _) in enumerate(entries) if account in ours}
-    if reasons:
-        async with ctx.ledger.transaction() as tx:
-            await check(tx, lease)
-            fresh = {r["id"]: r for r in await lock_payouts(tx, [rows[i]["id"] for i in reasons])}
-            moves = [
-                PayoutMove(fresh[rows[i]["id"]], PayoutStatus.ON_HOLD, reason)
-                for i, reason in sorted(reasons.items())
-                if fresh[rows[i]["id"]]["status"] == PayoutStatus.QUEUED
-            ]
-            await move_payouts(tx, moves)
-    return [row for i, row in enumerate(rows) if i not in reasons]
+    return {rows[i]["id"]: reason for i, reason in reasons.items()}
+
+
+def _refused(ctx: Context, rows: Sequence[Row]) -> dict[str, str]:
+    """Reasons by id of what no batch may or can hold, whoever promised it."""
+    ours = own_addresses(ctx)
+    refused = {row["id"]: REFUSED for row in rows if row["address"] in ours}
+    return refused | {row["id"]: TOO_LARGE for row in rows if row["amount"] > MAX_ENTRY_AMOUNT}
 
 
 def own_addresses(ctx: Context) -> set[Address]:
@@ -259,8 +274,11 @@ async def _covered(ctx: Context, lease: Lease, token: str, rows: Sequence[Row]) 
 
     Where it has not, each payout would be refused by the token, and be on hold until a person has
     released one after the other: nothing is paid in this token until there is enough again.
+    What is sealed and has not run yet, in this tick too, will take its part first.
     """
-    total = sum(int(row["amount"]) for row in rows)
+    async with ctx.ledger.reading() as tx:
+        before = await not_executed(tx, ctx.name, token)
+    total = sum(int(row["amount"]) for row in rows) + sum(before.values())
     least = total + floor_of(ctx, token)
     address = ctx.ledger.catalogue.token(ctx.name, token).address
     (held,) = await ctx.client.token_balances(address, [ctx.contracts.treasury])
@@ -268,6 +286,11 @@ async def _covered(ctx: Context, lease: Lease, token: str, rows: Sequence[Row]) 
     if other is not None:
         with suppress(RpcError):  # it has no opinion
             held = max(held, *await other.token_balances(address, [ctx.contracts.treasury]))
+    if held < least and before:
+        # Asked after the balance: what runs between the two is looked at again, not complained of.
+        ran = await executed_of(ctx.client, ctx.contracts.treasury, list(before))
+        paid = sum(before[one] for one in ran)
+        least, total = least - paid, total - paid
     if held >= least:
         return True
     await _treasury_short(ctx, lease, shortage(token, held, total), token)

@@ -133,16 +133,9 @@ async def _suspend(
     booked = await posted_keys(tx, keys)
     for key, transfer in zip(keys, transfers, strict=True):
         token = tx.catalogue.token_by_address(ChainName(ctx.name), transfer.token)
-        # What is booked already has been drawn: to look at the treasury's rest would cover it anew.
         if token is None or key in booked:
             continue
-        treasury = AccountRef(AccountKind.TREASURY, ctx.name, token.symbol)
-        unknown = AccountRef(AccountKind.SUSPENSE_IN, ctx.name, token.symbol)
-        suspense = AccountRef(AccountKind.SUSPENSE_OUT, ctx.name, token.symbol)
-        has = available(AccountKind.TREASURY, (await totals_of(tx, [treasury]))[treasury])
-        missing = max(transfer.amount - max(has, 0), 0)
-        await post(tx, [Transfer(f"{key}:uncovered", treasury, unknown, missing, "outflow", key)])
-        await post(tx, [Transfer(key, suspense, treasury, transfer.amount, "outflow", key)])
+        await take_out(tx, ctx, token.symbol, transfer.amount, key, "outflow")
         reason = (
             f"{SUSPENSE}: {transfer.amount} base units to {to_hex(transfer.recipient)} "
             f"in {to_hex(receipt.tx_hash)}"
@@ -150,12 +143,35 @@ async def _suspend(
         await stop_token(tx, ctx, token.symbol, "suspense", reason)
 
 
+async def take_out(tx: Tx, ctx: Context, token: str, amount: int, key: str, words: str) -> bool:
+    """Base units that are gone from the treasury: suspense out, also beyond what it holds free.
+
+    :returns: whether it was not booked before.
+    """
+    if await posted_keys(tx, [key]):
+        # It has been drawn: to look at the treasury's rest would cover it anew.
+        return False
+    treasury = AccountRef(AccountKind.TREASURY, ctx.name, token)
+    unknown = AccountRef(AccountKind.SUSPENSE_IN, ctx.name, token)
+    suspense = AccountRef(AccountKind.SUSPENSE_OUT, ctx.name, token)
+    has = available(AccountKind.TREASURY, (await totals_of(tx, [treasury]))[treasury])
+    missing = max(amount - max(has, 0), 0)
+    await post(tx, [Transfer(f"{key}:uncovered", treasury, unknown, missing, words, key)])
+    await post(tx, [Transfer(key, suspense, treasury, amount, words, key)])
+    return True
+
+
+def breaker_place(ctx: Context, token: str, kind: str) -> str:
+    """The object of the hold that says why a token is stopped."""
+    return f"{ctx.name}/{token}/{kind}"
+
+
 async def stop_token(tx: Tx, ctx: Context, token: str, kind: str, reason: str) -> None:
     """The breaker: pause one token's payouts on this chain and say why.
 
     Releasing the hold, or ``bursar resume``, lets them go on.
     """
-    await hold(tx, "batch", "breaker", f"{ctx.name}/{token}/{kind}", reason)
+    await hold(tx, "batch", "breaker", breaker_place(ctx, token, kind), reason)
     await pause(tx, scope_of("payouts", ctx.name, token), reason)
     ctx.observer.note("payouts_stopped", chain=ctx.name, token=token, reason=reason)
 

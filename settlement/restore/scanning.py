@@ -147,11 +147,18 @@ async def executed_ids(
     client: ChainClient, treasury: Address, epoch: int, first: int, count: int = PROBED
 ) -> set[int]:
     """Those of ``count`` ids from ``first`` that the treasury has executed."""
-    ids = range(first, first + count)
-    asked = [TxRequest(None, treasury, encode_executed(epoch, number)) for number in ids]
+    ids = [(epoch, number) for number in range(first, first + count)]
+    return {number for _, number in await executed_of(client, treasury, ids)}
+
+
+async def executed_of(
+    client: ChainClient, treasury: Address, batches: Sequence[tuple[int, int]]
+) -> set[tuple[int, int]]:
+    """Those of these (epoch, id) that the treasury has executed."""
+    asked = [TxRequest(None, treasury, encode_executed(*one)) for one in batches]
     answers = await client.calls(asked)
     return {
-        number
-        for number, answer in zip(ids, answers, strict=True)
+        one
+        for one, answer in zip(batches, answers, strict=True)
         if not isinstance(answer, CallReverted) and read_answer(answer, decode_bool)
     }

@@ -11,6 +11,7 @@ from config.units import Address
 from ledger.listing import PageQuery, list_events
 from ledger.refunds import NewRefund, RefundPolicy, create_refund
 from ledger.schema import payments
+from settlement.payouts import TOO_LARGE
 from settlement.planning import REFUSED
 from tests.chain.settlement.world import World, recipient
 
@@ -57,3 +58,21 @@ async def test_refund_to_an_address_of_the_house__on_hold_and_nothing_is_sent_th
     for refund in refunds:
         row = await world.payout(refund)
         assert (row["status"], row["reason"]) == ("on_hold", REFUSED)
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_f25_refund_larger_than_an_entry_of_a_batch__on_hold_and_the_others_are_paid(
+    world: World,
+) -> None:
+    merchant = await world.merchant()
+    for _ in range(2):
+        await world.paid_invoice(merchant, "DAI", 2**95)
+    await world.watch(mine=4)
+    large = await world.promise(merchant, "DAI", 2**96, recipient(2))
+    other = await world.merchant()
+    await world.paid_invoice(other, "DAI", 5)
+    await world.watch(mine=4)
+    payout = await world.promise(other, "DAI", 5, recipient(3))
+    await world.settle(world.service(), world.all_are("paid", payout))
+    row = await world.payout(large)
+    assert (row["status"], row["reason"]) == ("on_hold", TOO_LARGE)

@@ -1,0 +1,124 @@
+"""A difference that no transfer explains: it stops that token, and a person's word ends it."""
+
+from __future__ import annotations
+
+import pytest
+from eth_utils.crypto import keccak
+
+from config.units import to_hex
+from ledger.books import totals_of
+from ledger.cursors import start_cursor
+from ledger.holds import open_holds, release_hold
+from ledger.pauses import active_pauses
+from ledger.postings import AccountKind, AccountRef, balance
+from ledger.schema import blocks, chain_cursors
+from settlement.service import ChainSettlement
+from tests.chain.settlement.world import CHAIN_ID, World, recipient
+
+
+async def begin_here(world: World) -> None:
+    """As if the daemon saw this chain for the first time: what came before is in no log it reads."""
+    head = int(await world.rpc.call("eth_blockNumber"), 16)
+    async with world.ledger.transaction() as tx:
+        await tx.conn.execute(blocks.delete())
+        await tx.conn.execute(chain_cursors.delete())
+        await start_cursor(tx, "anvil", CHAIN_ID, await world._row(head))
+
+
+async def minutes(world: World, service: ChainSettlement) -> None:
+    for _ in range(30):
+        await world.watch(mine=1)
+        world.clock.advance(7)
+        assert await service.tick()
+
+
+async def destroyed(world: World, units: int) -> None:
+    """The treasury's balance is less, and no log says so (slot 3 of the test tokens)."""
+    treasury, token = world.contracts.treasury, world.tokens["USDC"]
+    slot = keccak(treasury.rjust(32, b"\0") + (3).to_bytes(32))
+    left = await world.held("USDC", treasury) - units
+    await world.rpc.call(
+        "anvil_setStorageAt", to_hex(token), to_hex(slot), to_hex(left.to_bytes(32))
+    )
+
+
+async def pauses(world: World) -> list[str]:
+    async with world.ledger.reading() as tx:
+        return [p.scope for p in await active_pauses(tx)]
+
+
+async def release(world: World) -> str:
+    async with world.ledger.transaction() as tx:
+        (hold,) = [h for h in await open_holds(tx) if h.object_type == "breaker"]
+        await release_hold(tx, hold.id)
+    return hold.reason
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_treasury_held_tokens_before_the_first_block__released_once__booked_and_paid(
+    world: World,
+) -> None:
+    await world.mint("USDC", world.contracts.treasury, 77)
+    await world.mine(5)
+    await begin_here(world)
+    service = world.service()
+    await minutes(world, service)
+    assert await pauses(world) == ["payouts:anvil/USDC"]
+    reason = await release(world)
+    assert "77 base units of USDC more than the books" in reason
+    await minutes(world, service)
+    assert await pauses(world) == []
+    await world.agrees()
+    async with world.ledger.reading() as tx:
+        ref = AccountRef(AccountKind.SUSPENSE_IN, "anvil", "USDC")
+        assert balance(ref.kind, (await totals_of(tx, [ref]))[ref]) == 77
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 5)
+    await world.watch(mine=4)
+    payout = await world.promise(merchant, "USDC", 5, recipient(1))
+    await world.settle(service, world.all_are("paid", payout))
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_issuer_destroys_what_the_treasury_holds__released_once__booked_again_stops_again(
+    world: World,
+) -> None:
+    """No Transfer tells of it. Whoever accepted three units has not accepted three more."""
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 100)
+    await world.watch(mine=4)
+    service = world.service()
+    payout = await world.promise(merchant, "USDC", 1, recipient(1))
+    await world.settle(service, world.all_are("paid", payout))
+    for _ in range(2):
+        await destroyed(world, 3)
+        await minutes(world, service)
+        assert await pauses(world) == ["payouts:anvil/USDC"]
+        assert "3 base units of USDC less than the books" in await release(world)
+        await minutes(world, service)
+        assert await pauses(world) == []
+        await world.agrees()
+    async with world.ledger.reading() as tx:
+        ref = AccountRef(AccountKind.SUSPENSE_OUT, "anvil", "USDC")
+        assert balance(ref.kind, (await totals_of(tx, [ref]))[ref]) == 6
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_f21_two_batches_in_one_tick_and_money_for_one__the_other_is_not_sealed_and_not_on_hold(
+    world: World,
+) -> None:
+    world.settings = world.settings.model_copy(update={"max_batch": 1})
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 100)
+    await world.watch(mine=4)
+    service = world.service()
+    first = await world.promise(merchant, "USDC", 1, recipient(1))
+    await world.settle(service, world.all_are("paid", first))
+    await destroyed(world, 50)
+    both = [await world.promise(merchant, "USDC", 30, recipient(n)) for n in (1, 2)]
+    await world.settle(service, world.all_are("paid", both[0]), audit=False)
+    assert (await world.payout(both[1]))["status"] == "queued"
+    async with world.ledger.reading() as tx:
+        assert [h.object_id for h in await open_holds(tx)] == ["anvil/USDC/treasury"]
+    await world.mint("USDC", world.contracts.treasury, 50)
+    await world.settle(service, world.all_are("paid", both[1]), audit=False)
