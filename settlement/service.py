@@ -49,6 +49,7 @@ from settlement.payouts import (
 )
 from settlement.presigned import PresignedCheck
 from settlement.restore.comparing import Comparison
+from settlement.sink import SinkCheck
 from settlement.support7702 import supports_7702
 from settlement.sweep_plan import DELEGATION_GAS
 from settlement.sweep_policy import SweepGas
@@ -112,6 +113,7 @@ class ChainSettlement:
         self._worth = Worth(chain.name)
         self._presigned = PresignedCheck()
         self._factory = FactoryCheck()
+        self._sink = SinkCheck()
         self._rounds = DepositRounds()
 
     def status(self) -> SettlementStatus:
@@ -208,6 +210,8 @@ class ChainSettlement:
                 await self._breaker.look(self.context, lease, finality, found)
             if compared:
                 await book_native(self.context, lease)
+            if await self._may_send(finality):  # what is announced is told of in good time
+                await self._sink.look(self.context, lease, finality.final_block)
 
     async def _may_send(self, finality: Finality) -> bool:
         """Whether anything may leave, pauses aside."""
@@ -239,13 +243,16 @@ class ChainSettlement:
     ) -> None:
         ctx = self.context
         what: What = "sweeps"
-        may_send, seal = False, None
+        may_send, may_sweep, seal = False, False, None
         with apart.part():
             may_send = await self._may_send(finality)
             seal = await self._way_to_sweep(lease, finality, waiting)
+            may_sweep = may_send
+            if may_send and (seal is not None or what in waiting.lanes):
+                may_sweep = await self._sink.look(ctx, lease, finality.final_block)
         with apart.part():
             signer = ctx.wallets.sponsor("sweeps")
-            await tick_lane(ctx, lease, what, what, signer, finality, may_send=may_send, seal=seal)
+            await tick_lane(ctx, lease, what, what, signer, finality, may_send=may_sweep, seal=seal)
         for name in sorted(waiting.lanes):
             index = deposit_lane_index(name)
             if self._draining:

@@ -284,6 +284,8 @@ class Collector:
         kind = frame.data[:4]
         if kind == selector("sink()"):
             return word(self.sink)
+        if kind == selector("announcedSink()"):
+            return word(NOBODY)
         if kind == selector("sweeper()"):
             return word(self.sweeper)
         if kind == selector("simulate(address,bytes)"):

@@ -1,0 +1,64 @@
+"""The owner's key moves the collector's sink: said when it is announced, and nothing follows it."""
+
+from __future__ import annotations
+
+import pytest
+
+from chain.abi import encode_call
+from config.units import Address, to_hex
+from ledger.holds import open_holds
+from tests.chain.settlement.world import World, recipient
+
+AMOUNT = 5_000001
+ELSEWHERE = Address(b"\x99" * 20)
+THREE_DAYS = 3 * 86_400
+
+
+async def by_owner(world: World, signature: str, *values: object) -> None:
+    owner = to_hex(world.keys.treasury_signer().address)
+    await world.rpc.call("anvil_impersonateAccount", owner)
+    await world.rpc.call("anvil_setBalance", owner, hex(10**18))
+    data = to_hex(encode_call(signature, *values))
+    call = {"from": owner, "to": to_hex(world.contracts.collector), "data": data}
+    await world.rpc.call("eth_sendTransaction", call)
+    await world.watch(mine=1)
+
+
+async def places(world: World) -> list[str]:
+    async with world.ledger.reading() as tx:
+        return [h.object_id for h in await open_holds(tx)]
+
+
+async def move_to(world: World, sink: Address) -> None:
+    await by_owner(world, "announceSink(address)", sink)
+    await world.rpc.call("evm_increaseTime", THREE_DAYS)
+    await by_owner(world, "applySink()")
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_sink_announced_then_moved__holds_say_so__nothing_is_swept_until_it_is_back(
+    world: World,
+) -> None:
+    service = world.service()
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await by_owner(world, "announceSink(address)", ELSEWHERE)
+    await world.watch(mine=4)
+    payout = await world.promise(merchant, "USDC", 1, recipient(1))
+    await world.settle(service, world.all_are("paid", payout))
+    assert await places(world) == ["anvil/sink/announced"]
+    await world.rpc.call("evm_increaseTime", THREE_DAYS)
+    await by_owner(world, "applySink()")
+    deposit = await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    for _ in range(4):
+        world.clock.advance(31)
+        await service.tick()
+        await world.watch(mine=1)
+    assert await places(world) == ["anvil/sink/moved"]
+    assert await world.held("USDC", deposit) == AMOUNT
+    await world.agrees()
+    await move_to(world, world.contracts.treasury)
+    large = await world.promise(merchant, "USDC", 2 * AMOUNT - 1, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", large))
+    assert await places(world) == []
