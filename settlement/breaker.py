@@ -50,10 +50,10 @@ class Breaker:
         if final is None:
             return
         whole = True
-        if any(row.account == "treasury" and row.difference > 0 for row in found.rows):
+        if any(row.account == "treasury" and row.difference for row in found.rows):
+            # Both, whatever the sum's sign: what the mark passes over is never looked at again.
             whole, gifts = await book_gifts(ctx, lease, finality, found.block)
             found = less_gifts(found, gifts)
-        if any(row.account == "treasury" and row.difference < 0 for row in found.rows):
             whole &= await book_outflows(ctx, lease, finality)
         self._seen, tripped = judge(self._seen, found, final)
         reasons = {token: await _proven(ctx, lease, found, token) for token in tripped}

@@ -227,6 +227,27 @@ async def test_breaker__gifts_that_are_final_only_at_the_next_look__nothing_stop
 
 
 @pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_breaker__more_gone_than_a_stranger_gave__both_are_booked(world: World) -> None:
+    """A gift that is passed over because the sum is negative would be a difference for ever."""
+    service = world.service()
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    first = await world.promise(merchant, "USDC", 1, recipient(1))
+    await world.settle(service, world.all_are("paid", first))
+    await stolen(world, 100)
+    await world.pay("USDC", world.contracts.treasury, 77)
+    for _ in range(48):  # so often that the lease does not lapse
+        await world.watch(mine=1)
+        world.clock.advance(3)
+        assert await service.tick()
+    await world.agrees()
+    async with world.ledger.reading() as tx:
+        holds = [h.object_id for h in await open_holds(tx) if h.object_type == "breaker"]
+    assert holds == ["anvil/USDC/suspense"]
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
 async def test_gift_while_no_process_leads__suspense_in_at_the_next_start_and_nothing_stops(
     world: World,
 ) -> None:
