@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,6 +108,7 @@ def _global_options(
 def main() -> None:
     """Entry point of the console script."""
     sys.excepthook = _unexpected
+    threading.excepthook = _in_thread
     # What modules make as they load stays: looking for garbage among it took a sixth of the start.
     gc.set_threshold(WHILE_LOADING)
     status = run(sys.argv[1:])
@@ -170,3 +172,10 @@ def _unexpected(
         return
     # Only the kind: the text of an unknown error may hold what must not be shown.
     _complain(f"internal error ({kind.__name__}); run again with --debug for the traceback")
+
+
+def _in_thread(args: threading.ExceptHookArgs) -> None:
+    """Not a database's thread that had something to tell when nobody listened any more."""
+    late = isinstance(args.exc_value, RuntimeError) and "loop is closed" in str(args.exc_value)
+    if not late or "--debug" in sys.argv:
+        threading.__excepthook__(args)

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config.errors import DatabaseError
+from ledger.remedies import remedy_of
 from ledger.store import make_engine
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ async def current_revision(engine: AsyncEngine) -> str | None:
         async with engine.connect() as connection:
             return await connection.run_sync(read)
     except _UNREACHABLE as error:
+        said = _said(error)
         raise DatabaseError(
-            f"database cannot be reached: {str(error).splitlines()[0]}",
-            remedy="check database.url and that the server runs",
+            f"database cannot be reached: {said}", remedy=remedy_of(said)
         ) from error
 
 
@@ -77,6 +78,10 @@ async def upgrade_engine(engine: AsyncEngine) -> None:
     """As :func:`upgrade`, over an open engine."""
     from alembic import command
 
+    current = await current_revision(engine)
+    if _is_newer(current):
+        raise _newer(current)
+
     def run(connection: sa.Connection) -> None:
         config = _config()
         config.attributes["connection"] = connection
@@ -88,10 +93,33 @@ async def upgrade_engine(engine: AsyncEngine) -> None:
             async with connection.begin():
                 await connection.run_sync(run)
     except _UNREACHABLE as error:
-        raise DatabaseError(
-            f"migration failed, nothing was changed: {str(error).splitlines()[0]}",
-            remedy="check database.url, the server and its permissions",
-        ) from error
+        said = _said(error)
+        remedy = remedy_of(said, "check database.url, the server and its permissions")
+        what = f"migration failed, nothing was changed: {said}"
+        raise DatabaseError(what, remedy=remedy) from error
+
+
+def _said(error: BaseException) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+
+
+def _is_newer(revision: str | None) -> bool:
+    """Whether a later program made the schema: none of this one's migrations leads to it."""
+    if revision is None:
+        return False
+    from alembic.script import ScriptDirectory
+
+    known = ScriptDirectory.from_config(_config()).walk_revisions()
+    return revision not in {script.revision for script in known}
+
+
+def _newer(revision: str | None) -> DatabaseError:
+    return DatabaseError(
+        f"database is at schema {revision}, this program needs {head_revision()} and does not know "
+        "the other",
+        remedy="a newer Bursar migrated it: run that one, or restore the backup from before",
+    )
 
 
 async def require_current(engine: AsyncEngine) -> None:
@@ -100,8 +128,11 @@ async def require_current(engine: AsyncEngine) -> None:
     :raises DatabaseError: the database is empty, older or newer.
     """
     current, head = await current_revision(engine), head_revision()
-    if current != head:
-        raise DatabaseError(
-            f"database is at schema {current or 'none'}, this program needs {head}",
-            remedy="run: bursar migrate",
-        )
+    if current == head:
+        return
+    if _is_newer(current):
+        raise _newer(current)
+    raise DatabaseError(
+        f"database is at schema {current or 'none'}, this program needs {head}",
+        remedy="run: bursar migrate",
+    )

@@ -29,6 +29,7 @@ from config.clock import Clock, Entropy
 from config.errors import DatabaseError
 from config.ids import new_id, new_ids
 from ledger.driver import OPTION, Driver
+from ledger.remedies import remedy_of
 
 SQLITE_BUSY_SECONDS: Final = 15
 SQLITE_MEMORY: Final = 4 * 1024 * 1024
@@ -235,10 +236,8 @@ def _translated(error: Exception) -> Exception:
     if isinstance(error, sa.exc.IntegrityError):
         return error
     cause = error.orig if isinstance(error, DBAPIError) else error
-    return DatabaseError(
-        f"database: {str(cause).splitlines()[0] if str(cause) else type(cause).__name__}",
-        remedy="see that it runs, is reachable and has been migrated (bursar migrate)",
-    )
+    said = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+    return DatabaseError(f"database: {said}", remedy=remedy_of(said))
 
 
 async def ping(ledger: Ledger) -> None:

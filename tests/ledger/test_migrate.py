@@ -20,6 +20,7 @@ from alembic.script import ScriptDirectory
 from config.errors import DatabaseError
 from ledger import migrate, store
 from ledger.migrate import current_revision, head_revision, require_current, upgrade
+from ledger.remedies import remedy_of
 from ledger.schema import metadata
 from ledger.store import make_engine
 
@@ -53,8 +54,13 @@ async def test_require_current__empty_or_unknown__says_what_to_run(database_url:
     await upgrade(database_url)
     async with engine.begin() as conn:
         await conn.execute(sa.text("UPDATE alembic_version SET version_num = 'zzz'"))
-    with pytest.raises(DatabaseError, match=f"zzz, this program needs {head_revision()}"):
-        await require_current(engine)
+    for refuses in (require_current(engine), upgrade(database_url)):
+        with pytest.raises(
+            DatabaseError, match=f"zzz, this program needs {head_revision()}"
+        ) as told:
+            await refuses
+        assert "newer Bursar" in told.value.remedy, "bursar migrate would not help"
+    assert await current_revision(engine) == "zzz"
     await engine.dispose()
 
 
@@ -139,3 +145,21 @@ def test_migrations__each_number_stands_once_and_follows_the_one_before() -> Non
     numbers = sorted(path.name[:4] for path in folder.glob("[0-9]*.py"))
     assert numbers == [f"{n:04}" for n in range(1, len(numbers) + 1)]
     assert numbers[-1] == migrate.HEAD
+
+
+def test_remedy__of_what_the_database_says__is_the_one_that_helps() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE TABLE t (x)")
+    connection.execute("PRAGMA max_page_count = 2")
+    with pytest.raises(sqlite3.OperationalError) as full:
+        connection.execute("INSERT INTO t VALUES (zeroblob(100000))")
+    connection.execute("PRAGMA query_only = 1")
+    with pytest.raises(sqlite3.OperationalError) as readonly:
+        connection.execute("INSERT INTO t VALUES (1)")
+    with pytest.raises(sqlite3.OperationalError) as missing:
+        connection.execute("SELECT * FROM nothing")
+    assert "make room" in remedy_of(str(full.value))
+    assert "writable" in remedy_of(str(readonly.value))
+    assert "bursar migrate" in remedy_of(str(missing.value))
+    said = "cannot execute INSERT in a read-only transaction"  # PostgreSQL's, of a standby
+    assert "primary" in remedy_of(said)

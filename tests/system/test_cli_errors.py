@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -264,6 +265,15 @@ def test_merchants__create_and_list__json_alone_and_the_key_once(
     refused(bursar("merchants", "create", "--name", "\x00"[:0] + " "), "--name")
 
 
+def test_database__of_a_newer_program__one_line_that_helps(bursar: Run, tmp_path: Path) -> None:
+    configure(tmp_path)
+    bursar("migrate")
+    with sqlite3.connect(tmp_path / "bursar.db") as db:
+        db.execute("UPDATE alembic_version SET version_num = '9999'")
+    for command in (["migrate"], ["merchants", "list"], ["run"]):
+        refused(bursar(*command), "9999", "newer Bursar")
+
+
 def test_api_keys__lost__a_new_one_once_and_the_old_refused(bursar: Run, tmp_path: Path) -> None:
     configure(tmp_path)
     bursar("migrate")
@@ -380,6 +390,24 @@ def test_help__every_command__is_there(bursar: Run) -> None:
     ]:
         assert f" {command} " in text, command
         assert bursar(command, "--help").returncode == 0
+
+
+def test_process__thread_after_the_end__says_nothing(tmp_path: Path) -> None:
+    code = (
+        "import sys, threading, bursar.cli as cli\n"
+        "def late(text): raise RuntimeError(text)\n"
+        "def run(_):\n"
+        "    for text in ('Event loop is closed', 'another matter'):\n"
+        "        threading.Thread(target=late, args=(text,)).start()\n"
+        "    return 1\n"
+        "cli.run = run\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "loop is closed" not in done.stderr
+    assert "another matter" in done.stderr
 
 
 def test_process__unexpected_error__one_line_without_its_text(tmp_path: Path) -> None:
