@@ -57,9 +57,8 @@ async def current_revision(engine: AsyncEngine) -> str | None:
             return await connection.run_sync(read)
     except _UNREACHABLE as error:
         said = _said(error)
-        raise DatabaseError(
-            f"database cannot be reached: {said}", remedy=remedy_of(said)
-        ) from error
+        remedy = remedy_of(said, "check database.url and that the server runs")
+        raise DatabaseError(f"database cannot be reached: {said}", remedy=remedy) from error
 
 
 async def upgrade(url: str) -> None:
