@@ -62,6 +62,7 @@ FAULTS: Mapping[str, float] = {
     "receipts_proof": 0.2,  # per chain: a block's receipts are proven by its hash
     "keyless_deposits": 0.15,  # per seed: deposit addresses are clones of a factory (CREATE2)
     "cold_deposits": 0.15,  # per seed, else: deposit addresses were signed offline, in small files
+    "refunds_approved": 0.2,  # per seed: a second person decides about refunds
     # the machine
     "kill": 0.0002,  # f13: at an await: a statement, a commit, a request
     "kill_at_commit": 0.0005,  # f13: between a commit and what follows
@@ -89,6 +90,9 @@ FAULTS: Mapping[str, float] = {
     "owner_first": 0.02,  # per batch: he takes what it would pay, just before it runs
     "gift": 0.05,  # a stranger sends tokens straight to the treasury, by ten minutes
     "sponsor_empty": 0.1,  # f21: per seed: runs dry, is filled up again
+    "merchant_refunds": 0.2,  # by ten minutes, per merchant: gives back what a customer paid
+    "merchant_moves": 0.03,  # by ten minutes, per merchant: wants his money elsewhere
+    "merchant_moves_in_flight": 0.05,  # the same, while a batch is under way, per batch
     "webhook_fails": 0.1,  # f27
     "webhook_slow": 0.02,
     "webhook_down": 0.05,  # f27: by ten minutes

@@ -20,8 +20,10 @@ from tests.simulation.checks.steps import StepChecks
 from tests.simulation.image_postgres import Server
 from tests.simulation.life import operators, people, weather
 from tests.simulation.life.disasters import epochs, restored_backup
+from tests.simulation.life.moving import movers
 from tests.simulation.life.offline import keep_signed
 from tests.simulation.life.owner import owner
+from tests.simulation.life.refunds import approver, givers
 from tests.simulation.life.strangers import strangers
 from tests.simulation.life.violations import final_reorgs
 from tests.simulation.machine.loop import VirtualLoop
@@ -112,6 +114,9 @@ async def _live(world: World) -> None:
         asyncio.create_task(epochs(world)),
         asyncio.create_task(strangers(world)),
         asyncio.create_task(owner(world)),
+        asyncio.create_task(givers(world)),
+        asyncio.create_task(approver(world)),
+        asyncio.create_task(movers(world)),
         *(asyncio.create_task(weather.stopping(world, plan)) for plan in world.plans),
     ]
     chores.append(asyncio.create_task(operators.treasurer(world)))

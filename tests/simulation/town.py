@@ -32,6 +32,7 @@ from wallets.keyring import KeyRing, new_keystore, online_keystore
 
 PASSPHRASE = "correct horse battery staple"
 ADMIN_KEY = "the-operators-key-of-the-simulation"
+APPROVER_KEY = "the-approvers-key-of-the-simulation"
 RICH = 10**30
 SPONSOR_WEI = 50 * 10**18
 
@@ -110,6 +111,7 @@ def secrets() -> Secrets:
     return Secrets.model_validate(
         {
             "admin_key": ADMIN_KEY,
+            "approver_key": APPROVER_KEY,
             "keystore_passphrase": PASSPHRASE,
             "data_key": "ZGF0YSBrZXkgb2YgdGhlIHNpbXVsYXRpb24sIDMyIGI=",
         }
@@ -194,7 +196,7 @@ def provider_urls(plan: Plan) -> list[str]:
 
 def settings_of(
     plans: list[Plan], folder: Path, url: str, *,
-    schedule: str, poll: str, fee_bps: int, deposits: str = "hd",
+    schedule: str, poll: str, fee_bps: int, deposits: str = "hd", approve_refunds: bool = False,
 ) -> Settings:  # fmt: skip
     """The daemon's configuration.
 
@@ -216,7 +218,7 @@ def settings_of(
                 "fee_bps": fee_bps,
                 "journal": f"{folder}/books.journal",
             },
-            "security": {"destination_cooling_off": "10m"},
+            "security": {"destination_cooling_off": "10m", "approve_refunds": approve_refunds},
             "chains": [_chain(plan, poll) for plan in plans],
         }
     )

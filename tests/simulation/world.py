@@ -67,6 +67,25 @@ class Merchant:
         """Every address at which he has ever wanted his money."""
         return [self.destinations[chain], *(a for c, a in self.former if c == chain)]
 
+    def homes(self) -> list[bytes]:
+        """The same, on all chains."""
+        return [address for chain in self.destinations for address in self.paid_at(chain)]
+
+
+@dataclass
+class Refund:
+    """What a merchant asked for, and what was promised."""
+
+    merchant: int
+    bill: Bill
+    address: bytes
+    id: str = ""
+    chain: str = ""
+    symbol: str = ""
+    amount: int = 0
+    canceled: bool = False
+    """He took it back, and was told that it is."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -97,13 +116,14 @@ class World:
         )
         self.fee_bps = self.dice.pick("fee", [0, 30, 250])
         self.deposit_kind = self._kind_of_deposits()
+        self.approves_refunds = self.faults.strikes("refunds_approved", "seed")
         self.moments = SimMoments(self.faults, self._changed)
         self.database: Image = (
             PostgresImage(server, loop, self.moments) if server else SqliteImage(folder)
         )
         self.settings = town.settings_of(
             self.plans, folder, self.database.url, schedule=schedule, poll=self.poll, fee_bps=self.fee_bps,
-            deposits=self.deposit_kind,
+            deposits=self.deposit_kind, approve_refunds=self.approves_refunds,
         )  # fmt: skip
         self.chains: dict[str, SimChain] = {}
         self.nodes: dict[str, Node] = {}
@@ -138,6 +158,8 @@ class World:
         """What was sent before database and journal were lost: nobody knows of it any more."""
         self.signed_offline = 0
         """Indexes below it have been signed by the offline machine, if there is one."""
+        self.forgot = False
+        """Whether an older database has taken the image's place."""
         self.without_journal = False
         """Whether database and journal were both lost: from then on."""
         self.resolved: set[str] = set()
@@ -156,6 +178,8 @@ class World:
         self.withdrawals: dict[tuple[str, bytes], tuple[int | None, str, int]] = {}
         """By chain and transaction, in which the owner took tokens out of the treasury: the shop
         that he paid by hand, if any, token and amount."""
+        self.refunds: list[Refund] = []
+        """All that was ever asked for and not refused, in that order."""
         self.made_good: Counter[tuple[str, str]] = Counter()
         """Put into the treasury by the owner, by chain and token."""
         self.violations: list[str] = []
@@ -402,6 +426,24 @@ class World:
             if log.address == token
             and self.by_address[log.topics[2][12:]].merchant == merchant.number
         )
+
+    def brought_in(self, bill: Bill, chain: str, symbol: str) -> int:
+        """What was paid to an invoice's address; canonical."""
+        token = town.token_address(symbol)
+        logs = (log for _, log in self.deposits(chain, {bill.address}))
+        return sum(int.from_bytes(log.data) for log in logs if log.address == token)
+
+    def customers(self, merchant: Merchant | None = None) -> list[bytes]:
+        """Addresses at which refunds were asked for, by one merchant or any; not his own."""
+        own = {a for m in self.merchants for a in m.homes()}
+        found = {
+            r.address for r in self.refunds if merchant is None or r.merchant == merchant.number
+        }
+        return sorted(found - own)
+
+    def refunded(self, merchant: Merchant, chain: str, symbol: str) -> int:
+        """What lies at the addresses of a merchant's customers."""
+        return sum(self.balance(chain, symbol, a) for a in self.customers(merchant))
 
     def lost(self, merchant: Merchant, chain: str, symbol: str) -> int:
         """What a reorg below finality has taken from a merchant's addresses."""

@@ -7,10 +7,12 @@ from collections import defaultdict
 from typing import Any
 
 from tests.simulation import town
+from tests.simulation.life.moving import look_after_destinations
 from tests.simulation.life.oblivion import resolve_suspense
 from tests.simulation.life.operators import clear_halts, fill_up, release_holds, resume_all
 from tests.simulation.life.owner import make_good
 from tests.simulation.life.people import ask
+from tests.simulation.life.refunds import decide_all
 from tests.simulation.world import World
 from wallets.keyring import Lane
 
@@ -48,6 +50,8 @@ async def quiet_period(world: World) -> None:
             chain.advance(world.now())
         await clear_halts(world)
         make_good(world)
+        await decide_all(world)
+        await look_after_destinations(world)
         await resolve_suspense(world)
         await release_holds(world)
         await ask(world, "POST", "/v1/admin/payouts/run", town.ADMIN_KEY, {})
@@ -166,13 +170,15 @@ def final_checks(world: World) -> None:
     _custody(world)
     _breaker(world)
     _foreign(world)
+    _refunds(world)
     _once(world)
     _webhooks(world)
     _bounds(world)
 
 
 def _money(world: World) -> None:
-    """I9: each merchant got what came in for him, less fees and what is too little to pay.
+    """I9: each merchant got what came in for him, or his customers got it back, less fees and
+    what is too little to pay.
 
     What he was paid for invoices that a restored database does not know, he owes.
     """
@@ -194,6 +200,7 @@ def _money(world: World) -> None:
                 key = (merchant.id, chain, symbol)
                 parts = {
                     "received": world.received(merchant, chain, symbol),
+                    "refunds": world.refunded(merchant, chain, symbol),
                     "available": left.get(key, 0),
                     "held": held.get(key, 0),
                     "fees": fees[key],
@@ -276,6 +283,29 @@ def _foreign(world: World) -> None:
         if f"{chain}/{lane['lane']}" not in halted:
             text = f"{lane['lane']} on {chain} went past nonce {nonce}, which is not ours"
             world.violated("I5", text)
+
+
+def _refunds(world: World) -> None:
+    """I3: what customers have is what the books say of refunds, to the unit.
+
+    Of what was promised after a backup, and lost with it and the journal, no books know.
+    """
+    if world.without_journal:
+        return
+    paid: dict[tuple[bytes, str, str], int] = defaultdict(int)
+    for row in world.books.execute(
+        "SELECT address, chain, token, amount FROM payouts WHERE kind = 'refund'"
+        " AND status = 'paid'"
+    ):
+        paid[row["address"], row["chain"], row["token"]] += int(row["amount"])
+    for customer in world.customers():
+        for chain in world.chains:
+            for symbol in town.REGISTERED:
+                has = world.balance(chain, symbol, customer)
+                booked = paid[customer, chain, symbol]
+                if has != booked:
+                    text = f"a customer has {has} {symbol} on {chain}, the books paid {booked}"
+                    world.violated("I3", text)
 
 
 def _once(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from config.units import Hash32
@@ -43,6 +44,8 @@ class StepChecks:
         """Confirmed payments that a reorg could still take from the chain."""
         self._classified: set[str] = set()
         self._cursors: dict[str, tuple[int, int]] = {}
+        self._sealed: set[tuple[str, int, int]] = set()
+        """Payout batches that were ever seen, whatever is restored."""
         self._holders: dict[str, tuple[tuple[str, int], Process]] = {}
         """By lease: owner with its fencing token, and the process that wrote itself in."""
         self.steps = 0
@@ -65,6 +68,7 @@ class StepChecks:
             self.nonces()
             ended = [r for r in changes if r["tbl"] == "transactions" and r["status"] in OVER]
             self.settled_late([row["id"] for row in ended])
+        self.sealed([row["id"] for row in changes if row["tbl"] == "batches"])
         self.cursors()
         if self._world.pending_executions:
             self._world.pending_executions = False
@@ -237,6 +241,35 @@ class StepChecks:
                 text = f"{change['tbl']} {change['id']} by {process.name}.{process.number}"
                 self._world.violated("I5", f"{text}, led by {holder.name}.{holder.number}")
 
+    def sealed(self, changed: list[Any]) -> None:
+        """I3: nothing is sealed for a destination that is revoked.
+
+        What the journal brings back was sealed before, and what ran is paid already.
+        """
+        world = self._world
+        for batch in changed:
+            row = world.books.execute(
+                "SELECT chain, epoch, onchain_id, purpose FROM batches WHERE id = ?", (batch,)
+            ).fetchone()
+            key = (row["chain"], row["epoch"], row["onchain_id"])
+            if row["purpose"] != "payout" or key in self._sealed:
+                continue
+            self._sealed.add(key)
+            if key not in world.executions:
+                self._wanted(batch)
+
+    def _wanted(self, batch: Any) -> None:
+        for row in self._world.books.execute(
+            "SELECT p.id, p.address, p.chain FROM payouts p WHERE p.batch_id = ?"
+            " AND p.kind = 'settlement' AND NOT EXISTS (SELECT 1 FROM payout_destinations d"
+            " WHERE d.merchant_id = p.merchant_id AND d.chain = p.chain"
+            " AND d.address = p.address AND (d.token IS NULL OR d.token = p.token)"
+            " AND d.status IN ('cooling_off', 'active'))",
+            (batch,),
+        ).fetchall():
+            text = f"payout {row['id']} is sealed for {row['address'].hex()} on {row['chain']}"
+            self._world.violated("I3", f"{text}, which is revoked")
+
     def settled_late(self, changed: list[Any]) -> None:
         """I5: what is booked for good lies in a block that the books hold as final."""
         for transaction in changed:
@@ -316,6 +349,29 @@ def paid_out(world: World) -> None:
                 earned = world.earned(merchant, chain, symbol)
                 earned += world.lost(merchant, chain, symbol)  # he owes it
                 earned += world.paid_by_hand(merchant, chain, symbol)  # so he does that
+                received += world.refunded(merchant, chain, symbol)
                 if received > earned:
                     text = f"shop {merchant.number} got {received} {symbol}, earned {earned}"
                     world.violated("I3", text)
+    given_back(world)
+
+
+def given_back(world: World) -> None:
+    """I3: a customer gets no more than he was promised, nor than his invoice brought in."""
+    promised: dict[tuple[bytes, str, str], int] = defaultdict(int)
+    for refund in world.refunds:
+        if refund.id and not (refund.canceled and not world.forgot):
+            promised[refund.address, refund.chain, refund.symbol] += refund.amount
+    bills = {refund.address: refund.bill for refund in world.refunds}
+    for customer in world.customers():
+        for chain in world.chains:
+            for symbol in town.REGISTERED:
+                has = world.balance(chain, symbol, customer)
+                if not has:
+                    continue
+                text = f"a customer of {bills[customer].invoice_id} has {has} {symbol} on {chain}"
+                if has > promised[customer, chain, symbol]:
+                    world.violated("I3", f"{text}, promised {promised[customer, chain, symbol]}")
+                brought = world.brought_in(bills[customer], chain, symbol)
+                if has > brought and not (world.taken or world.without_journal):
+                    world.violated("I3", f"{text}, who paid {brought}")

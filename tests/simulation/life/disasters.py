@@ -37,6 +37,7 @@ async def restored_backup(world: World) -> None:
         oblivion.lose_journal(world)
     await asyncio.sleep(world.dice.seconds("repair", 1, REPAIR_SECONDS))
     world.database.restore()
+    world.forgot = True
     world.on_restore()
     if not with_journal:
         await oblivion.before_the_start(world)

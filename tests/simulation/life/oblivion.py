@@ -161,10 +161,11 @@ def _owner(world: World, row: dict[str, Any], entry: dict[str, Any]) -> dict[str
     tx_hash = bytes.fromhex(entry["tx_hash"][2:])
     block = chain.place_of(tx_hash)
     assert block is not None
-    homes = {town.BANK: {"to": "owner"}}
+    homes: dict[bytes, dict[str, str]] = {town.BANK: {"to": "owner"}}
     for merchant in world.merchants:
         whose = {"to": "merchant", "merchant": merchant.id}
         homes |= dict.fromkeys(merchant.paid_at(chain.name), whose)
+        homes |= {r.address: whose for r in world.refunds if r.merchant == merchant.number}
     for number, place, log in block.logs():
         found = (chain.name, tx_hash, number)
         if block.txs[place].hash != tx_hash or found in world.explained:

@@ -18,14 +18,10 @@ from tests.simulation.world import Bill, Merchant, World
 RETRY_SECONDS = 5.0
 
 
-async def ask(
-    world: World, method: str, path: str, key: str, body: Any = None, *, once: str = "",
-    lost: bool = False,
-) -> Any:  # fmt: skip
-    """Ask until there is an answer; ``once`` is the idempotency key of a POST.
-
-    :param lost: the object may have been lost with a database.
-    """
+async def answer_of(
+    world: World, method: str, path: str, key: str, body: Any = None, *, once: str = ""
+) -> tuple[int, Any]:
+    """Status and body of the first answer that decides something; ``once`` as for :func:`ask`."""
     headers = {"Idempotency-Key": once} if once else {}
     while True:
         server = world.serving()
@@ -35,17 +31,37 @@ async def ask(
         if found is not None:
             status, answer = found
             world.counts[f"http {status // 100}xx"] += 1
-            if status < 400:
-                return answer
             if status == 500:
                 world.violated("I13", f"{method} {path} answered 500")
-            if lost and status == 404:
-                return None
-            # Signed offline, and the forwarder's code was not seen on that chain yet.
-            soon = status == 422 and "is not available" in str(answer)
-            if status not in (409, 429, 503) and not (soon and world.deposit_kind == "presigned"):
-                world.violated("I13", f"{method} {path} answered {status}: {answer}")
-                return None
+            if status not in (429, 503) and not _at_work(status, answer):
+                return status, answer
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+def _at_work(status: int, answer: Any) -> bool:
+    """The first request with this key has no answer yet."""
+    return status == 409 and answer.get("code") == "request_in_flight"
+
+
+async def ask(
+    world: World, method: str, path: str, key: str, body: Any = None, *, once: str = "",
+    lost: bool = False,
+) -> Any:  # fmt: skip
+    """Ask until there is an answer; ``once`` is the idempotency key of a POST.
+
+    :param lost: the object may have been lost with a database.
+    """
+    while True:
+        status, answer = await answer_of(world, method, path, key, body, once=once)
+        if status < 400:
+            return answer
+        if lost and status == 404:
+            return None
+        # Signed offline, and the forwarder's code was not seen on that chain yet.
+        soon = status == 422 and "is not available" in str(answer)
+        if status != 409 and not (soon and world.deposit_kind == "presigned"):
+            world.violated("I13", f"{method} {path} answered {status}: {answer}")
+            return None
         await asyncio.sleep(RETRY_SECONDS)
 
 
