@@ -7,7 +7,7 @@ choose (:mod:`settlement.planning`).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from config.errors import InvalidInputError, NotFoundError
 from config.units import ZERO_ADDRESS, Address, checksum
+from ledger.bulk import select_in
 from ledger.outbox import NewEvent, emit
 from ledger.payouts import PayoutMove, move_payouts, unsent_payouts
 from ledger.runs import destinations_of, merchant_balances
@@ -106,10 +107,11 @@ async def get_destination(tx: Tx, merchant_id: str, destination_id: str) -> dict
 
 
 async def revoke_destination(tx: Tx, merchant_id: str, destination_id: str) -> dict[str, Any]:
-    """Pay nothing there any more; payouts already sealed go on. Again: no change.
+    """Pay nothing there any more; payouts already sealed go on, once. Again: no change.
 
-    Those in no batch are canceled: their money is available again, for the destination that
-    the next run finds. Refunds stay: they name their address themselves.
+    Those in no batch are canceled, and those that come back from theirs by
+    :func:`cancel_revoked`: their money is available again, for the destination that the next
+    run finds. Refunds stay: they name their address themselves.
 
     :raises NotFoundError: no such destination of this merchant.
     """
@@ -148,6 +150,42 @@ async def _cancel_unsent(tx: Tx, merchant_id: str, destination_id: str) -> None:
         found = await unsent_payouts(tx, merchant_id, chain, token)
         rows = [row for row in found if _goes_to(row, gone.address)]
         await move_payouts(tx, [PayoutMove(row, PayoutStatus.CANCELED, REVOKED) for row in rows])
+
+
+async def revoked_among(tx: Tx, rows: Sequence[Row]) -> set[str]:
+    """Ids of the payouts whose destination was revoked, and that no other one names.
+
+    A revocation cancels what is in no batch. What was sealed then, and came back from its
+    batch since, is found here. Refunds name their address themselves.
+    """
+    back = [row for row in rows if row["attempt"] and row["kind"] == "settlement"]
+    table = payout_destinations
+    columns = (table.c.merchant_id, table.c.chain, table.c.address, table.c.token, table.c.status)
+    merchants = sorted({row["merchant_id"] for row in back})
+    known = await select_in(tx, sa.select(*columns), table.c.merchant_id, merchants)
+    return {row["id"] for row in back if _is_revoked(row, known)}
+
+
+def _is_revoked(row: Row, known: Sequence[Row]) -> bool:
+    place = ("merchant_id", "chain", "address")
+    naming = {
+        destination["status"]
+        for destination in known
+        if all(destination[name] == row[name] for name in place)
+        and destination["token"] in {None, row["token"]}
+    }
+    return "revoked" in naming and naming <= {"revoked", "pending_approval"}
+
+
+async def cancel_revoked(tx: Tx, rows: Sequence[Row]) -> None:
+    """Cancel these of :func:`revoked_among`, locked: their money is available again."""
+    gone = await revoked_among(tx, rows)
+    moves = [
+        PayoutMove(row, PayoutStatus.CANCELED, REVOKED)
+        for row in rows
+        if row["id"] in gone and row["status"] == PayoutStatus.QUEUED
+    ]
+    await move_payouts(tx, moves)
 
 
 def _goes_to(row: Row, address: bytes) -> bool:

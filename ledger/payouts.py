@@ -51,7 +51,9 @@ _OF_BATCH: Final = (
     .order_by(payouts.c.batch_index)
     .with_for_update()
 )
-_CHOSEN_BY: Final = ("id", "merchant_id", "token", "address", "amount", "created_at")
+_CHOSEN_BY: Final = (
+    "id", "merchant_id", "chain", "token", "kind", "address", "amount", "attempt", "created_at",
+)  # fmt: skip
 _IS_QUEUED: Final = sa.and_(
     payouts.c.chain == sa.bindparam("of_chain"),
     payouts.c.status == sa.literal_column("'queued'"),

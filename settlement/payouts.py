@@ -21,6 +21,7 @@ from config.errors import ConflictError
 from config.units import Address, Amount
 from ledger.batches import NewBatch, next_onchain_id, not_executed, seal_batch
 from ledger.books import totals_of
+from ledger.destinations import cancel_revoked, revoked_among
 from ledger.held_payouts import held_payouts, held_tokens
 from ledger.holds import close_holds, hold
 from ledger.leases import Lease, check
@@ -103,7 +104,8 @@ async def seal_payouts(
             break
         left = {token}
         with apart.part():
-            stopped = await worth.waits(ctx, lease, token, rows)
+            stopped = await _drop_revoked(ctx, lease, rows)
+            stopped = stopped or await worth.waits(ctx, lease, token, rows)
             stopped = stopped or await guard.stops(ctx, lease, token, rows)
             if not stopped and await _covered(ctx, lease, token, rows):
                 payable = await _set_aside(ctx, lease, token, rows)
@@ -130,6 +132,20 @@ async def _waiting(ctx: Context) -> list[Row]:
         # It waits until its token is configured again; the others go.
         and ctx.ledger.catalogue.find_token(ctx.name, r["token"]) is not None
     ]
+
+
+async def _drop_revoked(ctx: Context, lease: Lease, rows: Sequence[Row]) -> bool:
+    """Cancel what came back from a batch and goes where nobody wants it any more.
+
+    Whether there was any: the others are picked again next round.
+    """
+    async with ctx.ledger.reading() as tx:
+        gone = await revoked_among(tx, rows)
+    if gone:
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            await cancel_revoked(tx, await lock_payouts(tx, sorted(gone)))
+    return bool(gone)
 
 
 async def _drawable(tx: Tx, ctx: Context, queue: Sequence[Row]) -> dict[str, int]:
@@ -213,7 +229,7 @@ async def _seal(
             if any(
                 locked[r["id"]]["status"] != PayoutStatus.QUEUED or r["merchant_id"] in owing
                 for r in rows
-            ):
+            ) or await revoked_among(tx, list(locked.values())):
                 return False  # canceled, held or taken back meanwhile: picked again next round
             batch_id = await seal_batch(tx, batch)
             await put_into_batch(tx, [locked[r["id"]] for r in rows], batch_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 
@@ -15,13 +16,14 @@ from config.units import Address, to_hex
 from ledger.attempts import open_attempts
 from ledger.batches import open_batches
 from ledger.books import totals_of
+from ledger.destinations import REVOKED, NewDestination, create_destination, revoke_destination
 from ledger.figures import read_figures
 from ledger.holds import open_holds, release_hold
 from ledger.lanes import get_lane
 from ledger.pauses import pause, resume
 from ledger.payouts import PayoutMove, lock_payouts, move_payouts
 from ledger.postings import AccountKind, AccountRef
-from ledger.schema import holds, transactions
+from ledger.schema import holds, payouts, transactions
 from ledger.states import PayoutStatus
 from settlement.payouts import BLACKLISTED, TOKEN_PAUSED
 from tests.chain.settlement.world import SpyingClient, World, recipient
@@ -103,6 +105,42 @@ async def test_f21_recipient_blacklisted_after_sealing__fails_alone__on_hold_aft
     async with world.ledger.reading() as tx:
         treasury = AccountRef(AccountKind.TREASURY, "anvil", "USDC")
         assert (await totals_of(tx, [treasury]))[treasury].credits_pending == 0
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_f21_blacklisted_after_sealing__its_address_revoked_meanwhile__canceled_not_sealed_again(
+    world: World,
+) -> None:
+    """Released, it would be refused and held again for ever; or be paid where nobody wants it."""
+    bad = recipient(666)
+    refused = await funded(world, to=bad)
+    async with world.ledger.transaction() as tx:
+        row = (await tx.conn.execute(payouts.select().where(payouts.c.id == refused))).one()
+        new = NewDestination("anvil", None, bad)
+        made = await create_destination(
+            tx, row.merchant_id, new, cooling_off=timedelta(0), refused=()
+        )
+    spy = SpyingClient(world.client)
+
+    async def listed_and_revoked(raw: bytes) -> SendResult:
+        async with world.ledger.transaction() as tx:
+            sealed = await open_batches(tx, "anvil", "payouts")
+            if sealed:
+                await revoke_destination(tx, row.merchant_id, made["id"])
+        if sealed:
+            await world.run(world.tokens["USDC"], "blacklist(address)", bad)
+        return await world.client.send_raw(raw)
+
+    spy.answer = listed_and_revoked
+    service = world.service(client=spy)
+    await world.settle(service, world.all_are("on_hold", refused))
+    await world.run(world.tokens["USDC"], "unBlacklist(address)", bad)
+    async with world.ledger.transaction() as tx:
+        hold = next(h for h in await open_holds(tx) if h.object_id == refused)
+        await release_hold(tx, hold.id)
+    await world.settle(service, world.all_are("canceled", refused))
+    assert (await world.payout(refused))["reason"] == REVOKED
+    assert await world.held("USDC", bad) == 0
 
 
 async def test_f21_paused_token__waits_on_hold__goes_on_by_itself(world: World) -> None:
