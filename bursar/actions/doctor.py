@@ -9,7 +9,7 @@ from typing import Final
 from bursar.actions.deposit_factory import factory_findings
 from bursar.actions.doctor_chain import examine_chain
 from bursar.actions.doctor_policies import policies
-from bursar.actions.doctor_safety import examine_safety, limits, owner
+from bursar.actions.doctor_safety import examine_safety, limits, operator_keys, owner
 from bursar.actions.finding import Finding
 from bursar.actions.presigned import presigned_findings
 from bursar.addresses import OwnAddresses, own_addresses
@@ -88,11 +88,7 @@ async def _keys(settings: Settings, secrets: Secrets) -> list[Finding]:
         found.append(Finding(True, "signer", f"{settings.wallets.signer} opens, signs as {signer}"))
     except BursarError as error:
         found.append(Finding(False, "signer", str(error)))
-    if secrets.admin_key is None:
-        found.append(Finding(False, "admin key", "BURSAR_ADMIN_KEY is not set"))
-    else:
-        found.append(Finding(True, "admin key", "is set"))
-    return found
+    return [*found, *operator_keys(settings, secrets)]
 
 
 def _own(settings: Settings, secrets: Secrets) -> OwnAddresses | BursarError:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from bursar.actions.doctor_policies import unpriced
 from bursar.actions.finding import Finding
 from bursar.addresses import OwnAddresses, real_chains
@@ -11,7 +14,7 @@ from config.catalogue import Token
 from config.chains import ChainSettings
 from config.errors import BursarError, DatabaseError
 from config.money import format_amount
-from config.settings import Settings
+from config.settings import Secrets, Settings
 from config.units import checksum
 from ledger.books import totals_of
 from ledger.figures import fee_waits
@@ -19,7 +22,31 @@ from ledger.pauses import active_pauses
 from ledger.postings import AccountKind, AccountRef
 from settlement.fees import as_gwei
 
+LEAST_KEY: Final = 16
 NO_LIMITS = "none: a single mistake, or a stolen admin key, may promise all that is available"
+
+
+def operator_keys(settings: Settings, secrets: Secrets) -> list[Finding]:
+    """Whether operators' keys can be sent at all and, where money is real, not be guessed. Pure."""
+    found = []
+    least = LEAST_KEY if real_chains(settings.chains) else 1
+    for name, key in (("admin", secrets.admin_key), ("approver", secrets.approver_key)):
+        variable = f"BURSAR_{name.upper()}_KEY"
+        if key is not None:
+            fault = _key_fault(key.get_secret_value(), least)
+            text = "is set" if fault is None else f"{variable} {fault}"
+            found.append(Finding(fault is None, f"{name} key", text))
+        elif name == "admin":
+            found.append(Finding(False, "admin key", f"{variable} is not set"))
+    return found
+
+
+def _key_fault(key: str, least: int) -> str | None:
+    if not re.fullmatch(r"[\x21-\x7e]{1,512}", key):
+        return "cannot be sent: up to 512 ASCII characters without spaces or line breaks"
+    if len(key) < least:
+        return f"has fewer than {least} characters: whoever reaches the port can try them all"
+    return None
 
 
 def owner(settings: Settings, own: OwnAddresses | BursarError) -> Finding:

@@ -6,15 +6,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from bursar.actions.doctor_policies import policies
-from bursar.actions.doctor_safety import floor_finding, limits, native_price, owner
+from bursar.actions.doctor_safety import (
+    floor_finding,
+    limits,
+    native_price,
+    operator_keys,
+    owner,
+)
 from bursar.actions.presigned import presigned_finding
 from bursar.addresses import OwnAddresses, owner_of
 from chain.deployment import plan_addresses
 from config.catalogue import Catalogue
 from config.errors import ConfigError
-from config.settings import Settings, parse_settings
+from config.settings import Secrets, Settings, parse_settings
 from config.units import Address, Hash32, checksum
 from ledger.presigned import PresignedSet
 
@@ -49,6 +56,35 @@ def test_owner__the_signer_itself__good_on_test_chains_only(
     chain: dict[str, Any], address: Address, good: bool
 ) -> None:
     assert owner(configured(chain), owned_by(address)).good is good
+
+
+@pytest.mark.parametrize(
+    ("admin", "says"),
+    [
+        (None, "is not set"),
+        ("admin", "fewer than 16"),
+        ("a" * 15, "fewer than 16"),
+        ("two words that are long enough", "cannot be sent"),
+        ("one-line-of-a-file\nand-another", "cannot be sent"),
+        ("schlüssel-der-lang-genug-ist", "cannot be sent"),
+        ("a" * 513, "cannot be sent"),
+        ("a" * 16, None),
+        ("a" * 512, None),
+    ],
+)
+def test_operator_keys__guessed_or_never_sent__said_without_the_key(
+    admin: str | None, says: str | None
+) -> None:
+    secret = None if admin is None else SecretStr(admin)
+    (found,) = operator_keys(configured(REAL), Secrets(admin_key=secret))
+    assert found.good is (says is None)
+    assert (says or "is set") in found.text
+    assert admin is None or admin not in found.text or admin == "admin"
+    secrets = Secrets(admin_key=SecretStr("a" * 16), approver_key=secret)
+    both = operator_keys(configured(REAL), secrets)
+    (tested,) = operator_keys(configured(TEST), Secrets(admin_key=secret))
+    assert tested.good is (says in (None, "fewer than 16")), "short ones do where money is not real"
+    assert [one.good for one in both] == ([True] if admin is None else [True, says is None])
 
 
 @pytest.mark.parametrize("given", [None, checksum(SIGNER)])
