@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from ledger.comparisons import compared_block, note_compared
 from ledger.leases import Lease, check
+from settlement.causes import REACH
 from settlement.context import Context
 from settlement.gifts import book_gifts
 from settlement.lanes.agreement import borne_out, close_dispute
@@ -54,8 +55,11 @@ class Breaker:
             # Both, whatever the sum's sign: what the mark passes over is never looked at again.
             whole, gifts = await book_gifts(ctx, lease, finality, found.block)
             found = less_gifts(found, gifts)
-            whole &= await book_outflows(ctx, lease, finality)
+            _, all_ = await book_outflows(ctx, lease, finality)
+            whole &= all_
         self._seen, tripped = judge(self._seen, found, final)
+        if tripped and await _passed_over(ctx, lease, finality, found):
+            return
         reasons = {token: await _proven(ctx, lease, found, token) for token in tripped}
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
@@ -64,6 +68,23 @@ class Breaker:
                     await stop_token(tx, ctx, token, "difference", reason)
             if whole:
                 await note_compared(tx, ctx.name, final)
+
+
+async def _passed_over(
+    ctx: Context, lease: Lease, finality: Finality, found: Reconciliation
+) -> bool:
+    """Whether something was booked now that an earlier look has not shown: the next one tells.
+
+    Where a chain has one provider, an empty answer of it was believed, and the mark moved on.
+    """
+    assert finality.cursor is not None
+    final = finality.cursor.final.number
+    first = max(finality.cursor.start_block, final - REACH)
+    if not any(row.account == "treasury" and row.difference for row in found.rows):
+        return False
+    _, gifts = await book_gifts(ctx, lease, finality, final, since=first)
+    booked, _ = await book_outflows(ctx, lease, finality, since=first)
+    return bool(booked or gifts)
 
 
 async def _proven(ctx: Context, lease: Lease, found: Reconciliation, token: str) -> str | None:
@@ -91,23 +112,28 @@ def less_gifts(found: Reconciliation, gifts: Mapping[str, int]) -> Reconciliatio
     return replace(found, rows=tuple(rows))
 
 
-async def book_outflows(ctx: Context, lease: Lease, finality: Finality) -> bool:
+async def book_outflows(
+    ctx: Context, lease: Lease, finality: Finality, *, since: int | None = None
+) -> tuple[int, bool]:
     """Final outflows that the books do not know: whose they are, else suspense and a stop.
 
-    :returns: ``False``: of one of them providers show different receipts; it waits.
+    :param since: look from there, and not from the mark.
+    :returns: how many were booked; and ``False``: of one of them providers show different
+        receipts, and it waits.
     """
     final = finality.final_block
     async with ctx.ledger.reading() as tx:
         first = await compared_block(tx, ctx.name)
+    first = first if since is None else since
     if first is None or final is None or first > final:
-        return True
-    whole = True
+        return 0, True
+    booked, whole = 0, True
     for receipt in await unknown_outflows(ctx, first, final):
         if not await borne_out(ctx, lease, finality, receipt):
             whole = False
             continue
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
-            await adopt_outflow(tx, ctx, receipt)
+            booked += await adopt_outflow(tx, ctx, receipt)
             await close_dispute(tx, ctx, receipt)
-    return whole
+    return booked, whole

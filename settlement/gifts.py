@@ -18,11 +18,12 @@ from settlement.restore.scanning import unknown_inflows
 
 
 async def book_gifts(
-    ctx: Context, lease: Lease, finality: Finality, until: int
+    ctx: Context, lease: Lease, finality: Finality, until: int, *, since: int | None = None
 ) -> tuple[bool, Counter[str]]:
     """Transfers of strangers straight to the treasury: suspense in once final, each by name.
 
     :param until: block of the look that is to be explained.
+    :param since: look from there, and not from the mark.
     :returns: ``False``: of a final one providers show different receipts; it waits. And what
         the look found and the books did not hold, base units by token: what was booked now, and
         what is not final yet, which would count as seen before by the time that it is.
@@ -34,6 +35,7 @@ async def book_gifts(
     async with ctx.ledger.reading() as tx:
         mark = await compared_block(tx, ctx.name)
     first = finality.cursor.start_block if mark is None else mark
+    first = first if since is None else since
     if first > final:
         return True, gifts
     whole = True

@@ -37,18 +37,24 @@ from settlement.restore.scanning import pieces_of
 SUSPENSE: Final = "an outflow that nothing explains"
 
 
-async def adopt_outflow(tx: Tx, ctx: Context, receipt: Receipt) -> None:
+async def adopt_outflow(tx: Tx, ctx: Context, receipt: Receipt) -> bool:
     """Book a final transaction that took money out of the treasury; again, it does nothing.
 
     A start books what is final already and goes on waiting for the rest: it comes here with
     the same transaction at each of its looks.
+
+    :returns: whether anything of it was not booked before.
     """
+    new = False
     for number, piece in enumerate(pieces_of(receipt, ctx.contracts.treasury)):
         if piece.event is None:
-            await _suspend(tx, ctx, receipt, piece.transfers, number)
+            new |= await _suspend(tx, ctx, receipt, piece.transfers, number)
         else:
             await _adopt_execution(tx, ctx, receipt, piece.event, piece.transfers, number)
-    ctx.observer.note("outflow_adopted", chain=ctx.name, tx_hash=to_hex(receipt.tx_hash))
+            new = True
+    if new:
+        ctx.observer.note("outflow_adopted", chain=ctx.name, tx_hash=to_hex(receipt.tx_hash))
+    return new
 
 
 async def _adopt_execution(
@@ -126,7 +132,9 @@ async def _explained(
 
 async def _suspend(
     tx: Tx, ctx: Context, receipt: Receipt, transfers: Sequence[TokenTransfer], number: int
-) -> None:
+) -> bool:
+    """Whether anything of it was not booked before."""
+    new = False
     keys = [
         f"outflow:{ctx.name}/{to_hex(receipt.tx_hash)}/{number}/{n}" for n in range(len(transfers))
     ]
@@ -135,12 +143,13 @@ async def _suspend(
         token = tx.catalogue.token_by_address(ChainName(ctx.name), transfer.token)
         if token is None or key in booked:
             continue
-        await take_out(tx, ctx, token.symbol, transfer.amount, key, "outflow")
+        new |= await take_out(tx, ctx, token.symbol, transfer.amount, key, "outflow")
         reason = (
             f"{SUSPENSE}: {transfer.amount} base units to {to_hex(transfer.recipient)} "
             f"in {to_hex(receipt.tx_hash)}"
         )
         await stop_token(tx, ctx, token.symbol, "suspense", reason)
+    return new
 
 
 async def take_out(tx: Tx, ctx: Context, token: str, amount: int, key: str, words: str) -> bool:

@@ -47,14 +47,16 @@ async def unknown_outflows(ctx: Context, first: int, last: int) -> list[Receipt]
     """
     treasury = ctx.contracts.treasury
     executions = await _of_all(
-        ctx.client, lambda c: logs_between(c, first, last, [treasury], (_EXECUTED,))
+        ctx.client, last, lambda c: logs_between(c, first, last, [treasury], (_EXECUTED,))
     )
     known = await _known(ctx.ledger, ctx.name, executions, treasury)
     tokens = [token.address for token in _tokens(ctx)]
     topics = (TRANSFER_TOPIC, treasury.rjust(32, b"\0"))
     moved: list[Log] = []
     if tokens:
-        moved = await _of_all(ctx.client, lambda c: logs_between(c, first, last, tokens, topics))
+        moved = await _of_all(
+            ctx.client, last, lambda c: logs_between(c, first, last, tokens, topics)
+        )
     hashes = list(dict.fromkeys([*(e.tx_hash for e in executions), *_hashes_of(moved)]))
     async with ctx.ledger.reading() as tx:
         booked = await booked_hashes(tx, hashes)
@@ -68,7 +70,7 @@ async def unknown_inflows(ctx: Context, first: int, last: int) -> list[Receipt]:
     if not tokens:
         return []
     topics = (TRANSFER_TOPIC, None, ctx.contracts.treasury.rjust(32, b"\0"))
-    found = await _of_all(ctx.client, lambda c: logs_between(c, first, last, tokens, topics))
+    found = await _of_all(ctx.client, last, lambda c: logs_between(c, first, last, tokens, topics))
     hashes = _hashes_of(found)
     async with ctx.ledger.reading() as tx:
         booked = await booked_hashes(tx, hashes)
@@ -81,20 +83,32 @@ def _hashes_of(logs: Sequence[Log]) -> list[Hash32]:
 
 
 async def _of_all(
-    client: ChainClient, ask: Callable[[ChainClient], Awaitable[list[Log]]]
+    client: ChainClient, last: int, ask: Callable[[ChainClient], Awaitable[list[Log]]]
 ) -> list[Log]:
     """What one provider shows, and a second one: this is looked at once, and an empty answer of
-    one that has not indexed it would be believed for good. Receipts bear out what is shown."""
+    one that has not indexed it would be believed for good. Receipts bear out what is shown.
+
+    :param last: the block up to which is asked: who does not have it shows nothing of it either.
+    """
     other = client.second()
     if other is None:
-        return await ask(client)
+        return await _shown(client, last, ask)
     found: list[Log] = []
     shown = 0
     for view in (client.pinned(), other):
         with suppress(RpcError):  # it may be unable to, for good
-            found += await ask(view)
+            found += await _shown(view, last, ask)
             shown += 1
-    return found if shown == 2 else [*found, *await ask(client)]
+    return found if shown == 2 else [*found, *await _shown(client, last, ask)]
+
+
+async def _shown(
+    view: ChainClient, last: int, ask: Callable[[ChainClient], Awaitable[list[Log]]]
+) -> list[Log]:
+    found = await ask(view)
+    if await view.block(last) is None:
+        raise NodeBehind(f"the node does not have block {last}")
+    return found
 
 
 def _tokens(ctx: Context) -> Sequence[Token]:

@@ -10,7 +10,7 @@ import pytest
 
 from chain.client import ChainClient
 from chain.erc20 import encode_transfer
-from chain.model import Receipt
+from chain.model import Log, Receipt
 from chain.rpc.errors import Unreachable
 from config.models import UnusualOutflow
 from config.units import Address, Amount, Hash32, to_hex
@@ -245,6 +245,44 @@ async def test_breaker__more_gone_than_a_stranger_gave__both_are_booked(world: W
     async with world.ledger.reading() as tx:
         holds = [h.object_id for h in await open_holds(tx) if h.object_type == "breaker"]
     assert holds == ["anvil/USDC/suspense"]
+
+
+class Forgetful(SpyingClient):
+    """The only provider there is shows no logs for a while."""
+
+    empty = False
+
+    async def logs(self, *asked: Any) -> list[Log]:
+        return [] if self.empty else await self._client.logs(*asked)
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_f05_gift_and_outflow_that_one_provider_left_out_at_a_start__found_once_they_differ(
+    world: World,
+) -> None:
+    client = Forgetful(world.client)
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    first = await world.promise(merchant, "USDC", 1, recipient(1))
+    await world.settle(world.service(client=client), world.all_are("paid", first))
+    await world.pay("USDC", world.contracts.treasury, 77)
+    await stolen(world, 100)
+    await world.watch(mine=8)
+    world.clock.advance(11)
+    client.empty = True
+    service = world.service(client=client)
+    await service.tick()
+    client.empty = False
+    for _ in range(32):
+        await world.watch(mine=1)
+        world.clock.advance(3)
+        assert await service.tick()
+    await world.agrees()
+    async with world.ledger.reading() as tx:
+        holds = [h.object_id for h in await open_holds(tx) if h.object_type == "breaker"]
+    assert holds == ["anvil/USDC/suspense"]
+    assert world.observer.count("outflow_adopted") == 1
 
 
 @pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
