@@ -65,6 +65,7 @@ _QUEUED: Final = (
     .order_by(payouts.c.id)
     .limit(sa.bindparam("most"))
 )
+_LARGEST: Final = _QUEUED.order_by(None).order_by(payouts.c.amount.desc(), payouts.c.id)
 _UNSENT: Final = (PayoutStatus.QUEUED, PayoutStatus.ON_HOLD, PayoutStatus.PENDING_APPROVAL)
 _OVER: Final = (PayoutStatus.CANCELED, PayoutStatus.FAILED)
 
@@ -211,6 +212,11 @@ async def queued_payouts(
     for token in sorted(tokens - set(without)):
         rows += await execute(tx, _QUEUED, of_chain=chain, of_token=token, most=limit)
     return sorted(rows, key=lambda row: str(row["id"]))
+
+
+async def largest_payouts(tx: Tx, chain: str, token: str, limit: int) -> list[Row]:
+    """As :func:`queued_payouts`, of one token, largest first."""
+    return [*await execute(tx, _LARGEST, of_chain=chain, of_token=token, most=limit)]
 
 
 async def unsent_payouts(tx: Tx, merchant_id: str, chain: str, token: str) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -29,6 +29,7 @@ from ledger.limits import base_units
 from ledger.pauses import paused_tokens
 from ledger.payouts import (
     PayoutMove,
+    largest_payouts,
     lock_payouts,
     move_payouts,
     put_into_batch,
@@ -105,7 +106,9 @@ async def seal_payouts(
         left = {token}
         with apart.part():
             stopped = await _drop_revoked(ctx, lease, rows)
-            stopped = stopped or await worth.waits(ctx, lease, token, rows)
+            if not stopped and await worth.waits(ctx, lease, token, rows):
+                rows = await _worth_by_themselves(ctx, worth, token, queue, rows, at_once)
+                stopped = not rows or await _drop_revoked(ctx, lease, rows)
             stopped = stopped or await guard.stops(ctx, lease, token, rows)
             if not stopped and await _covered(ctx, lease, token, rows):
                 payable = await _set_aside(ctx, lease, token, rows)
@@ -119,12 +122,41 @@ async def seal_payouts(
     return sealed
 
 
-async def _waiting(ctx: Context) -> list[Row]:
-    """Queued payouts that nothing stops; read once a tick: sealing looks at each again."""
+async def _worth_by_themselves(
+    ctx: Context,
+    worth: Worth,
+    token: str,
+    queue: Sequence[Row],
+    rows: Sequence[Row],
+    at_once: Mapping[str, int],
+) -> list[Row]:
+    """The largest payouts of a token, where those that came first are not worth their gas and
+    fill the batch; empty: nor are these. A merchant who asks for very many small ones, refunds
+    of a cent, would else keep everybody's from being sealed.
+    """
+    if len(rows) == sum(row["token"] == token for row in queue):
+        return []  # these are all that there are
+    largest = await _waiting(ctx, largest_of=token)
+    async with ctx.ledger.reading() as tx:
+        drawable = await _drawable(tx, ctx, largest)
+    picked = pick_batch(largest, drawable, ctx.settings.max_batch, at_once)
+    if picked is None or await worth.why(ctx, token, picked[1]) is not None:
+        return []
+    return picked[1]
+
+
+async def _waiting(ctx: Context, *, largest_of: str | None = None) -> list[Row]:
+    """Queued payouts that nothing stops; read once a tick: sealing looks at each again.
+
+    :param largest_of: of this token, largest first; else of all, oldest first.
+    """
     async with ctx.ledger.reading() as tx:
         stopped = await paused_tokens(tx, "payouts", ctx.name)
         owing = {(d.merchant_id, d.token) for d in await open_debts(tx, ctx.name)}
-        queued = await queued_payouts(tx, ctx.name, _MOST_QUEUED, without=stopped)
+        if largest_of is None:
+            queued = await queued_payouts(tx, ctx.name, _MOST_QUEUED, without=stopped)
+        else:
+            queued = await largest_payouts(tx, ctx.name, largest_of, _MOST_QUEUED)
     return [
         r
         for r in queued

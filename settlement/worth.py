@@ -44,22 +44,29 @@ class Worth:
         self._holds = KnownHolds(FEES, place_of(chain, _LANE).removeprefix(f"{chain}/") + "/token:")
 
     async def waits(self, ctx: Context, lease: Lease, token: str, rows: Sequence[Row]) -> bool:
-        """Whether these payouts, which are all that can go, had better not be sealed yet.
+        """Whether these payouts had better not be sealed yet; a hold says so.
 
         :raises RpcError: the chain does not tell its price.
         """
-        known = ctx.ledger.catalogue.token(ctx.name, token)
-        value = known.to_micros(sum(int(row["amount"]) for row in rows))
-        worth = worth_in_wei(value, ctx.chain.native_price.get(known.currency))
-        if worth is None:
-            return False
-        reason = why_not_yet(len(rows), worth, ctx.chain.fee_cap, await ctx.client.fees())
+        reason = await self.why(ctx, token, rows)
         if reason is None:
             await self._holds.close(ctx, lease, token, "fees fell, or more came together")
             return False
         await self._holds.open(ctx, lease, token, f"{len(rows)} payouts of {token}: {reason}")
         ctx.observer.note("not_worth_its_gas", chain=ctx.name, token=token, reason=reason)
         return True
+
+    async def why(self, ctx: Context, token: str, rows: Sequence[Row]) -> str | None:
+        """Why not, of these; nothing is held for it.
+
+        :raises RpcError: as :meth:`waits`.
+        """
+        known = ctx.ledger.catalogue.token(ctx.name, token)
+        value = known.to_micros(sum(int(row["amount"]) for row in rows))
+        worth = worth_in_wei(value, ctx.chain.native_price.get(known.currency))
+        if worth is None:
+            return None
+        return why_not_yet(len(rows), worth, ctx.chain.fee_cap, await ctx.client.fees())
 
     async def tidy(self, ctx: Context, lease: Lease, queued: Collection[str]) -> None:
         """End the holds of tokens of which nothing is queued any more."""

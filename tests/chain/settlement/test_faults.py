@@ -333,6 +333,30 @@ async def test_f15_payout_that_is_not_worth_its_gas__waits_unsealed__goes_with_t
         assert [h for h in await open_holds(tx) if h.object_type == "fees"] == []
 
 
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_f15_batch_full_of_payouts_not_worth_their_gas__larger_ones_behind_them_are_paid(
+    world: World,
+) -> None:
+    """A merchant who asks for many tiny refunds must not stop everybody's payouts of that token."""
+    world.settings = world.settings.model_copy(update={"max_batch": 2})
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 10**13)
+    await world.watch(mine=4)
+    first = await world.promise(merchant, "USDC", 10**9, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", first))
+    world.chain = world.chain.model_copy(update={"native_price": {"USD": 2500_000000}})
+    world.clock.advance(11)
+    tiny = [await world.promise(merchant, "USDC", 1, recipient(n)) for n in range(1, 4)]
+    world.clock.advance(1)
+    large = [await world.promise(merchant, "USDC", n * 10**9, recipient(n)) for n in (2, 3, 4)]
+    await world.settle(world.service(), world.all_are("paid", *large))
+    waits = [t for t in tiny if (await world.payout(t))["status"] == "queued"]
+    assert len(waits) == 2, "one fills the second batch"
+    async with world.ledger.reading() as tx:
+        (hold,) = [h for h in await open_holds(tx) if h.object_type == "fees"]
+    assert hold.object_id == "anvil/payouts/fees/token:USDC"
+
+
 async def test_treasury_floor__payouts_never_draw_below_it__and_go_once_more_has_come(
     world: World,
 ) -> None:
