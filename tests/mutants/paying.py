@@ -198,8 +198,8 @@ PAYING: Final = (
         (
             Change(
                 "settlement/restore/scanning.py",
-                "    other = client.second()\n    if other is None:\n        return await ask(client)\n",
-                "    return await ask(client)\n",
+                "    other = client.second()\n    if other is None:\n        return await _shown(client, last, ask)\n",
+                "    return await _shown(client, last, ask)\n",
             ),
         ),
         (
