@@ -88,6 +88,7 @@ async def test_registered_later__another_process_that_does_not_know_it_led_in_be
     world.clock.advance(86_400)
     await world.follow()
     await admitted(world, invoice)
+    assert world.observer.rescans == [("token", 1, 1)], "found by the look, not by the audit"
 
 
 async def test_registered_later__provider_without_the_block__chain_followed_and_asked_again(
