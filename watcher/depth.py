@@ -27,6 +27,7 @@ from config.chains import ChainSettings
 from config.clock import Clock
 from config.units import Hash32
 from ledger.cursors import BlockMark
+from watcher.doubts import refused
 from watcher.effects import Pass
 from watcher.finality import ChainView, final_number, used_tags
 from watcher.patience import Patience
@@ -60,6 +61,8 @@ class Allowed:
 
     final: int
     view: ChainView
+    has_mark: bool = True
+    """Whether the other one has the block that is called final."""
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -80,7 +83,7 @@ def allowed_by(
     final: int = before.number
     if sight.at_mark == mark.hash:
         final = max(final, min(mark.number, final_number(chain.hard_finality, sight.head, both)))
-    return Allowed(final, ChainView(head, both))
+    return Allowed(final, ChainView(head, both), sight.at_mark == mark.hash)
 
 
 class Depths:
@@ -110,6 +113,7 @@ class Depths:
 
         :param mark: its final block, as the pinned provider has it.
         :param claims: whether payments hang on it.
+        :raises BadReply: two others do not have that block.
         """
         before = work.cursor.final
         if client.provider_count < 2 or (mark.number <= before.number and not claims):
@@ -131,12 +135,20 @@ class Depths:
     async def _allowed(
         self, client: ChainClient, work: Pass, mark: BlockMark, full: Allowed
     ) -> Allowed | None:
-        """``None``: nobody else has a say."""
+        """``None``: nobody else has a say.
+
+        :raises BadReply: two others have not the block that the pinned provider calls final.
+        """
         second = client.second()
         found = None if second is None else await self._ask(second, work, mark)
         if second is not None and (found is None or found.rank < full.rank):
             third = client.third(second)
             other = None if third is None else await self._ask(third, work, mark)
+            new = mark.number > work.cursor.final.number
+            if new and found and other and not (found.has_mark or other.has_mark):
+                raise refused(
+                    client, f"two others do not have block {mark.number}, said to be final"
+                )
             found = max((a for a in (found, other) if a), key=lambda a: a.rank, default=None)
         if found is not None:
             self._patience.heard()

@@ -111,3 +111,25 @@ async def test_f02_one_of_two_makes_blocks_up_above_the_head__not_final__left_wi
     await persist(world, paid, 60)
     assert world.observer.violations == 0
     await world.agrees()
+
+
+async def test_f02_one_of_three_makes_blocks_up_above_the_head__the_others_are_followed(
+    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+) -> None:
+    await world.mine(6)
+    world.restart(make_client([anvil.rpc_url], clock=world.clock))
+    await world.follow()
+    invented = replace(anvil.options, extra=("--fork-url", anvil.rpc_url))
+    async with Anvil(invented) as liar, DevRpc(liar.rpc_url) as rpc:
+        await rpc.call("anvil_mine", hex(150))
+        urls = [liar.rpc_url, anvil.rpc_url, other.url]
+        world.restart(make_client(urls, clock=world.clock))
+        invoice = await world.invoice()
+        await world.pay(invoice.address, 10_000_000)
+        await world.mine(3)
+
+        async def paid() -> bool:
+            return await world.status(invoice) == "paid"
+
+        await persist(world, paid, 60)
+    assert world.observer.violations == 0
