@@ -68,6 +68,7 @@ class Lookout:
         self._moved_at = clock.monotonic()
         self._highest = -1
         self._fitted_at = clock.monotonic()
+        self._looked_at = self._fitted_at
 
     async def stored_cursor(self) -> Cursor | None:
         """The cursor in the books."""
@@ -190,6 +191,10 @@ class Lookout:
     async def _is_elsewhere(self, client: ChainClient, cursor: Cursor, head: BlockHeader) -> bool:
         """A lagging node shows the same blocks; blocks that were made up, nobody shows any more."""
         mark, now = cursor.cursor, self._clock.monotonic()
+        polls = _PATIENCES * self._chain.poll_interval.total_seconds()
+        if now - self._looked_at > max(self._patience, polls):
+            self._fitted_at = now  # another process led, or nobody answered
+        self._looked_at = now
         long_ago = now - self._fitted_at > _PATIENCES * self._patience
         if head.number <= mark.number and head.hash != mark.hash:
             if not long_ago or head.number <= cursor.final.number:

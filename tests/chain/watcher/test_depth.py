@@ -133,3 +133,21 @@ async def test_f02_one_of_three_makes_blocks_up_above_the_head__the_others_are_f
 
         await persist(world, paid, 60)
     assert world.observer.violations == 0
+
+
+async def test_f02_newest_block_exchanged_and_no_other_comes__followed_after_a_while_not_at_once(
+    world: World, anvil: Anvil, make_client: MakeClient
+) -> None:
+    """Two nodes behind one URL differ about the newest block for a moment: that is no reorg."""
+    await world.mine(6)
+    world.restart(make_client([anvil.rpc_url], clock=world.clock))
+    await world.follow()
+    world.clock.advance(3600)  # another process leads
+    await world.reorg(1)
+    await world.follow_some(5)
+    assert world.observer.reorgs == []
+
+    async def followed() -> bool:
+        return world.observer.reorgs == [1]
+
+    await persist(world, followed, 60)
