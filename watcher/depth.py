@@ -69,6 +69,10 @@ class Allowed:
         return self.final, self.view.cursor
 
 
+_STOPPED: Final = Allowed(-1, ChainView(-1, {}), has_mark=False)
+"""Who stands still, and so has no say."""
+
+
 def allowed_by(
     sight: Sight, mark: BlockMark, before: BlockMark, top: int, tags: Mapping[str, int],
     chain: ChainSettings,
@@ -140,28 +144,28 @@ class Depths:
         :raises BadReply: two others have not the block that the pinned provider calls final.
         """
         second = client.second()
-        found = None if second is None else await self._ask(second, work, mark)
-        if second is not None and (found is None or found.rank < full.rank):
+        answers = [None if second is None else await self._ask(second, work, mark)]
+        if second is not None and (answers[0] is None or answers[0].rank < full.rank):
             third = client.third(second)
-            other = None if third is None else await self._ask(third, work, mark)
-            new = mark.number > work.cursor.final.number
-            if new and found and other and not (found.has_mark or other.has_mark):
-                raise refused(
-                    client, f"two others do not have block {mark.number}, said to be final"
-                )
-            found = max((a for a in (found, other) if a), key=lambda a: a.rank, default=None)
-        if found is not None:
+            answers += [await self._ask(third, work, mark)] if third is not None else []
+        says = [found for found in answers if found is not None and found is not _STOPPED]
+        new = mark.number > work.cursor.final.number
+        if new and len(says) > 1 and not any(answer.has_mark for answer in says):
+            raise refused(client, f"two others do not have the final block {mark.number}")
+        if says:
             self._patience.heard()
-            return found
-        if self._patience.over(self._clock.monotonic()):
+            return max(says, key=lambda answer: answer.rank)
+        if None not in answers or self._patience.over(self._clock.monotonic()):
             return None
         return Allowed(work.cursor.final.number, ChainView(-1, work.tags))
 
     async def _ask(self, view: ChainClient, work: Pass, mark: BlockMark) -> Allowed | None:
-        """``None``: it does not answer, or has stopped."""
+        """``None``: it does not answer."""
         sight = await _look(view, mark, sorted(used_tags(self._chain)))
-        if sight is None or self._has_stopped(view.provider or "", sight.head, work.top.number):
+        if sight is None:
             return None
+        if self._has_stopped(view.provider or "", sight.head, work.top.number):
+            return _STOPPED
         if sight.at_mark not in (None, mark.hash) and mark.number > work.cursor.final.number:
             self._report.final_disputed(mark.number, view.provider or "")
         return allowed_by(sight, mark, work.cursor.final, work.top.number, work.tags, self._chain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from tests.chain.rpc.conftest import MakeClient
 from tests.chain.watcher.test_lies import persist
 from tests.chain.watcher.world import World, chain_settings
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
+from watcher.service import EXPECTED
 
 pytestmark = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
 
@@ -42,20 +44,30 @@ async def test_f03_second_provider_sees_fewer_blocks_above__waits_until_both_see
     assert (await world.cursor(), await world.status(invoice)) == ((head, head - 2), "paid")
 
 
-async def test_second_provider_stopped_long_ago__what_is_final_goes_on_by_the_word_of_one(
-    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+@pytest.mark.parametrize("first", [False, True])
+async def test_one_provider_stopped_long_ago__what_is_final_goes_on_by_the_word_of_the_other(
+    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient, *, first: bool
 ) -> None:
-    world.restart(make_client([anvil.rpc_url, other.url], clock=world.clock))
+    """Also where it is asked first now and then, and a payment waits that it does not have."""
+    urls = [other.url, anvil.rpc_url] if first else [anvil.rpc_url, other.url]
+    world.restart(make_client(urls, clock=world.clock))
     await world.follow()
     before = (await world.cursor())[1]
     stopped = await world.rpc.call("eth_getBlockByNumber", "latest", False)
     other.add(Fault(Kind.null_block, {"eth_getBlockByNumber"}, naming="0x"))
     other.add(Fault(Kind.answers, {"eth_getBlockByNumber"}, value=stopped, naming='"latest"'))
+    other.add(Fault(Kind.null_receipt))
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
     await world.mine(20)
-    await world.follow_some(5)
-    assert await world.cursor() == (await world.head(), before)
+    for _ in range(8):
+        with suppress(*EXPECTED):
+            await world.watcher.tick()
+        world.clock.advance(1)
+    assert (await world.cursor())[1] == before
 
     async def final_moved() -> bool:
+        world.clock.advance(11)  # polls are far apart
         return (await world.cursor())[1] == await world.head() - 2
 
     await persist(world, final_moved, 120)
