@@ -140,6 +140,8 @@ def run(arguments: Sequence[str]) -> int:
         for line in str(error).splitlines():
             _complain(line)
         return 1
+    if result == INTERRUPTED:  # typer makes an exit status of Ctrl-C, and says nothing
+        _complain("interrupted")
     return result if isinstance(result, int) else 0
 
 

@@ -392,6 +392,17 @@ def test_help__every_command__is_there(bursar: Run) -> None:
         assert bursar(command, "--help").returncode == 0
 
 
+def test_command__interrupted__exit_130_and_one_line(
+    bursar: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    configure(tmp_path)
+    monkeypatch.setattr("bursar.actions.merchants.show_all", interrupted)
+    refused(bursar("merchants", "list"), "interrupted", status=130)
+
+
 def test_process__thread_after_the_end__says_nothing(tmp_path: Path) -> None:
     code = (
         "import sys, threading, bursar.cli as cli\n"
