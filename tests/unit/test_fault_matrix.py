@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from tests.support import fault_matrix
 from tests.support.fault_matrix import PAGE, ROWS, FaultTest
 
-TESTS = fault_matrix.collect()
 TEXT = PAGE.read_text()
 
 
+@cache
+def all_tests() -> list[FaultTest]:
+    """Not at import: that is done once per test process, this by one of them."""
+    return fault_matrix.collect()
+
+
 def test_page__names_a_test__it_exists() -> None:
-    missing = fault_matrix.named(TEXT) - {test.name for test in TESTS}
+    missing = fault_matrix.named(TEXT) - {test.name for test in all_tests()}
     assert not missing, f"run `python -m tests.support.fault_matrix`: {sorted(missing)}"
 
 
 def test_page__names_a_file_for_a_test__it_is_there() -> None:
-    missing = fault_matrix.placed(TEXT) - {(test.file, test.name) for test in TESTS}
+    missing = fault_matrix.placed(TEXT) - {(test.file, test.name) for test in all_tests()}
     assert not missing, f"run `python -m tests.support.fault_matrix`: {sorted(missing)}"
 
 
@@ -29,7 +36,7 @@ def test_page__each_row__has_a_test_of_its_own_and_says_what_is_missing(row: str
 
 
 def test_tests__named_after_a_row_that_is_none__there_are_no_such() -> None:
-    assert {row for test in TESTS for row in test.rows} <= set(ROWS)
+    assert {row for test in all_tests() for row in test.rows} <= set(ROWS)
 
 
 def test_rewrite__test_renamed__table_follows_and_prose_stays() -> None:

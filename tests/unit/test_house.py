@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from textwrap import dedent
 
@@ -13,7 +14,6 @@ from tests.support import house
 from tests.support.house import Module
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = house.product_modules(ROOT)
 PER_MODULE: list[Callable[[Module], list[str]]] = [
     house.floors,
     house.broad_excepts,
@@ -25,6 +25,12 @@ PER_MODULE: list[Callable[[Module], list[str]]] = [
 PYTHON_LOCKS = ("requirements.lock", "requirements-run.lock", "requirements-build.lock")
 LOCKS = (*PYTHON_LOCKS, "package-lock.json")
 TEXTS = {".py", ".md", ".toml", ".sh", ".yml", ".yaml", ".sol", ".mjs", ".html", ".css", ".service"}
+
+
+@cache
+def product() -> list[Module]:
+    """Not at import: that is done once per test process, this by one of them."""
+    return house.product_modules(ROOT)
 
 
 def sample(path: str, text: str) -> Module:
@@ -43,17 +49,17 @@ def committed_texts() -> Iterator[Path]:
 
 
 def test_packages__all_eight__are_there() -> None:
-    assert {module.package for module in MODULES} == set(house.FLOORS)
+    assert {module.package for module in product()} == set(house.FLOORS)
 
 
 @pytest.mark.parametrize("rule", PER_MODULE, ids=lambda rule: rule.__name__)
 def test_product__every_file__keeps_the_rule(rule: Callable[[Module], list[str]]) -> None:
-    broken = [line for module in MODULES for line in rule(module)]
+    broken = [line for module in product() for line in rule(module)]
     assert not broken, "\n" + "\n".join(broken)
 
 
 def test_product__imports__have_no_cycle() -> None:
-    broken = house.cycles(MODULES)
+    broken = house.cycles(product())
     assert not broken, "\n" + "\n".join(broken)
 
 
