@@ -29,8 +29,10 @@ setup-tests: setup
 demo: setup  ## the whole product on this machine, once round
 	@$(BIN)/bursar demo --once
 
+# Byte code is kept even where the environment says not to: else each of the hundred processes that
+# the tests start would compile the product anew.
 test: setup-tests  ## every test
-	@PATH="$(CURDIR)/.tools/usr/bin:$$PATH" scripts/in_memory.sh $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	@PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/.tools/usr/bin:$$PATH" scripts/in_memory.sh $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	  $(PYTEST_ARGS)
 
 bench: setup  ## benchmarks: a table, and benchmarks/results.json
