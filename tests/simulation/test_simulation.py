@@ -1,7 +1,7 @@
 """Seeds that must stay clean: the named ones, each with what it taught, and fresh ones for each change.
 
-Each runs ``python -m tests.simulation`` as a person would, so that hash order is fixed
-and the command that is printed replays it.
+Each runs in a process of its own what ``python -m tests.simulation`` does, with the hash order
+fixed, so that the command that is printed replays it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.simulation import served
+
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = ("--days", "0.05", "--invoices", "2")
 LONGEST = 600
@@ -24,15 +26,7 @@ SEEDS = 5
 
 def simulate(*arguments: str) -> dict[str, Any]:
     """The totals of a run; its whole output in the failure."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.simulation", "--json", *SHORT, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LONGEST,
-    )
+    done = served.run(["--json", *SHORT, *arguments])
     assert done.stdout, done.stderr
     totals: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert not totals["failed"], done.stdout + done.stderr
