@@ -14,6 +14,7 @@ import ctypes
 import itertools
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -24,6 +25,7 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -135,9 +137,19 @@ class PostgresCluster:
         as it works in a thread of its own, from inside a running event loop.
         """
         name = name or f"test_{next(self._names)}"
-        copy = f' TEMPLATE "{template}"' if template else ""
+        copy = f' TEMPLATE "{template}"{self._by_files()}' if template else ""
         self.execute(f'CREATE DATABASE "{name}"{copy}')
         return name
+
+    def _by_files(self) -> str:
+        """Halves what a copy of a small database costs; before version 15 the only way there was."""
+        return " STRATEGY file_copy" if self._version >= 15 else ""
+
+    @cached_property
+    def _version(self) -> int:
+        told = self._call([str(self._bin / "postgres"), "--version"]).stdout.decode()
+        found = re.search(r"\) (\d+)", told)
+        return int(found[1]) if found else 0
 
     def drop_database(self, name: str) -> None:
         """Drop it with whoever is still connected to it."""
