@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Final, TypeVar
 
 from config.units import Address, Hash32
@@ -25,7 +25,10 @@ class IndexMark:
 
 @dataclass(frozen=True, slots=True)
 class PayoutEntry:
-    """A payout in its batch, as promised. Base units."""
+    """A payout in its batch, as promised. Base units.
+
+    :param invoice_id: of a refund; ``None`` also in lines that were written before it was kept.
+    """
 
     id: str
     merchant_id: str
@@ -33,6 +36,7 @@ class PayoutEntry:
     amount: int
     address: Address
     run_id: str | None = None
+    invoice_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,8 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 def _built(type_: type[T], data: Mapping[str, Any]) -> T:
     values: dict[str, Any] = {}
     for field in fields(type_):  # type: ignore[arg-type]
+        if field.name not in data and field.default is not MISSING:
+            continue  # an older program wrote it
         value = data[field.name]
         if field.name in _BINARY and value is not None:
             value = bytes.fromhex(value)

@@ -24,7 +24,8 @@ from ledger.journal_records import AttemptRecord, BatchRecord, PayoutEntry, Swee
 from ledger.lanes import open_lane, settle_nonce
 from ledger.payouts import PayoutMove, lock_payouts, move_payouts, put_into_batch
 from ledger.postings import AccountKind, AccountRef, Transfer, available
-from ledger.schema import batches, deposit_addresses, merchants, payments, payouts
+from ledger.refunded import recall_refunds
+from ledger.schema import batches, deposit_addresses, invoices, merchants, payments, payouts
 from ledger.schema import transactions as attempts
 from ledger.sql import as_row, chunked
 from ledger.states import PayoutStatus
@@ -105,6 +106,8 @@ async def redo_batch(tx: Tx, record: BatchRecord, *, force: bool) -> int:
         await _cover_treasury(tx, record.chain, record.token, total, record.key, force=force)
         if rows:
             await put_into_batch(tx, rows, batch_id)
+        # Asked for again where nobody knew of these: more than came in, now.
+        await recall_refunds(tx, {row["invoice_id"] for row in rows if row["invoice_id"]})
     elif record.sweeps:
         deposits = [await _deposit(tx, record, entry, force=force) for entry in record.sweeps]
         await seal_items(tx, record.chain, batch_id, deposits)
@@ -183,6 +186,7 @@ async def insert_payout(tx: Tx, chain: str, token: str, entry: PayoutEntry) -> R
         "status": PayoutStatus.QUEUED.value,
         "attempt": 0,
         "run_id": entry.run_id,
+        "invoice_id": await _known_invoice(tx, entry.invoice_id),
         "created_at": tx.now,
     }
     await tx.conn.execute(payouts.insert().values(row))
@@ -193,6 +197,12 @@ async def insert_payout(tx: Tx, chain: str, token: str, entry: PayoutEntry) -> R
     if entry.kind == "settlement":
         await _settle_payments(tx, row)
     return (await lock_payouts(tx, [entry.id]))[0]
+
+
+async def _known_invoice(tx: Tx, invoice_id: str | None) -> str | None:
+    """The same, unless it was lost with the database."""
+    found = await tx.conn.scalar(sa.select(invoices.c.id).where(invoices.c.id == invoice_id))
+    return None if found is None else str(found)
 
 
 async def _settle_payments(tx: Tx, row: Mapping[str, Any]) -> None:

@@ -69,6 +69,7 @@ async def _batch_record(tx: Tx, batch: Batch, key: str) -> BatchRecord:
                 int(row["amount"]),
                 Address(row["address"]),
                 row["run_id"],
+                row["invoice_id"],
             )
             for row in rows
         ),

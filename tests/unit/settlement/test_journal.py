@@ -64,6 +64,13 @@ def test_record__encoded_and_decoded__the_same(amount: int, data: bytes, nonce: 
         assert decode_record(encode_record(record)) == record
 
 
+def test_record__written_before_invoices_were_kept__read_without_one() -> None:
+    line = encode_record(BATCH)
+    older = line.replace(b',"invoice_id":null', b"")
+    assert older != line
+    assert decode_record(older) == BATCH
+
+
 def test_append__read_by_another__the_same_records_in_order(tmp_path: Path) -> None:
     path = tmp_path / "j"
     open_journal(path, "inst").append(BATCH, ATTEMPT)
