@@ -36,6 +36,8 @@ from watcher.report import Report
 STILL_SECONDS: Final = 60.0
 STILL_BLOCKS: Final = 5
 """A provider whose head stands so long below what another shows has stopped: it has no say."""
+BEHIND_SECONDS: Final = 600.0
+"""Another one that is only ever behind, and never shows another block, is not waited for longer."""
 _AT_ONCE_FOR: Final = 5.0
 _SHARE: Final = 4
 _MOST: Final = 30.0
@@ -102,6 +104,7 @@ class Depths:
         """Of providers that are behind: their head, and since when it is that."""
         self._withheld_since: float | None = None
         self._asked_at = 0.0
+        self._differs = False
 
     def due(self) -> bool:
         """Whether what was not borne out is to be asked about again, though no block is new."""
@@ -122,14 +125,15 @@ class Depths:
         before = work.cursor.final
         if client.provider_count < 2 or (mark.number <= before.number and not claims):
             return work
-        full = Allowed(mark.number, work.view)
+        full, self._differs = Allowed(mark.number, work.view), False
         found = await self._allowed(client, work, mark, full)
         self._asked_at = self._clock.monotonic()
         if found is None or found.rank >= full.rank:
             self._withheld_since = None
         elif self._withheld_since is None:
             self._withheld_since = self._asked_at
-        if found is None:
+        waited = self._asked_at - (self._withheld_since or self._asked_at)
+        if found is None or (waited >= BEHIND_SECONDS and not self._differs):
             return work
         stored = work.stored
         if found.final < mark.number:  # the rest may be exchanged yet, whatever the pass said
@@ -167,6 +171,7 @@ class Depths:
         if self._has_stopped(view.provider or "", sight.head, work.top.number):
             return _STOPPED
         if sight.at_mark not in (None, mark.hash) and mark.number > work.cursor.final.number:
+            self._differs = True
             self._report.final_disputed(mark.number, view.provider or "")
         return allowed_by(sight, mark, work.cursor.final, work.top.number, work.tags, self._chain)
 
