@@ -84,6 +84,7 @@ FAULTS: Mapping[str, float] = {
     "epoch_raised": 0.02,  # f18: signed batches die, by ten minutes
     # people and others
     "token_paused": 0.02,  # f21: by half an hour
+    "token_paused_in_flight": 0.02,  # f21: per transaction of ours, before it runs
     "blacklisted": 0.05,  # f21: a merchant's destination, per merchant
     "blacklisted_in_flight": 0.1,  # f21: between the check and the block, per batch
     "owner_withdraws": 0.02,  # by ten minutes: the treasury's owner takes tokens, or pays by hand

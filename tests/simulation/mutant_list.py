@@ -221,7 +221,7 @@ LEDGER = (
         "ledger/sweeps.py",
         "        failed = item.batch_index in failures\n",
         "        failed = False\n",
-        {"token_paused": 0.5, "reorg": 3.0, "reorg_deposit": 0.5, "reorg_drop": 0.5},
+        {"token_paused_in_flight": 0.5},
     ),
     one(
         "a delivery is done whatever was answered",

@@ -193,7 +193,7 @@ class World:
         """Told of each new block that has transactions."""
         self.on_payout: list[Callable[[str], None]] = []
         """Told of each payout batch that is sent for the first time."""
-        self.on_broadcast: Callable[[str, Tx], None] = lambda chain, tx: None
+        self.on_broadcast: list[Callable[[str, Tx], None]] = []
         """Told of what is sent for the first time, before any node has it."""
         self.before_send: Callable[[], None] = lambda: None
         """Called before each broadcast."""
@@ -522,4 +522,5 @@ class World:
             for told in self.on_payout:
                 told(chain.name)
         if unseen:
-            self.on_broadcast(chain.name, tx)
+            for hears in self.on_broadcast:
+                hears(chain.name, tx)

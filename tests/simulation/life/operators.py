@@ -13,6 +13,7 @@ from chain.abi import encode_call
 from ledger.presigned import LOST_PLACE
 from ledger.times import utc_time
 from tests.simulation import town
+from tests.simulation.chain.transactions import Tx
 from tests.simulation.daemon import in_house
 from tests.simulation.life.people import ask, send
 from tests.simulation.life.weather import strikes
@@ -195,6 +196,7 @@ async def issuer(world: World) -> None:
                 world.say(f"{chain}: destination of shop {merchant.number} is blacklisted")
     world.on_payout.append(partial(_blacklist_now, world))
     paused: set[str] = set()
+    world.on_broadcast.append(partial(_pause_now, world, paused))
     while not world.faults.calm:
         await asyncio.sleep(300.0)
         for chain in world.chains:
@@ -215,6 +217,14 @@ def _blacklist_now(world: World, chain: str) -> None:
         merchant = world.dice.pick("blacklist whom", world.merchants)
         _set(world, chain, "USDC", "blacklist(address)", merchant.destinations[chain])
         world.say(f"{chain}: destination of shop {merchant.number} is blacklisted in flight")
+
+
+def _pause_now(world: World, paused: set[str], chain: str, tx: Tx) -> None:
+    """For some minutes: what was simulated well fails."""
+    if chain not in paused and world.faults.strikes("token_paused_in_flight", chain):
+        _set(world, chain, "USDC", "setPaused(bool)", True)
+        paused.add(chain)
+        world.say(f"{chain}: USDC is paused before nonce {tx.nonce} runs")
 
 
 def _set(world: World, chain: str, symbol: str, signature: str, value: object) -> None:

@@ -27,7 +27,7 @@ PRICE = 10**13
 
 async def strangers(world: World) -> None:
     """Busy until the quiet period begins."""
-    world.on_broadcast = partial(_be_first, world)
+    world.on_broadcast.append(partial(_be_first, world))
     while not world.faults.calm:
         await asyncio.sleep(MINUTE)
         for name in world.chains:
@@ -35,7 +35,6 @@ async def strangers(world: World) -> None:
                 _give(world, name)
             if strikes(world, "foreign_nonce", name):
                 _use_key(world, name)
-    world.on_broadcast = lambda chain, tx: None
 
 
 def _give(world: World, chain: str) -> None:
