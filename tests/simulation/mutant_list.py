@@ -375,10 +375,6 @@ PAYING = (
 )
 
 REFUNDING = {"merchant_refunds": 3.0}
-MOVING = {
-    "merchant_moves": 1.0, "merchant_moves_in_flight": 1.0, "blacklisted_in_flight": 1.0,
-    "slow_miner": 0.3,
-}  # fmt: skip
 
 GIVING = (
     one(
@@ -389,46 +385,11 @@ GIVING = (
         REFUNDING,
     ),
     one(
-        "a refund is given of what is not confirmed",
-        "ledger/refunded.py",
-        '        payments.c.status == "confirmed",\n',
-        "",
-        {**REFUNDING, "reorg_deposit": 1.0, "reorg_drop": 0.5},
-    ),
-    one(
         "a refund of somebody else's invoice",
         "ledger/refunds.py",
         "        invoices.c.id == invoice_id, invoices.c.merchant_id == merchant_id\n",
         "        invoices.c.id == invoice_id\n",
         REFUNDING,
-    ),
-    one(
-        "a canceled refund keeps its reservation",
-        "ledger/payouts.py",
-        "    if step.status in _OVER:\n        key",
-        '    if step.status in _OVER and row["kind"] != "refund":\n        key',
-        {**REFUNDING, "refunds_approved": 1.0},
-    ),
-    one(
-        "a refund that waits is let go by nobody",
-        "ledger/refunds.py",
-        "    await move_payouts(tx, [PayoutMove(row, PayoutStatus.QUEUED) for row in rows])\n",
-        "    rows = []\n",
-        REFUNDING,
-    ),
-    one(
-        "a payout that comes back is sealed for a revoked destination",
-        "ledger/destinations.py",
-        '    return "revoked" in naming and naming <= {"revoked", "pending_approval"}\n',
-        '    return "revoked" in naming and not naming\n',
-        {**MOVING, "epoch_raised": 2.0},
-    ),
-    one(
-        "a revoked destination is paid what was promised",
-        "ledger/destinations.py",
-        "        await _cancel_unsent(tx, merchant_id, destination_id)\n",
-        "        await get_destination(tx, merchant_id, destination_id)\n",
-        MOVING,
     ),
 )
 
