@@ -44,6 +44,27 @@ async def test_f03_second_provider_sees_fewer_blocks_above__waits_until_both_see
     assert (await world.cursor(), await world.status(invoice)) == ((head, head - 2), "paid")
 
 
+async def test_f03_second_provider_only_ever_behind__waited_for_ten_minutes_and_no_longer(
+    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+) -> None:
+    """A node that lags for good must not be worse than none."""
+    world.restart(make_client([anvil.rpc_url, other.url], clock=world.clock))
+    await world.mine(40)
+    await world.follow()
+    invoice = await world.invoice()
+    other.add(Fault(Kind.head_behind, value=30))
+    await world.pay(invoice.address, 10_000_000)
+    statuses = []
+    for _ in range(14):  # its head moves: it has not stopped
+        await world.mine(1)
+        world.clock.advance(60)
+        await world.follow_some(2)
+        statuses.append(await world.status(invoice))
+    waited = statuses.index("paid")
+    assert statuses[:waited] == ["processing"] * waited
+    assert 9 <= waited <= 13
+
+
 @pytest.mark.parametrize("first", [False, True])
 async def test_one_provider_stopped_long_ago__what_is_final_goes_on_by_the_word_of_the_other(
     world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient, *, first: bool
