@@ -107,7 +107,7 @@ class ChainClient:
 
     def heeding(self, heed: calls.Heed) -> ChainClient:
         """A view to whose logs and receipts one with a log that ``heed`` refuses is a bad reply."""
-        return ChainClient(self._pool, route=self._route, least_tip=self._least_tip, heed=heed)
+        return type(self)(self._pool, route=self._route, least_tip=self._least_tip, heed=heed)
 
     def doubt(self, provider: str) -> None:
         """Tell the pool that what ``provider`` answered was refuted."""
