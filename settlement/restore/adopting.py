@@ -135,15 +135,14 @@ async def _suspend(
 ) -> bool:
     """Whether anything of it was not booked before."""
     new = False
-    keys = [
-        f"outflow:{ctx.name}/{to_hex(receipt.tx_hash)}/{number}/{n}" for n in range(len(transfers))
-    ]
-    booked = await posted_keys(tx, keys)
-    for key, transfer in zip(keys, transfers, strict=True):
+    for place, transfer in enumerate(transfers):
         token = tx.catalogue.token_by_address(ChainName(ctx.name), transfer.token)
-        if token is None or key in booked:
+        key = f"outflow:{ctx.name}/{to_hex(receipt.tx_hash)}/{number}/{place}"
+        if token is None or not await take_out(
+            tx, ctx, token.symbol, transfer.amount, key, "outflow"
+        ):
             continue
-        new |= await take_out(tx, ctx, token.symbol, transfer.amount, key, "outflow")
+        new = True
         reason = (
             f"{SUSPENSE}: {transfer.amount} base units to {to_hex(transfer.recipient)} "
             f"in {to_hex(receipt.tx_hash)}"

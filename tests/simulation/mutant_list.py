@@ -194,8 +194,8 @@ LEDGER = (
     one(
         "an outflow that is looked at again is covered again",
         "settlement/restore/adopting.py",
-        "        if token is None or key in booked:\n",
-        "        if token is None:\n",
+        "    if await posted_keys(tx, [key]):\n",
+        "    if await posted_keys(tx, []):\n",
         {"owner_withdraws": 2.0},
     ),
     one(
