@@ -21,7 +21,7 @@ async def test_f13_kill_9_at_persistence_points__another_start_finishes__exact(f
     world = flow.world
     world.kill()
     for point in ALL if EVERY_POINT else SOME:
-        process = start_process(world, point)
+        process = world.process = start_process(world, point)
         if flow.task is None:
             flow.go()
         await flow.died(process)
