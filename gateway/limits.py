@@ -61,6 +61,11 @@ class Shares:
         self.limit = limit
         self._counts: Counter[str] = Counter()
 
+    @property
+    def total(self) -> int:
+        """Under way, of all of them together."""
+        return self._counts.total()
+
     def enter(self, whose: str) -> bool:
         """Whether there was room; the caller leaves what it entered."""
         if self._counts[whose] >= self.limit:

@@ -271,7 +271,7 @@ async def test_f28_long_polls_and_streams__one_takes_no_other_s_places(
         held = [asyncio.create_task(door.call("GET", path, key=eager)) for _ in range(2)]
         streams = [await door.session.get(f"{door.base}/i/{mine['id']}/events") for _ in range(4)]
         async with asyncio.timeout(10):
-            while door.app[middleware.WAITING].count < 2:  # noqa: ASYNC110
+            while door.app[invoices.POLLS].total < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         refused = await door.call("GET", path, key=eager)
         assert (refused.status, refused.code) == (429, "rate_limited")
