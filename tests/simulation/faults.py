@@ -47,8 +47,10 @@ FAULTS: Mapping[str, float] = {
     # a chain
     "reorg": 0.3,  # f01: by ten minutes
     "reorg_deposit": 0.1,  # f01: takes back a block in which somebody paid, above finality
+    "reorg_ours": 0.05,  # f01: takes back a block in which one of our transactions ran, above finality
     "reorg_back": 0.3,  # f01: of those, how many return to the first branch
     "reorg_drop": 0.1,  # a transaction leaves with its block, and is never seen again
+    "reorg_forgotten": 0.1,  # f18: one of ours leaves with its block, and no mempool has it again
     "reorg_deep": 0.005,  # f02: below finality; an operator clears it
     "reorg_deep_lossy": 0.01,  # f02: per block in which somebody paid: it is lost after it was final
     "reorg_deep_repaired": 0.3,  # f02: of those, how many end: the first branch wins again

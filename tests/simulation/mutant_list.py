@@ -24,7 +24,7 @@ class Spoilt:
     @property
     def slack(self) -> int:
         """Seconds to which timers are rounded: short where it is about single blocks."""
-        return 3 if "reorg_deposit" in self.faults else 12
+        return 3 if {"reorg_deposit", "reorg_ours"} & set(self.faults) else 12
 
 
 def tested(name: str, faults: Mapping[str, float] = NOTHING, **more: tuple[int, ...]) -> Spoilt:
@@ -300,7 +300,7 @@ PAYING = (
         "settlement/lanes/following.py",
         "        await _reorged(f, lost)\n        return",
         "        return",
-        REORGS,
+        {"reorg_ours": 1.0, "reorg_forgotten": 0.5},
     ),
     one(
         "an authorization for another chain",

@@ -98,7 +98,7 @@ async def _live(world: World) -> None:
     checks = StepChecks(world)
     world.on_commit = checks
     world.on_restore = checks.begin_again
-    looks = (weather.deposit_reorgs(world), final_reorgs(world))
+    looks = (weather.aimed_reorgs(world), final_reorgs(world))
     world.on_block = lambda chain, block: [look(chain, block) for look in looks]
     slots = ["d0", "d1"] if world.faults.strikes("two_daemons", "seed") else ["d0"]
     chores = [asyncio.create_task(weather.keep_running(world, slot)) for slot in slots]

@@ -93,9 +93,13 @@ def lies_about_state() -> dict[str, Any]:
 
 @cache
 def strangers() -> dict[str, Any]:
-    """They give, are first with a batch, and use a sponsor's key; one provider stands still."""
+    """They give, are first with a batch, and use a sponsor's key; one provider stands still, and
+    blocks in which something of ours ran leave the chain, often with what ran forgotten."""
     more = ("--days", "0.04", "--invoices", "3", "--quiet", "1.5")
-    return run(1004, *more, gift=0.5, front_run=1, foreign_nonce=2, rpc_stopped=1)
+    return run(
+        1004, *more,
+        gift=0.5, front_run=1, foreign_nonce=2, rpc_stopped=1, reorg_ours=1, reorg_forgotten=0.5,
+    )  # fmt: skip
 
 
 @cache
@@ -205,6 +209,11 @@ def test_simulated_deposits_signed_offline__files_run_short_again_and_again__swe
 def test_f18_simulated_key__used_by_somebody_else__halted_released_and_exact() -> None:
     assert strangers()["counts"]["foreign nonces passed"] >= 1
     assert strangers()["counts"]["lane holds released"] >= 1
+
+
+def test_f01_simulated_reorgs__take_back_what_we_sent_and_forget_it__sent_again() -> None:
+    struck(strangers(), "reorg_ours")
+    struck(strangers(), "reorg_forgotten")
 
 
 def test_simulated_strangers__give_and_are_first_with_a_batch__booked_and_nothing_stops() -> None:

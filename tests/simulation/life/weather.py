@@ -73,13 +73,17 @@ async def stopping(world: World, plan: town.Plan) -> None:
     world.say(f"{url} stands still at block {chain.head.number}")
 
 
-def deposit_reorgs(world: World) -> Callable[[str, Block], None]:
-    """What a double spender does: the block in which he paid is replaced while it still can be."""
+def aimed_reorgs(world: World) -> Callable[[str, Block], None]:
+    """A block is replaced while it still can be: one in which somebody paid, as a double spender
+    does, or one in which a transaction of ours ran."""
 
     def look(name: str, block: Block) -> None:
-        if any(tx.nonce is None for tx in block.txs) and world.faults.strikes(
-            "reorg_deposit", name
-        ):
+        theirs = any(tx.nonce is None for tx in block.txs)
+        ours = any(tx.nonce is not None for tx in block.txs)
+        # Both are asked, so that neither changes what the other is told.
+        aims = [theirs and world.faults.strikes("reorg_deposit", name)]
+        aims.append(ours and world.faults.strikes("reorg_ours", name))
+        if any(aims):
             # In a context of its own: whoever made the block grow may be a process that dies.
             asyncio.get_running_loop().create_task(
                 _take_back(world, name, block), context=contextvars.Context()
@@ -113,6 +117,8 @@ def reorg(world: World, chain: SimChain, depth: int) -> None:
 
     def fate(tx: Tx) -> str:
         if tx.nonce is None and world.faults.strikes("reorg_drop", tx.hash.hex()):
+            return "drop"
+        if tx.nonce is not None and world.faults.strikes("reorg_forgotten", tx.hash.hex()):
             return "drop"
         return world.dice.pick(f"fate|{tx.hash.hex()}", ["same", "pool", "pool"])
 
