@@ -65,6 +65,9 @@ FAULTS: Mapping[str, float] = {
     "keyless_deposits": 0.15,  # per seed: deposit addresses are clones of a factory (CREATE2)
     "cold_deposits": 0.15,  # per seed, else: deposit addresses were signed offline, in small files
     "refunds_approved": 0.2,  # per seed: a second person decides about refunds
+    "destinations_approved": 0.1,  # per seed: the same, about new payout addresses
+    "payouts_approved": 0.1,  # per seed: the same, about large payouts
+    "limited": 0.1,  # per seed: limits of a payout, a batch, a day, a merchant's day
     # the machine
     "kill": 0.0002,  # f13: at an await: a statement, a commit, a request
     "kill_at_commit": 0.0005,  # f13: between a commit and what follows

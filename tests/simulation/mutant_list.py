@@ -376,7 +376,43 @@ PAYING = (
 
 REFUNDING = {"merchant_refunds": 3.0}
 
+MOVING = {"merchant_moves": 3.0, "merchant_moves_in_flight": 1.0}
 GIVING = (
+    one(
+        "a refund is given of what is not confirmed",
+        "ledger/refunded.py",
+        '        payments.c.status == "confirmed",\n',
+        "",
+        {**REFUNDING, "reorg_deposit": 1.0, "reorg_drop": 0.5},
+    ),
+    one(
+        "a canceled refund keeps its reservation",
+        "ledger/payouts.py",
+        "    if step.status in _OVER:\n        key",
+        '    if step.status in _OVER and row["kind"] != "refund":\n        key',
+        {**REFUNDING, "refunds_approved": 1.0},
+    ),
+    one(
+        "a refund that waits is let go by nobody",
+        "ledger/refunds.py",
+        "    await move_payouts(tx, [PayoutMove(row, PayoutStatus.QUEUED) for row in rows])\n",
+        "    rows = []\n",
+        REFUNDING,
+    ),
+    one(
+        "a payout that comes back is sealed for a revoked destination",
+        "ledger/destinations.py",
+        '    return "revoked" in naming and naming <= {"revoked", "pending_approval"}\n',
+        '    return "revoked" in naming and not naming\n',
+        {**MOVING, "epoch_raised": 10.0, "slow_miner": 0.7},
+    ),
+    one(
+        "a revoked destination is paid what was promised",
+        "ledger/destinations.py",
+        "        await _cancel_unsent(tx, merchant_id, destination_id)\n",
+        "        await get_destination(tx, merchant_id, destination_id)\n",
+        {**MOVING, "token_paused": 0.5, "operator_pauses": 0.5},
+    ),
     one(
         "a refund takes more than was paid",
         "ledger/refunds.py",
@@ -393,4 +429,35 @@ GIVING = (
     ),
 )
 
-MUTANTS: tuple[Spoilt, ...] = (*WATCHER, *LEDGER, *PAYING, *GIVING)
+GUARDED = (
+    one(
+        "a large payout asks nobody",
+        "settlement/planning.py",
+        "    large = threshold is not None and amount > threshold\n",
+        "    large = False\n",
+        {"payouts_approved": 1.0},
+    ),
+    one(
+        "an address that waits for approval is paid",
+        "settlement/planning.py",
+        '        (chosen.status == "pending_approval", NOT_APPROVED),\n',
+        "",
+        {"destinations_approved": 1.0, "merchant_moves": 3.0},
+    ),
+    one(
+        "what was paid today is not counted",
+        "ledger/limits.py",
+        '"queued", "batched", "submitted", "paid")',
+        '"queued", "batched", "submitted")',
+        {"limited": 1.0, "operator_runs": 10.0},
+    ),
+    one(
+        "an operator lets go what the second person was asked about",
+        "settlement/planning.py",
+        "    return PlannedPayout(*place, amount, address, reason, waits=large)\n",
+        "    return PlannedPayout(*place, amount, address, reason, waits=large and not over)\n",
+        {"limited": 1.0, "payouts_approved": 1.0},
+    ),
+)
+
+MUTANTS: tuple[Spoilt, ...] = (*WATCHER, *LEDGER, *PAYING, *GIVING, *GUARDED)

@@ -19,11 +19,12 @@ from tests.simulation.checks.quiet import quiet_period, settle_readiness
 from tests.simulation.checks.steps import StepChecks
 from tests.simulation.image_postgres import Server
 from tests.simulation.life import operators, people, weather
+from tests.simulation.life.approver import approver
 from tests.simulation.life.disasters import epochs, restored_backup
 from tests.simulation.life.moving import movers
 from tests.simulation.life.offline import keep_signed
 from tests.simulation.life.owner import owner
-from tests.simulation.life.refunds import approver, givers
+from tests.simulation.life.refunds import givers
 from tests.simulation.life.strangers import strangers
 from tests.simulation.life.violations import final_reorgs
 from tests.simulation.machine.loop import VirtualLoop

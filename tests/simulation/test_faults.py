@@ -109,6 +109,16 @@ def proven() -> dict[str, Any]:
     return run(1025, *more, receipts_proof=1, rpc_forged=0.5, rpc_some_logs=0.5, rpc_no_logs=0.3)
 
 
+@cache
+def guarded() -> dict[str, Any]:
+    """A house with a second person for everything, and limits."""
+    more = ("--days", "0.04", "--invoices", "5", "--quiet", "1.5")
+    return run(
+        406, *more, limited=1, refunds_approved=1, payouts_approved=1, destinations_approved=1,
+        merchant_refunds=1, merchant_moves=0.3,
+    )  # fmt: skip
+
+
 def struck(totals: Mapping[str, Any], *names: str) -> None:
     """At least one of these did happen."""
     assert any(totals["faults"].get(name) for name in names), totals["faults"]
@@ -226,6 +236,13 @@ def test_simulated_owner__takes_tokens_out_and_pays_by_hand__named_resolved_and_
     more = ("--invoices", "5", "--quiet", "1.5")
     totals = run(1000, *more, owner_withdraws=2, owner_first=0.5)
     assert totals["counts"]["outflows resolved"] >= 1
+
+
+def test_simulated_house__second_persons_and_limits__nothing_is_sealed_unasked() -> None:
+    counts = guarded()["counts"]
+    for kind in ("refunds", "payouts", "payout_destinations"):
+        assert counts[f"{kind}: approve"] >= 1, counts
+    assert counts["payout holds released"] >= 1, counts
 
 
 def test_f03_simulated_provider__stands_still_for_ever__all_paid_by_what_the_others_show() -> None:

@@ -27,6 +27,7 @@ from tests.simulation.chain.code import (
 )
 from tests.simulation.chain.evm import Contract, Slots
 from tests.simulation.faults import Faults
+from tests.simulation.guards import Guards
 from tests.simulation.machine.clock import EPOCH, SimEntropy
 from wallets.keyring import KeyRing, new_keystore, online_keystore
 
@@ -196,12 +197,13 @@ def provider_urls(plan: Plan) -> list[str]:
 
 def settings_of(
     plans: list[Plan], folder: Path, url: str, *,
-    schedule: str, poll: str, fee_bps: int, deposits: str = "hd", approve_refunds: bool = False,
+    schedule: str, poll: str, fee_bps: int, deposits: str = "hd", guards: Guards | None = None,
 ) -> Settings:  # fmt: skip
     """The daemon's configuration.
 
     :param url: of its database.
     """
+    guards = guards or Guards()
     return parse_settings(
         {
             "database": {"url": url},
@@ -217,8 +219,9 @@ def settings_of(
                 "minimum_payout": "1.00",
                 "fee_bps": fee_bps,
                 "journal": f"{folder}/books.journal",
+                **guards.settlement(REGISTERED),
             },
-            "security": {"destination_cooling_off": "10m", "approve_refunds": approve_refunds},
+            "security": {"destination_cooling_off": "10m", **guards.security(REGISTERED)},
             "chains": [_chain(plan, poll) for plan in plans],
         }
     )

@@ -16,7 +16,7 @@ from chain.helper_contracts import decode_batch_executed
 from chain.model import TRANSFER_TOPIC
 from config.units import Address
 from gateway.webhooks.dispatcher import IDLE_SECONDS
-from tests.simulation import town
+from tests.simulation import guards, town
 from tests.simulation.chain.batches import failed_in, meaning_of
 from tests.simulation.chain.blocks import Block, SimChain
 from tests.simulation.chain.evm import RawLog
@@ -116,14 +116,14 @@ class World:
         )
         self.fee_bps = self.dice.pick("fee", [0, 30, 250])
         self.deposit_kind = self._kind_of_deposits()
-        self.approves_refunds = self.faults.strikes("refunds_approved", "seed")
+        self.guards = guards.drawn(self.faults)
         self.moments = SimMoments(self.faults, self._changed)
         self.database: Image = (
             PostgresImage(server, loop, self.moments) if server else SqliteImage(folder)
         )
         self.settings = town.settings_of(
             self.plans, folder, self.database.url, schedule=schedule, poll=self.poll, fee_bps=self.fee_bps,
-            deposits=self.deposit_kind, approve_refunds=self.approves_refunds,
+            deposits=self.deposit_kind, guards=self.guards,
         )  # fmt: skip
         self.chains: dict[str, SimChain] = {}
         self.nodes: dict[str, Node] = {}
@@ -180,6 +180,10 @@ class World:
         that he paid by hand, if any, token and amount."""
         self.refunds: list[Refund] = []
         """All that was ever asked for and not refused, in that order."""
+        self.approved: set[str] = set()
+        """What the second person said yes to: ids."""
+        self.released: set[str] = set()
+        """Payouts on hold that an operator let go on: ids."""
         self.made_good: Counter[tuple[str, str]] = Counter()
         """Put into the treasury by the owner, by chain and token."""
         self.violations: list[str] = []

@@ -7,12 +7,12 @@ from collections import defaultdict
 from typing import Any
 
 from tests.simulation import town
+from tests.simulation.life.approver import decide_all
 from tests.simulation.life.moving import look_after_destinations
 from tests.simulation.life.oblivion import resolve_suspense
 from tests.simulation.life.operators import clear_halts, fill_up, release_holds, resume_all
 from tests.simulation.life.owner import make_good
 from tests.simulation.life.people import ask
-from tests.simulation.life.refunds import decide_all
 from tests.simulation.world import World
 from wallets.keyring import Lane
 

@@ -11,6 +11,7 @@ from ledger.states import MACHINES
 from settlement.leading import lease_name
 from tests.simulation import town
 from tests.simulation.chain.blocks import SimChain
+from tests.simulation.checks.sealing import Sealing
 from tests.simulation.machine.loop import Process
 from tests.simulation.world import World
 
@@ -44,8 +45,7 @@ class StepChecks:
         """Confirmed payments that a reorg could still take from the chain."""
         self._classified: set[str] = set()
         self._cursors: dict[str, tuple[int, int]] = {}
-        self._sealed: set[tuple[str, int, int]] = set()
-        """Payout batches that were ever seen, whatever is restored."""
+        self._sealing = Sealing(world)
         self._holders: dict[str, tuple[tuple[str, int], Process]] = {}
         """By lease: owner with its fencing token, and the process that wrote itself in."""
         self.steps = 0
@@ -68,7 +68,7 @@ class StepChecks:
             self.nonces()
             ended = [r for r in changes if r["tbl"] == "transactions" and r["status"] in OVER]
             self.settled_late([row["id"] for row in ended])
-        self.sealed([row["id"] for row in changes if row["tbl"] == "batches"])
+        self._sealing.look([row["id"] for row in changes if row["tbl"] == "batches"])
         self.cursors()
         if self._world.pending_executions:
             self._world.pending_executions = False
@@ -240,35 +240,6 @@ class StepChecks:
             if holder is not process:
                 text = f"{change['tbl']} {change['id']} by {process.name}.{process.number}"
                 self._world.violated("I5", f"{text}, led by {holder.name}.{holder.number}")
-
-    def sealed(self, changed: list[Any]) -> None:
-        """I3: nothing is sealed for a destination that is revoked.
-
-        What the journal brings back was sealed before, and what ran is paid already.
-        """
-        world = self._world
-        for batch in changed:
-            row = world.books.execute(
-                "SELECT chain, epoch, onchain_id, purpose FROM batches WHERE id = ?", (batch,)
-            ).fetchone()
-            key = (row["chain"], row["epoch"], row["onchain_id"])
-            if row["purpose"] != "payout" or key in self._sealed:
-                continue
-            self._sealed.add(key)
-            if key not in world.executions:
-                self._wanted(batch)
-
-    def _wanted(self, batch: Any) -> None:
-        for row in self._world.books.execute(
-            "SELECT p.id, p.address, p.chain FROM payouts p WHERE p.batch_id = ?"
-            " AND p.kind = 'settlement' AND NOT EXISTS (SELECT 1 FROM payout_destinations d"
-            " WHERE d.merchant_id = p.merchant_id AND d.chain = p.chain"
-            " AND d.address = p.address AND (d.token IS NULL OR d.token = p.token)"
-            " AND d.status IN ('cooling_off', 'active'))",
-            (batch,),
-        ).fetchall():
-            text = f"payout {row['id']} is sealed for {row['address'].hex()} on {row['chain']}"
-            self._world.violated("I3", f"{text}, which is revoked")
 
     def settled_late(self, changed: list[Any]) -> None:
         """I5: what is booked for good lies in a block that the books hold as final."""

@@ -67,7 +67,7 @@ async def look_after_destinations(world: World) -> None:
 
     A restored database may have forgotten both.
     """
-    if not world.counts["destinations moved"]:
+    if not world.counts["destinations moved"] and not world.guards.destinations:
         return
     for merchant in world.merchants:
         for chain, address in merchant.destinations.items():

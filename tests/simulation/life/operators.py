@@ -81,6 +81,8 @@ async def release_holds(world: World, only: str = "") -> int:
             continue  # the next file that is imported ends it
         world.say(f"operator releases {hold['kind']}: {hold['reason']}")
         world.counts[f"{hold['kind']} holds released"] += 1
+        if hold["kind"] == "payout":
+            world.released.add(place)
         await _do(world, f"/v1/admin/holds/{hold['id']}/release", {})
     return len(answer["data"])
 

@@ -1,4 +1,4 @@
-"""Merchants who give back what an invoice brought in, and the person who approves it where asked.
+"""Merchants who give back what an invoice brought in.
 
 The customer's address is the same for all refunds of an invoice, and nobody else's.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from config.money import parse_units
 from config.units import Address, checksum
 from tests.simulation import town
-from tests.simulation.life.people import answer_of, ask
+from tests.simulation.life.people import answer_of
 from tests.simulation.life.weather import strikes
 from tests.simulation.world import Bill, Merchant, Refund, World
 
@@ -140,27 +140,3 @@ async def _take_back(world: World, merchant: Merchant, refund: Refund) -> None:
     elif status not in (404, 409):
         world.violated("I13", f"{path} answered {status}: {answer}")
     world.say(f"refund {refund.id} is taken back: {status}")
-
-
-async def approver(world: World) -> None:
-    """The second person, where the house has one."""
-    while world.approves_refunds and not world.faults.calm:
-        await asyncio.sleep(MINUTE)
-        if world.dice.chance("approver looks", 0.3):
-            await decide_all(world)
-
-
-async def decide_all(world: World) -> None:
-    """Yes to most, no to some."""
-    if not world.approves_refunds:
-        return
-    answer = await ask(world, "GET", "/v1/admin/approvals", town.ADMIN_KEY)
-    for waiting in answer["data"]:
-        word = "approve" if world.dice.chance("approves", 0.75) else "reject"
-        path = f"/v1/admin/approvals/{waiting['id']}/{word}"
-        once = f"{word}-{waiting['id']}"
-        status, told = await answer_of(world, "POST", path, town.APPROVER_KEY, {}, once=once)
-        world.counts[f"refunds: {word}"] += 1
-        world.say(f"approver: {word} {waiting['id']}: {status}")
-        if status not in (200, 404, 409):
-            world.violated("I13", f"{path} answered {status}: {told}")
