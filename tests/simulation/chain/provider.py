@@ -23,8 +23,9 @@ from tests.simulation.machine.loop import PROCESS
 Answer = tuple[int, Mapping[str, str], bytes]
 TEN_MINUTES = 600.0
 PAUSE = 3.0
-LONG_LOOK = 30.0
-"""Seconds: requests that follow each other within the first are of one look; from when it is long."""
+LONG_LOOK = 6.0
+"""Seconds: requests that follow each other within the first are of one look; from when it is long,
+which has to be less than a lease lasts."""
 
 
 @dataclass
