@@ -99,7 +99,7 @@ class Depths:
         self._chain = chain
         self._clock = clock
         self._report = report
-        self._patience = Patience()
+        self._patience = Patience(chain.poll_interval.total_seconds())
         self._standing: dict[str, tuple[int, float]] = {}
         """Of providers that are behind: their head, and since when it is that."""
         self._withheld_since: float | None = None

@@ -45,7 +45,7 @@ class Opinions:
         self._clock = clock
         self._report = report
         self._depths = Depths(house.chain, clock, report)
-        self._patience = Patience()
+        self._patience = Patience(house.chain.poll_interval.total_seconds())
         self._waits: Waits[Claim] = Waits()
         self._named: frozenset[Claim] | None = None
         """Those with a hold; ``None``: what an earlier process left is not known yet."""

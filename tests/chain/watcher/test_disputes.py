@@ -13,7 +13,7 @@ from ledger.holds import Hold, open_holds, release_hold
 from ledger.rescans import request_rescan
 from tests.chain.watcher.lying import Omitting, lie
 from tests.chain.watcher.world import Invoice, World
-from tests.support.fault_proxy import FaultProxy
+from tests.support.fault_proxy import Fault, FaultProxy, Kind
 from watcher.status import Outcome
 from watcher.waits import HOLD_SECONDS, REFUTED_SECONDS
 
@@ -82,6 +82,20 @@ async def test_one_of_two_denies_for_a_while__counts_by_itself_and_the_hold_is_o
     world.restart()  # the hold is one of an earlier process
     await wait(world, 60)
     assert (await world.status(invoice), await holds(world)) == ("paid", [])
+
+
+async def test_one_of_two_denies_for_minutes_and_then_is_dead__counts_by_the_word_of_the_other(
+    world: World, anvil: Anvil, session: aiohttp.ClientSession
+) -> None:
+    """By then it is asked about twice a minute: each silence is not the first one."""
+    async with FaultProxy(anvil.rpc_url) as second:
+        liar = lie(world, session, [anvil.rpc_url, second.url], second.url)
+        invoice = await paid_and_denied(world, liar)
+        await wait(world, 180)
+        assert await world.statuses() == ["confirming"]
+        second.add(Fault(Kind.refused))
+        await wait(world, 300, steps=100)
+        assert (await world.status(invoice), world.observer.unverified) == ("paid", 1)
 
 
 async def test_while_a_payment_waits__second_readings_and_audits_go_on(
