@@ -99,6 +99,8 @@ FAULTS: Mapping[str, float] = {
     "merchant_refunds": 0.2,  # by ten minutes, per merchant: gives back what a customer paid
     "merchant_moves": 0.03,  # by ten minutes, per merchant: wants his money elsewhere
     "merchant_moves_in_flight": 0.05,  # the same, while a batch is under way, per batch
+    "terms_changed": 0.03,  # by ten minutes, per merchant: schedule, minimum, fee, delay, reserve
+    "debt_written_off": 0.1,  # by ten minutes: what merchants owe is given up
     "webhook_fails": 0.1,  # f27
     "webhook_slow": 0.02,
     "webhook_down": 0.05,  # f27: by ten minutes

@@ -20,6 +20,7 @@ from tests.simulation.checks.steps import StepChecks
 from tests.simulation.image_postgres import Server
 from tests.simulation.life import operators, people, weather
 from tests.simulation.life.approver import approver
+from tests.simulation.life.bookkeeper import bookkeeper
 from tests.simulation.life.disasters import epochs, restored_backup
 from tests.simulation.life.moving import movers
 from tests.simulation.life.offline import keep_signed
@@ -118,6 +119,7 @@ async def _live(world: World) -> None:
         asyncio.create_task(givers(world)),
         asyncio.create_task(approver(world)),
         asyncio.create_task(movers(world)),
+        asyncio.create_task(bookkeeper(world)),
         *(asyncio.create_task(weather.stopping(world, plan)) for plan in world.plans),
     ]
     chores.append(asyncio.create_task(operators.treasurer(world)))

@@ -111,11 +111,12 @@ def proven() -> dict[str, Any]:
 
 @cache
 def guarded() -> dict[str, Any]:
-    """A house with a second person for everything, and limits."""
+    """A house with a second person for everything, limits, and a busy bookkeeper."""
     more = ("--days", "0.04", "--invoices", "5", "--quiet", "1.5")
     return run(
-        406, *more, limited=1, refunds_approved=1, payouts_approved=1, destinations_approved=1,
-        merchant_refunds=1, merchant_moves=0.3,
+        408, *more, limited=1, refunds_approved=1, payouts_approved=1, destinations_approved=1,
+        merchant_refunds=1, merchant_moves=0.3, terms_changed=1, debt_written_off=10,
+        owner_withdraws=1,
     )  # fmt: skip
 
 
@@ -243,6 +244,12 @@ def test_simulated_house__second_persons_and_limits__nothing_is_sealed_unasked()
     for kind in ("refunds", "payouts", "payout_destinations"):
         assert counts[f"{kind}: approve"] >= 1, counts
     assert counts["payout holds released"] >= 1, counts
+
+
+def test_simulated_bookkeeper__changes_terms_and_gives_debts_up__exact() -> None:
+    counts = guarded()["counts"]
+    assert counts["debts written off"] >= 1, counts
+    assert counts["terms changed"] >= 1, counts
 
 
 def test_f03_simulated_provider__stands_still_for_ever__all_paid_by_what_the_others_show() -> None:

@@ -115,6 +115,8 @@ class World:
             "schedule", ["every 20m", "every 1h", "0 2 * * *", "30 */3 * * *"]
         )
         self.fee_bps = self.dice.pick("fee", [0, 30, 250])
+        self.fees = {self.fee_bps}
+        """Basis points that were ever in some merchant's terms."""
         self.deposit_kind = self._kind_of_deposits()
         self.guards = guards.drawn(self.faults)
         self.moments = SimMoments(self.faults, self._changed)

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.simulation import town
 from tests.simulation.life.approver import decide_all
+from tests.simulation.life.bookkeeper import given_up, usual_terms
 from tests.simulation.life.moving import look_after_destinations
 from tests.simulation.life.oblivion import resolve_suspense
 from tests.simulation.life.operators import clear_halts, fill_up, release_holds, resume_all
@@ -42,6 +43,7 @@ async def quiet_period(world: World) -> None:
     fill_up(world)
     end = world.now() + world.scale.quiet_hours * 3600
     await resume_all(world)
+    await usual_terms(world)
     waits = "nothing was looked at"
     while world.now() < end:
         world.stir(AWAKE)
@@ -190,10 +192,12 @@ def _money(world: World) -> None:
         key = (row["merchant_id"], row["chain"], row["token"])
         if row["status"] == "confirmed":
             fees[key] += int(row["fee"])
-            if int(row["fee"]) not in (0, int(row["amount"]) * world.fee_bps // 10_000):
+            possible = {int(row["amount"]) * points // 10_000 for points in world.fees}
+            if int(row["fee"]) not in {0, *possible}:
                 world.violated("I9", f"payment {row['id']} has a fee of {row['fee']}")
         elif row["reason"] == "dust" and world.holds(row["chain"], row["tx_hash"]):
             dust[key] += int(row["amount"])
+    lost = given_up(world)
     for merchant in world.merchants:
         for chain in merchant.destinations:
             for symbol in town.REGISTERED:
@@ -206,6 +210,7 @@ def _money(world: World) -> None:
                     "fees": fees[key],
                     "dust": dust[key],
                     "owes": owes.get(key, 0),
+                    "given up": -lost[key],
                 }
                 earned = world.earned(merchant, chain, symbol, known)
                 if sum(parts.values()) != earned:

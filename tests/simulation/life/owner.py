@@ -14,6 +14,7 @@ from chain.abi import encode_call
 from chain.erc20 import encode_transfer
 from config.units import Address, Amount
 from tests.simulation import town
+from tests.simulation.life.bookkeeper import given_up
 from tests.simulation.life.oblivion import resolve_suspense
 from tests.simulation.life.operators import release_holds
 from tests.simulation.life.people import send
@@ -69,13 +70,15 @@ def _send(world: World, chain: str, symbol: str, amount: int, shop: Merchant | N
 
 def make_good(world: World) -> None:
     """He puts into the treasury what it lacks for good: what he took himself, and what was paid
-    to a shop out of deposits that never were, or by hand, and is owed since."""
+    to a shop out of deposits that never were, or by hand, and is owed since or was given up."""
     if not (world.taken or world.withdrawals):
         return
     missing: dict[tuple[str, str], int] = defaultdict(int)
     for row in world.books.execute("SELECT * FROM accounts WHERE kind = 'receivable'"):
         owed = int(row["debits_posted"]) - int(row["credits_posted"])
         missing[row["chain"], row["token"]] += owed
+    for (_, chain, symbol), amount in given_up(world).items():
+        missing[chain, symbol] += amount
     for chain in world.chains:
         for symbol in town.REGISTERED:
             missing[chain, symbol] += world.balance(chain, symbol, town.BANK)
