@@ -8,12 +8,14 @@ stop all payouts with one unit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
+from chain.rpc.errors import RpcError
 from ledger.comparisons import compared_block, note_compared
 from ledger.leases import Lease, check
-from settlement.causes import REACH
+from settlement.causes import AGAIN_AFTER, REACH
 from settlement.context import Context
 from settlement.gifts import book_gifts
 from settlement.lanes.agreement import borne_out, close_dispute
@@ -23,6 +25,8 @@ from settlement.restore.adopting import adopt_outflow, stop_token
 from settlement.restore.scanning import unknown_outflows
 from settlement.unexplained import book_accepted, reason_of, unexplained
 
+_PATIENCE: Final = 3
+"""Looks in a row that fail before what cannot be looked for counts as not there."""
 Seen = Mapping[str, int]
 """Block of the first look that showed a token to differ, by token."""
 
@@ -39,6 +43,7 @@ class Breaker:
 
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}
+        self._back = _LookBack()
 
     async def look(
         self, ctx: Context, lease: Lease, finality: Finality, found: Reconciliation
@@ -58,7 +63,7 @@ class Breaker:
             _, all_ = await book_outflows(ctx, lease, finality)
             whole &= all_
         self._seen, tripped = judge(self._seen, found, final)
-        if tripped and await _passed_over(ctx, lease, finality, found):
+        if await self._back.finds(ctx, lease, finality, found, tripped):
             return
         reasons = {token: await _proven(ctx, lease, found, token) for token in tripped}
         async with ctx.ledger.transaction() as tx:
@@ -70,18 +75,54 @@ class Breaker:
                 await note_compared(tx, ctx.name, final)
 
 
-async def _passed_over(
-    ctx: Context, lease: Lease, finality: Finality, found: Reconciliation
-) -> bool:
-    """Whether something was booked now that an earlier look has not shown: the next one tells.
+class _LookBack:
+    """Books what an earlier look has not shown: where a chain has one provider, an empty answer
+    of it was believed, and the mark moved on.
 
-    Where a chain has one provider, an empty answer of it was believed, and the mark moved on.
+    When a difference is proven, and once an hour while it lasts: it is hundreds of calls.
     """
+
+    def __init__(self) -> None:
+        self._looked: dict[str, float] = {}
+        self._failed = 0
+
+    async def finds(
+        self,
+        ctx: Context,
+        lease: Lease,
+        finality: Finality,
+        found: Reconciliation,
+        tripped: Sequence[str],
+    ) -> bool:
+        """Whether something was booked now: the next look at the books tells what is left.
+
+        :param tripped: tokens whose difference is proven.
+        :raises RpcError: the chain does not answer. If that lasts, it has nothing to say: some
+            nodes forget the logs of old blocks, and the tokens stop all the same.
+        """
+        now = ctx.clock.monotonic()
+        self._looked = {t: at for t, at in self._looked.items() if t in tripped}
+        due = [t for t in tripped if now - self._looked.get(t, -AGAIN_AFTER) >= AGAIN_AFTER]
+        differs = any(row.account == "treasury" and row.difference for row in found.rows)
+        if not due or not differs:
+            return False
+        try:
+            booked = await _book_passed_over(ctx, lease, finality)
+            self._failed = 0
+        except RpcError as error:
+            self._failed += 1
+            if self._failed < _PATIENCE:
+                raise
+            booked = False
+            ctx.observer.note("looking_back_failed", chain=ctx.name, error=str(error))
+        self._looked |= dict.fromkeys(due, now)
+        return booked
+
+
+async def _book_passed_over(ctx: Context, lease: Lease, finality: Finality) -> bool:
     assert finality.cursor is not None
     final = finality.cursor.final.number
     first = max(finality.cursor.start_block, final - REACH)
-    if not any(row.account == "treasury" and row.difference for row in found.rows):
-        return False
     _, gifts = await book_gifts(ctx, lease, finality, final, since=first)
     booked, _ = await book_outflows(ctx, lease, finality, since=first)
     return bool(booked or gifts)

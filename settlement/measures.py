@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from chain.rpc.errors import RpcError
+from settlement.causes import Traced
 from settlement.context import Context
 from settlement.costs import GAS_PER_PAYOUT
 from settlement.outlook import sum_deposits
@@ -16,16 +17,17 @@ EMPTIED: Final = 500
 """Addresses asked about each minute though they were swept: one call."""
 
 
-async def measure(ctx: Context, gas: SweepGas) -> Reconciliation | None:
+async def measure(ctx: Context, gas: SweepGas, traced: Traced) -> Reconciliation | None:
     """Compare ledger and chain and tell the observer; acting on it is the breaker's.
 
     :param gas: of one address, the way in which the chain is swept.
+    :param traced: what differences were traced to at the last looks.
     :returns: ``None`` where there is nothing to compare yet, or the provider has no state at
         the pinned block.
     """
     found: Reconciliation | None = None
     try:
-        found = await _compare(ctx)
+        found = await _compare(ctx, traced)
         # What follows may fail by itself: a difference that was found must not be lost for it.
         await _tell_gas_money(ctx)
         await tell_unswept(ctx, gas)
@@ -34,8 +36,8 @@ async def measure(ctx: Context, gas: SweepGas) -> Reconciliation | None:
     return found
 
 
-async def _compare(ctx: Context) -> Reconciliation | None:
-    found = await reconcile(ctx.client, ctx.ledger, ctx.contracts, emptied=EMPTIED)
+async def _compare(ctx: Context, traced: Traced) -> Reconciliation | None:
+    found = await reconcile(ctx.client, ctx.ledger, ctx.contracts, emptied=EMPTIED, traced=traced)
     if found is None:
         return None
     for row in found.rows:

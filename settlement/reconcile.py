@@ -28,8 +28,7 @@ from ledger.batches import Batch, open_batches
 from ledger.cursors import Cursor, get_cursor
 from ledger.sql import chunked
 from ledger.store import Ledger
-from settlement.causes import Suspects
-from settlement.causes import causes as find_causes
+from settlement.causes import Suspects, Traced
 from settlement.logs import logs_between
 from settlement.outcome import TokenTransfer, transfers_in
 from settlement.receipts import each_receipt
@@ -108,11 +107,13 @@ async def reconcile(
     contracts: HelperContracts,
     *,
     emptied: int | None = None,
+    traced: Traced | None = None,
 ) -> Reconciliation | None:
     """Compare one chain; ``None`` before the watcher's first block.
 
     :param emptied: how many of the newest payments' addresses are asked about though they were
         swept; ``None``: all, which is some 2 calls for each thousand where Multicall3 is.
+    :param traced: remembers causes, for whoever compares again and again.
     :raises RpcError: the chain does not answer.
     """
     for attempt in range(TRIES):
@@ -120,7 +121,7 @@ async def reconcile(
         if books is None:
             return None
         try:
-            return await _compare(client, ledger, contracts, books)
+            return await _compare(client, ledger, contracts, books, traced or Traced(ledger.clock))
         except (NodeBehind, BadReply, NodeError):
             # The pinned block left the chain, or this node does not have it yet.
             if attempt == TRIES - 1:
@@ -147,7 +148,11 @@ async def _read(ledger: Ledger, chain: str, emptied: int | None) -> _Books | Non
 
 
 async def _compare(
-    client: ChainClient, ledger: Ledger, contracts: HelperContracts, books: _Books
+    client: ChainClient,
+    ledger: Ledger,
+    contracts: HelperContracts,
+    books: _Books,
+    traced: Traced,
 ) -> Reconciliation:
     at = books.cursor.cursor
     hashes = [a.tx_hash for a in books.attempts]
@@ -179,11 +184,12 @@ async def _compare(
             found = await _sum_at(client, token, where, at.hash, known)
             row = (account, token.symbol, token.decimals, booked, moving, found, dict(why))
             rows.append(AccountRow(*row))
-            if rows[-1].difference:
-                suspects = Suspects(account, token, where, rows[-1].difference)
-                causes += await find_causes(
-                    client, ledger, suspects, books.cursor.start_block, at.number
-                )
+            if rows[-1].difference == 0:
+                traced.agrees(account, token.symbol)
+                continue
+            suspects = Suspects(account, token, where, rows[-1].difference)
+            since = books.cursor.start_block
+            causes += await traced.causes(client, ledger, suspects, since, at.number)
     header = await client.block(at.number)
     if header is None or header.hash != at.hash:
         raise NodeBehind(f"block {at.number} was reorged while it was read", where=client.name)

@@ -28,6 +28,7 @@ from ledger.store import Ledger
 from ledger.waiting import Waiting, what_waits
 from settlement.apart import Apart
 from settlement.breaker import Breaker
+from settlement.causes import Traced
 from settlement.clone_plan import CLONE_GAS
 from settlement.context import Context, Policy, Wallets
 from settlement.create2 import FactoryCheck, seal_create2_sweeps
@@ -109,6 +110,7 @@ class ChainSettlement:
         self._reconcile_at: datetime | None = None
         self._comparison: Comparison | None = None
         self._breaker = Breaker()
+        self._traced = Traced(clock)
         self._outflow = OutflowGuard()
         self._worth = Worth(chain.name)
         self._presigned = PresignedCheck()
@@ -204,7 +206,7 @@ class ChainSettlement:
         now = self.context.clock.now()
         if self._reconcile_at is None or now >= self._reconcile_at:
             self._reconcile_at = now + MEASURE_EVERY
-            found = await measure(self.context, self._sweep_gas())
+            found = await measure(self.context, self._sweep_gas(), self._traced)
             compared = self._comparison is not None and self._comparison.done
             if found is not None and compared:
                 await self._breaker.look(self.context, lease, finality, found)

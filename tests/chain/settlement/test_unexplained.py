@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 import pytest
 from eth_utils.crypto import keccak
 
+from chain.model import Log
+from chain.rpc.errors import NodeError
 from config.units import to_hex
 from ledger.books import totals_of
 from ledger.cursors import start_cursor
@@ -13,7 +18,7 @@ from ledger.pauses import active_pauses
 from ledger.postings import AccountKind, AccountRef, balance
 from ledger.schema import blocks, chain_cursors
 from settlement.service import ChainSettlement
-from tests.chain.settlement.world import CHAIN_ID, World, recipient
+from tests.chain.settlement.world import CHAIN_ID, SpyingClient, World, recipient
 
 
 async def begin_here(world: World) -> None:
@@ -25,11 +30,12 @@ async def begin_here(world: World) -> None:
         await start_cursor(tx, "anvil", CHAIN_ID, await world._row(head))
 
 
-async def minutes(world: World, service: ChainSettlement) -> None:
-    for _ in range(30):
+async def minutes(world: World, service: ChainSettlement, ticks: int = 30) -> None:
+    for _ in range(ticks):
         await world.watch(mine=1)
         world.clock.advance(7)
-        assert await service.tick()
+        with suppress(NodeError):  # as the daemon does
+            assert await service.tick()
 
 
 async def destroyed(world: World, units: int) -> None:
@@ -122,3 +128,76 @@ async def test_f21_two_batches_in_one_tick_and_money_for_one__the_other_is_not_s
         assert [h.object_id for h in await open_holds(tx)] == ["anvil/USDC/treasury"]
     await world.mint("USDC", world.contracts.treasury, 50)
     await world.settle(service, world.all_are("paid", both[1]), audit=False)
+
+
+class Pruned(SpyingClient):
+    """The node keeps the logs of the newest blocks only."""
+
+    kept: int | None = None
+
+    async def logs(self, first: int, *asked: Any) -> list[Log]:
+        head = await self._client.block("latest")
+        assert head is not None
+        if self.kept is not None and first < head.number - self.kept:
+            raise NodeError("pruned history unavailable", code=4444, message="pruned history")
+        return await self._client.logs(first, *asked)
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_difference_and_a_node_without_logs_of_old_blocks__stops_all_the_same(
+    world: World,
+) -> None:
+    """What cannot be looked for explains nothing; nor is it known that no transfer explains it."""
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 100)
+    await world.watch(mine=4)
+    client = Pruned(world.client)
+    service = world.service(client=client)
+    payout = await world.promise(merchant, "USDC", 1, recipient(1))
+    await world.settle(service, world.all_are("paid", payout))
+    await world.watch(mine=60)
+    await minutes(world, service, 10)
+    client.kept = 50
+    await destroyed(world, 3)
+    await minutes(world, service, 24)
+    assert await pauses(world) == []  # a node that hiccups is asked again
+    await minutes(world, service, 12)
+    assert await pauses(world) == ["payouts:anvil/USDC"]
+    reason = await release(world)
+    assert "transfers" in reason
+    assert "pruned history" in reason
+    assert "books them" not in reason
+
+
+class Counting(SpyingClient):
+    """Counts how often it is asked for the logs of old blocks."""
+
+    since = 0
+    asked = 0
+
+    async def logs(self, first: int, *asked: Any) -> list[Log]:
+        self.asked += first <= self.since
+        return await self._client.logs(first, *asked)
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_difference_that_lasts__old_blocks_are_looked_through_once_an_hour(
+    world: World,
+) -> None:
+    """Each time is hundreds of calls, and whoever can end it may be asleep."""
+    client = Counting(world.client)
+    await world.mint("USDC", world.contracts.treasury, 77)
+    await world.mine(5)
+    await begin_here(world)
+    client.since = int(await world.rpc.call("eth_blockNumber"), 16) + 1
+    service = world.service(client=client)
+    await minutes(world, service)
+    assert await pauses(world) == ["payouts:anvil/USDC"]
+    after_stop = client.asked
+    assert after_stop > 0
+    await minutes(world, service)
+    assert client.asked == after_stop
+    for _ in range(60):
+        world.clock.advance(61)
+        await service.tick()
+    assert after_stop < client.asked <= 2 * after_stop
