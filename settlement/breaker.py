@@ -21,8 +21,9 @@ from settlement.gifts import book_gifts
 from settlement.lanes.agreement import borne_out, close_dispute
 from settlement.lanes.finality import Finality
 from settlement.reconcile import Reconciliation
-from settlement.restore.adopting import adopt_outflow, stop_token
+from settlement.restore.adopting import adopt_outflow
 from settlement.restore.scanning import unknown_outflows
+from settlement.stopping import stop_token
 from settlement.unexplained import book_accepted, reason_of, unexplained
 
 _PATIENCE: Final = 3

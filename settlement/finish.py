@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from chain.helper_contracts import decode_pay_batch, swept_token
 from chain.model import Receipt
-from config.units import Address
+from config.units import Address, checksum
 from ledger.attempts import Attempt, move_attempt, note_broadcast
 from ledger.batches import Batch, batches_after, get_batches, move_batch
 from ledger.books import post
@@ -31,6 +31,7 @@ from settlement.outcome import (
     judge_sweep,
     judge_transfer,
 )
+from settlement.stopping import stop_token, take_out
 
 
 async def finish_attempt(
@@ -176,7 +177,21 @@ async def _finish_sweep(tx: Tx, ctx: Context, batch: Batch, receipt: Receipt) ->
         if item.batch_index in failures:
             place = f"{ctx.name}/{item.address.hex()}/{item.token}"
             await hold(tx, "batch", "sweep", place, failures[item.batch_index])
+    if outcome.astray is not None:
+        await _gone_astray(tx, ctx, batch, sum(outcome.received.values()), outcome.astray)
     await close_batch(tx, batch, executed=outcome.executed)
+
+
+async def _gone_astray(tx: Tx, ctx: Context, batch: Batch, units: int, sink: Address) -> None:
+    """What a sweep brought to where the collector's owner has moved the sink meanwhile.
+
+    It is booked as if it had come to the treasury and left again: nothing is at the addresses
+    any more, and what became of it is for a person to say.
+    """
+    key = f"astray:{ctx.name}/batch_{batch.id}"
+    if units and await take_out(tx, ctx, batch.token, units, key, "swept elsewhere"):
+        reason = f"{units} base units were swept to {checksum(sink)}, not to the treasury"
+        await stop_token(tx, ctx, batch.token, "suspense", reason)
 
 
 def judge_items(ctx: Context, batch: Batch, items: list[SweepItem], receipt: Receipt) -> Outcome:

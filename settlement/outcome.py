@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chain.helper_contracts import (
     BatchExecuted,
@@ -41,12 +41,14 @@ class Outcome:
     :param failures: reason by place; every other entry was carried out.
     :param received: base units that arrived, by place, where a log proves it.
     :param surprises: what is not as planned: reasons to stop and look.
+    :param astray: where else than to the sink it went, if it did.
     """
 
     executed: bool
     failures: dict[int, str] = field(default_factory=dict)
     received: dict[int, int] = field(default_factory=dict)
     surprises: tuple[str, ...] = ()
+    astray: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,18 +167,24 @@ def judge_sweep(
     entries: Sequence[tuple[Address, int]],
     receipt: Receipt,
 ) -> Outcome:
-    """What a receipt says about a sweep: each entry by its own Transfer log to the sink."""
+    """What a receipt says about a sweep: each entry by its own Transfer log to the sink.
+
+    :param sink: where it was to go. The collector says where it went: its owner may have moved
+        the sink while this was on its way.
+    """
     if receipt.status != 1:
         return Outcome(executed=False)
-    ran = [e for log in receipt.logs if (e := decode_swept(log, collector)) is not None]
-    if not any(event.token == token for event in ran):
+    events = [decode_swept(log, collector) for log in receipt.logs]
+    ran = [event for event in events if event is not None and event.token == token]
+    if not ran:
         return Outcome(executed=False, surprises=("no Swept log in a successful receipt",))
     reasons = {
         event.index: describe_revert(event.reason)
         for log in receipt.logs
         if (event := decode_sweep_failed(log, collector)) is not None and event.token == token
     }
-    return _by_transfers(sink, token, entries, receipt, reasons)
+    outcome = _by_transfers(ran[0].sink, token, entries, receipt, reasons)
+    return outcome if ran[0].sink == sink else replace(outcome, astray=ran[0].sink)
 
 
 def judge_transfer(

@@ -20,7 +20,7 @@ from ledger.outflows import first_outflow, last_release, outflow
 from ledger.store import Tx
 from ledger.views import Row
 from settlement.context import Context
-from settlement.restore.adopting import stop_token
+from settlement.stopping import stop_token
 
 DAY: Final = timedelta(days=1)
 LEAST_DAYS: Final = 7

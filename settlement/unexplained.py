@@ -17,7 +17,7 @@ from settlement.agreed import agreed
 from settlement.causes import without_cause
 from settlement.context import Context
 from settlement.reconcile import AccountRow, Reconciliation
-from settlement.restore.adopting import breaker_place, take_out
+from settlement.stopping import breaker_place, take_out
 
 
 def unexplained(found: Reconciliation, token: str) -> AccountRow | None:

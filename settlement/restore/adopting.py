@@ -18,12 +18,11 @@ from chain.model import Receipt
 from config.catalogue import Token
 from config.units import Address, Amount, ChainName, Hash32, to_hex
 from ledger.batches import get_batches
-from ledger.books import post, posted_keys, totals_of
+from ledger.books import post
 from ledger.holds import hold
 from ledger.journal_records import BatchRecord, PayoutEntry, SweepEntry
-from ledger.pauses import pause, scope_of
 from ledger.payouts import PayoutMove, matching_payout, move_payouts, payouts_of_batch
-from ledger.postings import AccountKind, AccountRef, Transfer, available
+from ledger.postings import AccountKind, AccountRef, Transfer
 from ledger.redo import known_deposits, redo_batch
 from ledger.runs import owners_of_destination
 from ledger.states import PayoutStatus
@@ -33,6 +32,7 @@ from settlement.context import Context
 from settlement.finish import close_batch
 from settlement.outcome import TokenTransfer, transfers_in
 from settlement.restore.scanning import pieces_of
+from settlement.stopping import stop_token, take_out
 
 SUSPENSE: Final = "an outflow that nothing explains"
 
@@ -149,39 +149,6 @@ async def _suspend(
         )
         await stop_token(tx, ctx, token.symbol, "suspense", reason)
     return new
-
-
-async def take_out(tx: Tx, ctx: Context, token: str, amount: int, key: str, words: str) -> bool:
-    """Base units that are gone from the treasury: suspense out, also beyond what it holds free.
-
-    :returns: whether it was not booked before.
-    """
-    if await posted_keys(tx, [key]):
-        # It has been drawn: to look at the treasury's rest would cover it anew.
-        return False
-    treasury = AccountRef(AccountKind.TREASURY, ctx.name, token)
-    unknown = AccountRef(AccountKind.SUSPENSE_IN, ctx.name, token)
-    suspense = AccountRef(AccountKind.SUSPENSE_OUT, ctx.name, token)
-    has = available(AccountKind.TREASURY, (await totals_of(tx, [treasury]))[treasury])
-    missing = max(amount - max(has, 0), 0)
-    await post(tx, [Transfer(f"{key}:uncovered", treasury, unknown, missing, words, key)])
-    await post(tx, [Transfer(key, suspense, treasury, amount, words, key)])
-    return True
-
-
-def breaker_place(ctx: Context, token: str, kind: str) -> str:
-    """The object of the hold that says why a token is stopped."""
-    return f"{ctx.name}/{token}/{kind}"
-
-
-async def stop_token(tx: Tx, ctx: Context, token: str, kind: str, reason: str) -> None:
-    """The breaker: pause one token's payouts on this chain and say why.
-
-    Releasing the hold, or ``bursar resume``, lets them go on.
-    """
-    await hold(tx, "batch", "breaker", breaker_place(ctx, token, kind), reason)
-    await pause(tx, scope_of("payouts", ctx.name, token), reason)
-    ctx.observer.note("payouts_stopped", chain=ctx.name, token=token, reason=reason)
 
 
 async def adopt_inflow(tx: Tx, ctx: Context, receipt: Receipt) -> bool:

@@ -193,7 +193,7 @@ LEDGER = (
     ),
     one(
         "an outflow that is looked at again is covered again",
-        "settlement/restore/adopting.py",
+        "settlement/stopping.py",
         "    if await posted_keys(tx, [key]):\n",
         "    if await posted_keys(tx, []):\n",
         {"owner_withdraws": 2.0},
