@@ -24,7 +24,7 @@ from settlement.reconcile import Reconciliation
 from settlement.restore.adopting import adopt_outflow
 from settlement.restore.scanning import unknown_outflows
 from settlement.stopping import stop_token
-from settlement.unexplained import book_accepted, reason_of, unexplained
+from settlement.unexplained import book_accepted, nobody_asks, reason_of, unexplained
 
 _PATIENCE: Final = 3
 """Looks in a row that fail before what cannot be looked for counts as not there."""
@@ -66,6 +66,8 @@ class Breaker:
         self._seen, tripped = judge(self._seen, found, final)
         if await self._back.finds(ctx, lease, finality, found, tripped):
             return
+        for token in {row.token for row in found.rows}.difference(tripped):
+            await nobody_asks(ctx, lease, token)
         reasons = {token: await _proven(ctx, lease, found, token) for token in tripped}
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)

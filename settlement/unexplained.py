@@ -13,7 +13,6 @@ from ledger.holds import hold, released_with
 from ledger.leases import Lease, check
 from ledger.postings import AccountKind, AccountRef, Transfer
 from ledger.store import Tx
-from settlement.agreed import agreed
 from settlement.causes import without_cause
 from settlement.context import Context
 from settlement.reconcile import AccountRow, Reconciliation
@@ -42,23 +41,35 @@ def reason_of(row: AccountRow) -> str:
 async def book_accepted(ctx: Context, lease: Lease, row: AccountRow, block: int) -> bool:
     """Book the difference, if an operator has released a hold that names it; once for each.
 
-    :returns: ``False``: nobody has, or two providers do not tell the same balance.
+    :returns: ``False``: nobody has, or two providers do not tell the same balance; if that lasts,
+        a hold names both.
     :raises RpcError: nobody tells the balance.
     """
     place, reason = breaker_place(ctx, row.token, "difference"), reason_of(row)
     async with ctx.ledger.reading() as tx:
         released = await released_with(tx, "batch", place, reason)
     if released is None:
+        await nobody_asks(ctx, lease, row.token)
         return False
     token = ctx.ledger.catalogue.token(ctx.name, row.token).address
-    held = await agreed(
-        ctx.client, lambda c: c.token_balances(token, [ctx.contracts.treasury], block)
-    )
+    held = await ctx.disputes.agreed(
+        ctx, lease, _balance_of(row.token),
+        lambda c: c.token_balances(token, [ctx.contracts.treasury], block),
+    )  # fmt: skip
     if held != [row.chain]:
         return False
     async with ctx.ledger.transaction() as tx:
         await check(tx, lease)
         return await _book(tx, ctx, row, f"difference:{released}", block)
+
+
+async def nobody_asks(ctx: Context, lease: Lease, token: str) -> None:
+    """It does not matter any more whether providers differ about the treasury's balance."""
+    await ctx.disputes.over(ctx, lease, _balance_of(token))
+
+
+def _balance_of(token: str) -> str:
+    return f"balance of the treasury in {token}"
 
 
 async def _book(tx: Tx, ctx: Context, row: AccountRow, key: str, block: int) -> bool:

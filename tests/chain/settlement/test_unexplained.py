@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from eth_utils.crypto import keccak
 
+from chain.anvil import Anvil
+from chain.erc20 import encode_balance_of
 from chain.model import Log
 from chain.rpc.errors import NodeError
 from config.units import to_hex
@@ -18,7 +20,9 @@ from ledger.pauses import active_pauses
 from ledger.postings import AccountKind, AccountRef, balance
 from ledger.schema import blocks, chain_cursors
 from settlement.service import ChainSettlement
+from tests.chain.settlement.test_lies import providers
 from tests.chain.settlement.world import CHAIN_ID, SpyingClient, World, recipient
+from tests.support.fault_proxy import Fault, Kind
 
 
 async def begin_here(world: World) -> None:
@@ -201,3 +205,40 @@ async def test_difference_that_lasts__old_blocks_are_looked_through_once_an_hour
         world.clock.advance(61)
         await service.tick()
     assert after_stop < client.asked <= 2 * after_stop
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_accepted_difference__two_providers_tell_other_balances__not_booked_and_both_named(
+    world: World, anvil: Anvil
+) -> None:
+    """One of them would decide how much is gone, by a hold that names its word for it."""
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 100)
+    await world.watch(mine=4)
+    payout = await world.promise(merchant, "USDC", 1, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", payout))
+    await destroyed(world, 3)
+    world.clock.advance(11)
+    asked = to_hex(encode_balance_of(world.contracts.treasury))
+    lie = Fault(Kind.answers, {"eth_call"}, value=f"0x{97:064x}", naming=asked)
+    async with providers(world, anvil, lie, count=2) as client:
+        service = world.service(client=client)
+        await minutes(world, service)
+        assert "2 base units of USDC less than the books" in await release(world)
+        await minutes(world, service)
+        assert await pauses(world) == ["payouts:anvil/USDC"]
+        async with world.ledger.reading() as tx:
+            (named,) = [h for h in await open_holds(tx) if h.object_type == "providers"]
+        assert "[97]" in named.reason
+        assert "[96]" in named.reason
+        client.liar.clear()
+        await release(world)
+        await minutes(world, service)
+        assert "3 base units of USDC less than the books" in await release(world)
+        await minutes(world, service)
+    assert await pauses(world) == []
+    await world.agrees()
+    async with world.ledger.reading() as tx:
+        assert await open_holds(tx) == []
+        ref = AccountRef(AccountKind.SUSPENSE_OUT, "anvil", "USDC")
+        assert balance(ref.kind, (await totals_of(tx, [ref]))[ref]) == 3
