@@ -243,6 +243,10 @@ class DestinationPage(Page):
     status: DestinationStatusText | None = None
 
 
+class ApprovalPage(Page):
+    limit: Limit = 100
+
+
 class DeliveryPage(Page):
     status: Literal["pending", "delivered", "dead"] | None = None
 

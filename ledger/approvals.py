@@ -12,42 +12,62 @@ import sqlalchemy as sa
 
 from config.errors import ConflictError, NotFoundError
 from ledger.decisions import record_decision
+from ledger.listing import Page, PageQuery
 from ledger.outbox import NewEvent, emit
 from ledger.payouts import PayoutMove, lock_payouts, move_payouts
 from ledger.schema import payout_destinations, payouts
 from ledger.sql import as_row
 from ledger.states import PayoutStatus
 from ledger.store import Tx
-from ledger.views import view_destination, view_payout, view_time
+from ledger.views import Row, view_destination, view_payout, view_time
 
 PENDING: Final = "pending_approval"
 REJECTED: Final = "rejected by the approver"
-_MOST: Final = 1_000
-"""Shown at once: more than that is not waited for by a person."""
 
 
-async def pending_approvals(tx: Tx) -> list[dict[str, Any]]:
-    """Everything that waits for the approver, oldest first."""
+async def pending_approvals(tx: Tx, asked: PageQuery) -> Page:
+    """What waits for the approver, oldest first: a page, and the cursor of the next.
+
+    However many one merchant lets wait, all others' are in one of the pages.
+    """
     found: list[dict[str, Any]] = []
-    query = sa.select(payout_destinations).where(payout_destinations.c.status == PENDING)
-    for row in await tx.conn.execute(query.order_by(payout_destinations.c.id).limit(_MOST)):
-        view = view_destination(as_row(row), tx.now)
-        found.append(_view("payout_destination", row.merchant_id, row.created_at, view))
+    destinations = sa.select(payout_destinations).where(payout_destinations.c.status == PENDING)
+    for row in await _oldest(tx, destinations, payout_destinations, "pd", asked):
+        view = view_destination(row, tx.now)
+        found.append(_view("payout_destination", row, view))
     # With a date it waits for time alone.
     waiting = sa.select(payouts).where(payouts.c.status == PENDING, payouts.c.not_before.is_(None))
-    for row in await tx.conn.execute(waiting.order_by(payouts.c.id).limit(_MOST)):
-        kind = "refund" if row.kind == "refund" else "payout"
-        view = view_payout(as_row(row), tx.catalogue)
-        found.append(_view(kind, row.merchant_id, row.created_at, view))
-    return sorted(found, key=lambda item: (str(item["since"]), str(item["id"])))
+    for row in await _oldest(tx, waiting, payouts, "po", asked):
+        kind = "refund" if row["kind"] == "refund" else "payout"
+        found.append(_view(kind, row, view_payout(row, tx.catalogue)))
+    found.sort(key=lambda item: _moment(item["id"]))
+    page = found[: asked.limit]
+    return page, page[-1]["id"] if len(found) > len(page) else None
 
 
-def _view(kind: str, merchant_id: str, since: Any, view: dict[str, Any]) -> dict[str, Any]:
+async def _oldest(
+    tx: Tx, query: sa.Select[Any], table: sa.Table, prefix: str, asked: PageQuery
+) -> list[Row]:
+    """One more of them than a page holds."""
+    if asked.cursor is not None:
+        query = query.where(table.c.id > f"{prefix}_{_moment(asked.cursor)}")
+    if asked.created_after is not None:
+        query = query.where(table.c.created_at > asked.created_after)
+    query = query.order_by(table.c.id).limit(asked.limit + 1)
+    return [as_row(row) for row in await tx.conn.execute(query)]
+
+
+def _moment(object_id: str) -> str:
+    """An id without its kind: all kinds are in one order by it, that of time."""
+    return object_id.partition("_")[2]
+
+
+def _view(kind: str, row: Row, view: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": view["id"],
         "kind": kind,
-        "merchant": merchant_id,
-        "since": view_time(since),
+        "merchant": row["merchant_id"],
+        "since": view_time(row["created_at"]),
         "object": view,
     }
 

@@ -118,7 +118,8 @@ async def create_refund(
         amount,
         new.address,
         kind="refund",
-        reason=waits or over,
+        # Whoever approves decides about the limit too; time alone asks for it once more.
+        reason=", ".join(filter(None, (waits, None if cools else over))) or None,
         waits=waits is not None,
         not_before=tx.now + policy.cooling_off if cools else None,
         invoice_id=new.invoice_id,

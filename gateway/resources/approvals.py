@@ -6,15 +6,17 @@ from typing import Final
 
 from gateway import answers
 from gateway.operation import Call, JsonObject, Operation
-from gateway.requests import Empty
+from gateway.requests import ApprovalPage, Empty
 from ledger.approvals import decide, pending_approvals
 from ledger.store import Tx
 
 
 async def list_pending(call: Call) -> JsonObject:
-    """Everything that waits, oldest first."""
+    """What waits, oldest first."""
+    page = call.asked(ApprovalPage).asked()
     async with call.deps.ledger.reading() as tx:
-        return {"data": await pending_approvals(tx), "next_cursor": None}
+        data, cursor = await pending_approvals(tx, page)
+    return {"data": data, "next_cursor": cursor}
 
 
 async def approve(call: Call, tx: Tx) -> JsonObject:
@@ -39,6 +41,7 @@ OPERATIONS: Final = (
         answers.Approval,
         read=list_pending,
         many=True,
+        query=ApprovalPage,
     ),
     Operation(
         "approve",

@@ -193,7 +193,7 @@ async def test_refund__new_address__waits_for_its_cooling_off_time(books: Books)
     assert await free(books) == 0, "its money is reserved from the start"
     assert (await event_types(books))[-1] == "refund.created"
     async with books.ledger.transaction() as tx:
-        assert await pending_approvals(tx) == [], "waits for time, not for a person"
+        assert await pending_approvals(tx, PageQuery()) == ([], None), "waits for time"
         assert await release_cooled(tx) == []
         with pytest.raises(ConflictError, match="cooling-off"):
             await decide(tx, str(made["id"]), approve=True, actor="approver")
@@ -260,15 +260,50 @@ async def test_refund__approval_asked_for__a_second_person_decides_once(
     books.clock.advance(48 * 3600)
     async with books.ledger.transaction() as tx:
         assert await release_cooled(tx) == [], "time alone lets nothing go"
-        (waiting,) = await pending_approvals(tx)
+        ((waiting,), _) = await pending_approvals(tx, PageQuery())
         assert (waiting["kind"], waiting["id"]) == ("refund", made["id"])
         decided = await decide(tx, str(made["id"]), approve=approve, actor="approver")
         assert decided["status"] == status
-        assert await pending_approvals(tx) == []
+        assert await pending_approvals(tx, PageQuery()) == ([], None)
     assert await free(books) == (0 if approve else 10_000000)
     async with books.ledger.transaction() as tx:
         with pytest.raises(ConflictError, match="does not wait"):
             await decide(tx, str(made["id"]), approve=not approve, actor="approver")
+
+
+async def test_refund__over_a_limit_and_waits_for_an_approval__the_approver_is_told(
+    books: Books,
+) -> None:
+    """An approval lets it go whatever the limit is: nobody looks at that again."""
+    policy = replace(APPROVED, limits=Limits(payout={("anvil", "USDC"): 3_000000}))
+    made = await refund(books, await paid_invoice(books), policy, amount="3.000001")
+    assert made["status"] == "pending_approval"
+    assert made["reason"] == f"{NEEDS_APPROVAL}, {PAYOUT_LIMIT}"
+
+
+async def test_approvals__more_wait_than_a_page_holds__all_of_them_oldest_first(
+    books: Books,
+) -> None:
+    """One merchant who lets very many wait must not hide another's."""
+    invoice = await paid_invoice(books)
+    made = []
+    for number in range(1, 8):
+        books.clock.advance(1)
+        if number % 3 == 0:
+            made.append((await refund(books, invoice, APPROVED, amount="1"))["id"])
+            continue
+        async with books.ledger.transaction() as tx:
+            new = NewDestination("anvil", None, Address(bytes([number]) * 20))
+            asked = await create_destination(
+                tx, "mer_1", new, cooling_off=timedelta(0), refused=(), approval=True
+            )
+        made.append(asked["id"])
+    seen, cursor = [], None
+    async with books.ledger.reading() as tx:
+        for _ in range(4):
+            page, cursor = await pending_approvals(tx, PageQuery(limit=2, cursor=cursor))
+            seen += [item["id"] for item in page]
+    assert (seen, cursor) == (made, None)
 
 
 async def test_destination__approval_asked_for__only_approved_ones_are_active(

@@ -129,6 +129,36 @@ async def test_second_person__only_the_approvers_key_decides(guarded: Door) -> N
     assert (await guarded.call("POST", path, {}, key=APPROVER_KEY)).status == 409
 
 
+async def test_second_person__same_idempotency_key__one_decision_and_its_answer_again(
+    guarded: Door,
+) -> None:
+    key = await guarded.merchant()
+    ids = []
+    for _ in range(3):
+        body = {"invoice": await paid(guarded, key), "address": PAYER}
+        ids.append((await guarded.call("POST", "/v1/refunds", body, key=key)).body["id"])
+    sent = {"Idempotency-Key": "decision-1"}
+    path = "/v1/admin/approvals"
+    listed = await guarded.call("GET", f"{path}?limit=2", key=APPROVER_KEY)
+    assert [a["id"] for a in listed.body["data"]] == ids[:2]
+    rest = f"{path}?limit=2&cursor={listed.body['next_cursor']}"
+    listed = await guarded.call("GET", rest, key=APPROVER_KEY)
+    assert [a["id"] for a in listed.body["data"]] == ids[2:]
+    assert listed.body["next_cursor"] is None
+    for _ in range(2):
+        answer = await guarded.call(
+            "POST", f"{path}/{ids[0]}/approve", {}, key=APPROVER_KEY, headers=sent
+        )
+        assert (answer.status, answer.body["status"]) == (200, "queued")
+    for other in (f"{ids[0]}/reject", f"{ids[1]}/approve"):
+        answer = await guarded.call("POST", f"{path}/{other}", {}, key=APPROVER_KEY, headers=sent)
+        assert answer.body["code"] == "idempotency_key_reused"
+    statuses = [
+        (await guarded.call("GET", f"/v1/refunds/{i}", key=key)).body["status"] for i in ids
+    ]
+    assert statuses == ["queued", "pending_approval", "pending_approval"]
+
+
 async def test_second_person__rejected_refund__money_is_available_again(guarded: Door) -> None:
     key = await guarded.merchant()
     body = {"invoice": await paid(guarded, key), "address": PAYER}
