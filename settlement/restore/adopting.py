@@ -8,11 +8,12 @@ on the chain stop until an operator has resolved it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Final
 
+from chain.erc20 import encode_transfer
 from chain.helper_contracts import BatchExecuted, content_hash, decode_swept, pack_batch
 from chain.model import Receipt
 from config.catalogue import Token
@@ -29,6 +30,7 @@ from ledger.states import PayoutStatus
 from ledger.store import Tx
 from ledger.sweeps import finish_items, items_of_batches
 from settlement.context import Context
+from settlement.fallback import deposit_lane
 from settlement.finish import close_batch
 from settlement.outcome import TokenTransfer, transfers_in
 from settlement.restore.scanning import pieces_of
@@ -167,12 +169,7 @@ async def adopt_inflow(tx: Tx, ctx: Context, receipt: Receipt) -> bool:
             continue
         moved = list(group)
         entries = tuple(SweepEntry(t.sender, known[t.sender], t.amount) for t in moved)
-        packed = pack_batch([(t.sender, Amount(t.amount)) for t in moved])
-        record = replace(
-            _empty(ctx, receipt, "sweeps", "sweep", token.symbol, ctx.contracts.collector),
-            content_hash=content_hash(packed),
-            sweeps=entries,
-        )
+        record = replace(_moved(ctx, receipt, token, moved, known), sweeps=entries)
         batch_id = await redo_batch(tx, record, force=True)
         await finish_items(tx, await items_of_batches(tx, [batch_id]), {}, {})
         await close_batch(tx, (await get_batches(tx, [batch_id]))[batch_id], executed=True)
@@ -181,6 +178,25 @@ async def adopt_inflow(tx: Tx, ctx: Context, receipt: Receipt) -> bool:
         await book_gift(tx, ctx, receipt)
         adopted = True
     return adopted
+
+
+def _moved(
+    ctx: Context,
+    receipt: Receipt,
+    token: Token,
+    moved: Sequence[TokenTransfer],
+    known: Mapping[Address, int],
+) -> BatchRecord:
+    """What was sealed, as far as the logs tell: it may stand in these books, unsent."""
+    index = known.get(receipt.sender)
+    if index is not None:  # the address sent by itself
+        (own, *_) = moved
+        call = encode_transfer(ctx.contracts.treasury, Amount(own.amount))
+        record = _empty(ctx, receipt, deposit_lane(index), "transfer", token.symbol, token.address)
+        return replace(record, content_hash=content_hash(call))
+    packed = pack_batch([(t.sender, Amount(t.amount)) for t in moved])
+    record = _empty(ctx, receipt, "sweeps", "sweep", token.symbol, ctx.contracts.collector)
+    return replace(record, content_hash=content_hash(packed))
 
 
 async def gifts_in(

@@ -28,7 +28,12 @@ from settlement.lanes.sending import note_sent
 from settlement.receipts import each_receipt
 from settlement.restore.adopting import adopt_inflow, adopt_outflow
 from settlement.restore.replaying import Replay, missing_records, replay
-from settlement.restore.scanning import executed_ids, unknown_inflows, unknown_outflows
+from settlement.restore.scanning import (
+    executed_ids,
+    unknown_inflows,
+    unknown_outflows,
+    unknown_sweeps,
+)
 
 _PATIENCE = 3
 """Ticks for which nothing more came although the watcher has caught up: nothing will."""
@@ -133,7 +138,8 @@ class Comparison:
         first = await self._first(cursor)
         out = await unknown_outflows(self._ctx, first, head.number)
         ahead = await self._ahead()
-        if out or ahead or self._restored:
+        swept = await unknown_sweeps(self._ctx, first, head.number)
+        if out or ahead or swept or self._restored:
             waits = await self._adopt(lease, finality, first, out)
             if waits is not None:
                 return waits

@@ -22,6 +22,7 @@ from config.catalogue import Token
 from config.units import Address, Hash32
 from ledger.batches import known_onchain_ids
 from ledger.comparisons import booked_hashes
+from ledger.redo import known_deposits
 from ledger.store import Ledger
 from settlement.context import Context
 from settlement.logs import logs_between
@@ -66,12 +67,31 @@ async def unknown_outflows(ctx: Context, first: int, last: int) -> list[Receipt]
 
 async def unknown_inflows(ctx: Context, first: int, last: int) -> list[Receipt]:
     """Transactions that brought tokens to the treasury and are not booked."""
+    return await _unbooked(ctx, await _inflows(ctx, first, last))
+
+
+async def unknown_sweeps(ctx: Context, first: int, last: int) -> list[Receipt]:
+    """Those of :func:`unknown_inflows` that emptied addresses of ours: only our keys can.
+
+    Where an address sent by itself, neither its own sponsor's nonce nor an outflow tells of it.
+    """
+    found = await _inflows(ctx, first, last)
+    async with ctx.ledger.reading() as tx:
+        ours = await known_deposits(tx, [t.sender for t in transfers_in(found)])
+    return await _unbooked(ctx, [x for x in found if transfers_in([x])[0].sender in ours])
+
+
+async def _inflows(ctx: Context, first: int, last: int) -> list[Log]:
     tokens = [token.address for token in _tokens(ctx)]
     if not tokens:
         return []
     topics = (TRANSFER_TOPIC, None, ctx.contracts.treasury.rjust(32, b"\0"))
     found = await _of_all(ctx.client, last, lambda c: logs_between(c, first, last, tokens, topics))
-    hashes = _hashes_of(found)
+    return [log for log in found if transfers_in([log])]
+
+
+async def _unbooked(ctx: Context, logs: Sequence[Log]) -> list[Receipt]:
+    hashes = _hashes_of(logs)
     async with ctx.ledger.reading() as tx:
         booked = await booked_hashes(tx, hashes)
     return await receipts_of(ctx.client, [h for h in hashes if h not in booked])

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import sqlalchemy as sa
 
-from chain.anvil import Anvil
+from chain.anvil import Anvil, DevRpc
 from chain.client import ChainClient, SendResult
 from chain.rpc.pool import RpcPool
 from chain.rpc.transport import AiohttpTransport
@@ -26,7 +26,7 @@ from ledger.pauses import active_pauses
 from ledger.postings import AccountKind, AccountRef, balance
 from ledger.schema import batches, payouts
 from ledger.store import Ledger, make_engine
-from tests.chain.settlement.world import CHAIN_ID, SpyingClient, World, recipient
+from tests.chain.settlement.world import CHAIN_ID, SpyingClient, World, build_world, recipient
 from tests.support.database import copy_sqlite, sqlite_url
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
 from tests.support.postgres import PostgresCluster
@@ -177,6 +177,44 @@ async def test_f20_database_from_before_the_last_payouts__nothing_twice_and_book
     world.clock.advance(11)
     await old.settle(old.service(journal=kept), old.all_are("paid", fourth))
     assert await old.held("USDC", recipient(1004)) == AMOUNT
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "and_once_more"])
+async def test_f20_no_journal_no_7702__an_address_sent_by_itself_after_the_backup__its_sweep_is_booked(
+    anvil: Anvil,
+    dev_rpc: DevRpc,
+    client: ChainClient,
+    migrated_url: str,
+    copy: Backup,
+    again: bool,
+) -> None:
+    """No lane that the books know has moved, nothing left the treasury: only the inflow tells."""
+    world = await build_world(dev_rpc, anvil.rpc_url, client, migrated_url, supports_7702=False)
+    merchant = await world.merchant(recipient(1001))
+    address = await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    first = await world.promise(merchant, "USDC", AMOUNT, recipient(1001))
+    service = world.service()
+    await service.tick()  # the gas for it is sent
+    url = await copy(world)  # type: ignore[misc]
+    await world.settle(service, has_final_batches(world, 2), audit=False)
+    if again:
+        await world.pay("USDC", address, AMOUNT)
+        await world.watch(mine=4)
+        await world.settle(service, has_final_batches(world, 4), audit=False)
+
+    old = await restored_and_run(world, url, None)
+    await old.settle(old.service(), old.all_are("paid", first))
+    assert await old.held("USDC", recipient(1001)) == AMOUNT
+    await old.agrees()
+    async with old.ledger.reading() as tx:
+        query = sa.select(batches.c.purpose, batches.c.status).order_by(batches.c.id)
+        found = sorted(tuple(row) for row in await tx.conn.execute(query))
+        assert [h for h in await open_holds(tx) if h.kind == "batch"] == []
+    assert ("payout", "final") in found
+    assert {status for _, status in found} == {"final"}
+    await old.ledger.dispose()
+    await world.ledger.dispose()
 
 
 async def test_f20_backup_between_signing_and_noting_that_it_was_sent__no_money_booked_twice(
