@@ -130,19 +130,17 @@ async def _worth_by_themselves(
     rows: Sequence[Row],
     at_once: Mapping[str, int],
 ) -> list[Row]:
-    """The largest payouts of a token, where those that came first are not worth their gas and
-    fill the batch; empty: nor are these. A merchant who asks for very many small ones, refunds
-    of a cent, would else keep everybody's from being sealed.
+    """The largest payouts of a token, as many as are worth their gas by themselves, where those
+    that came first are not; empty: none are. A merchant who asks for very many small ones,
+    refunds of a cent, would else keep everybody's from being sealed.
     """
-    if len(rows) == sum(row["token"] == token for row in queue):
-        return []  # these are all that there are
-    largest = await _waiting(ctx, largest_of=token)
-    async with ctx.ledger.reading() as tx:
-        drawable = await _drawable(tx, ctx, largest)
-    picked = pick_batch(largest, drawable, ctx.settings.max_batch, at_once)
-    if picked is None or await worth.why(ctx, token, picked[1]) is not None:
-        return []
-    return picked[1]
+    if len(rows) < sum(row["token"] == token for row in queue):  # not all that there are
+        largest = await _waiting(ctx, largest_of=token)
+        async with ctx.ledger.reading() as tx:
+            drawable = await _drawable(tx, ctx, largest)
+        picked = pick_batch(largest, drawable, ctx.settings.max_batch, at_once)
+        rows = [] if picked is None else picked[1]
+    return await worth.by_themselves(ctx, token, rows)
 
 
 async def _waiting(ctx: Context, *, largest_of: str | None = None) -> list[Row]:

@@ -17,7 +17,7 @@ from settlement.batching import gas_limit
 from settlement.caps import FEES, place_of
 from settlement.context import Context
 from settlement.costs import GAS_PER_BATCH
-from settlement.fees import at_the_cap, cap_for, which_cap, worth_in_wei
+from settlement.fees import BPS, at_the_cap, cap_for, which_cap, worth_in_wei
 from settlement.known_holds import KnownHolds
 
 _LANE: Final = "payouts"
@@ -31,10 +31,32 @@ def why_not_yet(count: int, worth: int, cap: FeeCap, quote: FeeQuote) -> str | N
 
     :param worth: of all of them, wei.
     """
-    limit = gas_limit(count * _LEAST_GAS + GAS_PER_BATCH, may_fail=True)
+    limit = _limit(count)
     price, most = quote.base_fee + quote.tip, cap_for(cap, limit, worth)
     key = which_cap(cap, limit, worth)
     return at_the_cap(price, most, key) if key == "batch_bps" and price > most else None
+
+
+def worth_their_own(worths: Sequence[int], cap: FeeCap, quote: FeeQuote) -> int:
+    """How many of these, from the first on, had best go without the others; 0: none. Pure.
+
+    Each of them pays for the gas that it adds, and together they pay for the batch as well. One
+    more that does not would be carried by the others, and may carry them past what is allowed.
+
+    :param worths: of each payout, wei, largest first.
+    """
+    price, count, total, before = quote.base_fee + quote.tip, 0, 0, _limit(0)
+    for worth in worths:
+        limit = _limit(count + 1)
+        if worth * cap.batch_bps // BPS < (limit - before) * price:
+            break
+        count, total, before = count + 1, total + worth, limit
+    return count if count and why_not_yet(count, total, cap, quote) is None else 0
+
+
+def _limit(count: int) -> int:
+    """The least gas limit of a batch of so many."""
+    return gas_limit(count * _LEAST_GAS + GAS_PER_BATCH, may_fail=True)
 
 
 class Worth:
@@ -61,14 +83,31 @@ class Worth:
 
         :raises RpcError: as :meth:`waits`.
         """
-        known = ctx.ledger.catalogue.token(ctx.name, token)
-        value = known.to_micros(sum(int(row["amount"]) for row in rows))
-        worth = worth_in_wei(value, ctx.chain.native_price.get(known.currency))
+        (worth,) = _worths(ctx, token, [sum(int(row["amount"]) for row in rows)])
         if worth is None:
             return None
         return why_not_yet(len(rows), worth, ctx.chain.fee_cap, await ctx.client.fees())
+
+    async def by_themselves(self, ctx: Context, token: str, rows: Sequence[Row]) -> list[Row]:
+        """Those of these that are worth their gas without the others, the largest of them.
+
+        :raises RpcError: as :meth:`waits`.
+        """
+        ordered = sorted(rows, key=lambda row: int(row["amount"]), reverse=True)
+        worths = _worths(ctx, token, [int(row["amount"]) for row in ordered])
+        known = [worth for worth in worths if worth is not None]
+        if len(known) < len(ordered):
+            return ordered
+        return ordered[: worth_their_own(known, ctx.chain.fee_cap, await ctx.client.fees())]
 
     async def tidy(self, ctx: Context, lease: Lease, queued: Collection[str]) -> None:
         """End the holds of tokens of which nothing is queued any more."""
         for token in sorted(await self._holds.names(ctx, lease) - set(queued)):
             await self._holds.close(ctx, lease, token, "nothing is queued")
+
+
+def _worths(ctx: Context, token: str, amounts: Sequence[int]) -> list[int | None]:
+    """Wei that amounts of base units are worth; ``None``: no price is configured."""
+    known = ctx.ledger.catalogue.token(ctx.name, token)
+    price = ctx.chain.native_price.get(known.currency)
+    return [worth_in_wei(known.to_micros(amount), price) for amount in amounts]

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from chain.model import TxRequest
+from chain.model import FeeQuote, TxRequest
 from chain.rpc.errors import Unreachable
 from chain.send import SendOutcome, SendResult
 from config.catalogue import Catalogue
@@ -350,11 +350,40 @@ async def test_f15_batch_full_of_payouts_not_worth_their_gas__larger_ones_behind
     world.clock.advance(1)
     large = [await world.promise(merchant, "USDC", n * 10**9, recipient(n)) for n in (2, 3, 4)]
     await world.settle(world.service(), world.all_are("paid", *large))
-    waits = [t for t in tiny if (await world.payout(t))["status"] == "queued"]
-    assert len(waits) == 2, "one fills the second batch"
+    assert await world.all_are("queued", *tiny)()
     async with world.ledger.reading() as tx:
         (hold,) = [h for h in await open_holds(tx) if h.object_type == "fees"]
     assert hold.object_id == "anvil/payouts/fees/token:USDC"
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("max_batch", [400, 20], ids=["one batch", "several"])
+async def test_f15_large_payout_among_many_not_worth_their_gas__goes_without_them(
+    world: World, max_batch: int
+) -> None:
+    """All of them together, or a batch of the largest, are not worth it: some of them are."""
+    world.settings = world.settings.model_copy(update={"max_batch": max_batch})
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 10**13)
+    await world.watch(mine=4)
+    first = await world.promise(merchant, "USDC", 10**9, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", first))
+    world.chain = world.chain.model_copy(update={"native_price": {"USD": 2500_000000}})
+    world.clock.advance(11)
+    client = SpyingClient(world.client)
+    quote = FeeQuote(10 * 10**9, 1)
+
+    async def fees() -> FeeQuote:
+        return quote
+
+    client.fees = fees
+    tiny = [await world.promise(merchant, "USDC", 1, recipient(n)) for n in range(1, 31)]
+    # A gas limit of 389,000 for one, 650,000 for twenty: at 10 gwei 9.72 and 16.25 USDC.
+    cap = world.chain.fee_cap.batch_bps
+    large = await world.promise(merchant, "USDC", 15_000000 * 10_000 // cap, recipient(1))
+    service = world.service(client=client)
+    await world.settle(service, world.all_are("paid", large))
+    assert await world.all_are("queued", *tiny)()
 
 
 async def test_treasury_floor__payouts_never_draw_below_it__and_go_once_more_has_come(

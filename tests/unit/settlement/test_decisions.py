@@ -42,6 +42,7 @@ from settlement.verdicts import (
     judge_idle,
     next_step,
 )
+from settlement.worth import worth_their_own
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GWEI = 10**9
@@ -329,3 +330,24 @@ def test_in_turn__too_many_wait_for_themselves__what_is_new_goes_first_and_each_
     assert all(turn[:10] == list(range(90, 100)) and len(turn) == 32 for turn in turns)
     assert set().union(*turns) == set(waiting)
     assert in_turn(waiting, set(), 32, 7) == waiting[:32]
+
+
+@pytest.mark.parametrize(
+    ("worths", "count"),
+    [
+        ([], 0),
+        ([400_000], 1),
+        ([380_000], 0),  # it pays for itself, and not for its batch
+        ([300_000, 300_000], 2),  # together they do
+        ([400_000, 1, 1], 1),
+        ([400_000, 13_749, 13_749], 1),
+        ([400_000, 13_750, 13_749], 2),
+        ([13_750] * 400, 0),
+    ],
+)
+def test_worth_their_own__each_pays_its_gas_and_all_the_batch__never_one_that_does_not(
+    worths: list[int], count: int
+) -> None:
+    """388,750 gas for one and 13,750 for each more, at a price of one wei; all of it may go."""
+    cap = FeeCap(batch_bps=10_000)
+    assert worth_their_own(worths, cap, FeeQuote(1, 0)) == count
