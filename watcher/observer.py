@@ -95,6 +95,9 @@ class WatcherObserver(Protocol):
     def on_waiting(self, chain: str, count: int, oldest: float) -> None:
         """Payments that no second provider or proof bears out yet; seconds of the oldest."""
 
+    def on_withheld(self, chain: str, seconds: float) -> None:
+        """How long a block has been final by one provider's word and no other's; 0: none is."""
+
 
 class SilentObserver:
     """Reports to nobody."""
@@ -140,3 +143,5 @@ class SilentObserver:
     def on_coverage(self, chain: str, first: int, last: int, hashes: int, gaps: int) -> None: ...
 
     def on_waiting(self, chain: str, count: int, oldest: float) -> None: ...
+
+    def on_withheld(self, chain: str, seconds: float) -> None: ...

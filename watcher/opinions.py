@@ -44,7 +44,7 @@ class Opinions:
         self._house = house
         self._clock = clock
         self._report = report
-        self._depths = Depths(house.chain, clock, report)
+        self._depths = Depths(ledger, house.chain, clock, report)
         self._patience = Patience(house.chain.poll_interval.total_seconds())
         self._waits: Waits[Claim] = Waits()
         self._named: frozenset[Claim] | None = None

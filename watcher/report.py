@@ -300,9 +300,13 @@ class Report:
             log.warning("providers_disagree", chain=self._chain, asked=asked, refused=refused)
 
     def final_disputed(self, number: int, provider: str) -> None:
-        """Another provider has another block where the pass has its final one."""
+        """Another provider has another block there, at or below what the pass holds as final."""
         self.checked("second_provider", good=False)
         log.warning("final_block_disputed", chain=self._chain, block=number, provider=provider)
+
+    def withheld(self, seconds: float) -> None:
+        """Since when something is final by one provider's word, and by no other's; 0: nothing."""
+        self._observer.on_withheld(self._chain, seconds)
 
     def waiting(self, count: int, oldest: float) -> None:
         """Payments that would be confirmed but for a second opinion or a proof."""

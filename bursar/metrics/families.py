@@ -181,6 +181,11 @@ class Families:
             "unproven_payment_oldest_seconds", "How long the oldest of them has been waiting.",
             "chain",
         )  # fmt: skip
+        self.final_withheld = self._gauge(
+            "final_withheld_seconds",
+            "How long a block has been final by one provider's word and no other's; 0: none is.",
+            "chain",
+        )
         self.unverified_payments = self._counter(
             "unverified_payments", "Payments confirmed on one provider's word alone.", "chain"
         )

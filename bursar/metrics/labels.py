@@ -78,6 +78,7 @@ def _chain(families: Families, chain: ChainSettings) -> None:
         families.audit_round_at,
         families.waiting_payments,
         families.waiting_oldest,
+        families.final_withheld,
         families.coverage_first,
         families.coverage_last,
         families.coverage_hashes,

@@ -32,6 +32,7 @@ class WatcherMetrics:
             families.coverage_gaps,
             families.waiting_payments,
             families.waiting_oldest,
+            families.final_withheld,
         ):
             families.zero(gauge, chain)
         for tag in ("safe", "finalized"):  # the newest head this process goes on asking for
@@ -100,3 +101,6 @@ class WatcherMetrics:
     def on_waiting(self, chain: str, count: int, oldest: float) -> None:
         self._families.waiting_payments.labels(chain).set(count)
         self._families.waiting_oldest.labels(chain).set(oldest)
+
+    def on_withheld(self, chain: str, seconds: float) -> None:
+        self._families.final_withheld.labels(chain).set(seconds)

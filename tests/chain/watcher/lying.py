@@ -72,3 +72,52 @@ def lie(world: World, session: aiohttp.ClientSession, urls: list[str], *liars: s
     )
     world.restart(ChainClient(pool))
     return omitting
+
+
+class Behind:
+    """Some providers know nothing of the newest blocks.
+
+    :param urls: the providers that lag.
+    """
+
+    def __init__(self, inner: Transport, *urls: str) -> None:
+        self._inner = inner
+        self.urls = urls
+        self.blocks = 0
+        """By so many."""
+
+    async def post(
+        self,
+        url: str,
+        body: bytes,
+        timeout: float,  # noqa: ASYNC109
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        if url not in self.urls or not self.blocks:
+            return await self._inner.post(url, body, timeout)
+        newest = await self._newest(url, timeout)
+        asked = json.loads(body.replace(b'"latest"', b'"%s"' % hex(newest).encode()))
+        status, headers, answer = await self._inner.post(url, json.dumps(asked).encode(), timeout)
+        told = json.loads(answer)
+        for item in told if isinstance(told, list) else [told]:
+            found = item.get("result")
+            number = (
+                found.get("number") or found.get("blockNumber") if isinstance(found, dict) else None
+            )
+            if number is not None and int(number, 16) > newest:
+                item["result"] = None
+        return status, headers, json.dumps(told).encode()
+
+    async def _newest(self, url: str, timeout: float) -> int:  # noqa: ASYNC109
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}
+        _, _, answer = await self._inner.post(url, json.dumps(asked).encode(), timeout)
+        return int(json.loads(answer)["result"], 16) - self.blocks
+
+
+def lag(world: World, session: aiohttp.ClientSession, urls: list[str], *behind: str) -> Behind:
+    """A watcher behind providers of which these may lag."""
+    lagging = Behind(AiohttpTransport(session), *behind)
+    pool = RpcPool(
+        "anvil", 31337, urls, transport=lagging, clock=world.clock, entropy=SystemEntropy()
+    )
+    world.restart(ChainClient(pool))
+    return lagging

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 
+import aiohttp
 import pytest
 
 from chain.anvil import Anvil, DevRpc
 from tests.chain.rpc.conftest import MakeClient
+from tests.chain.watcher.lying import lag
 from tests.chain.watcher.test_lies import persist
 from tests.chain.watcher.world import World, chain_settings
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
@@ -184,3 +186,125 @@ async def test_f02_newest_block_exchanged_and_no_other_comes__followed_after_a_w
         return world.observer.reorgs == [1]
 
     await persist(world, followed, 60)
+
+
+async def test_f02_one_of_two_goes_on_making_blocks_up__not_believed_however_long_it_takes(
+    world: World, anvil: Anvil, make_client: MakeClient
+) -> None:
+    """The other one is below its blocks for longer than a node that lags is waited for."""
+    await world.mine(6)
+    world.restart(make_client([anvil.rpc_url], clock=world.clock))
+    await world.follow()
+    fork = await world.head()
+    invented = replace(anvil.options, extra=("--fork-url", anvil.rpc_url))
+    async with Anvil(invented) as liar, DevRpc(liar.rpc_url) as rpc:
+        await rpc.call("anvil_mine", hex(150))
+        world.restart(make_client([liar.rpc_url, anvil.rpc_url], clock=world.clock))
+        for _ in range(20):
+            await world.mine(1)
+            await rpc.call("anvil_mine", hex(1))
+            world.clock.advance(60)
+            with suppress(*EXPECTED):
+                await world.follow_some(8)
+        cursor, final = await world.cursor()
+        assert cursor > fork + 100, "it leads"
+        assert final <= fork
+        assert world.observer.withheld > 900, "somebody is told"
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    await world.mine(3)
+    world.restart(make_client([anvil.rpc_url], clock=world.clock))
+
+    async def paid() -> bool:
+        return await world.status(invoice) == "paid"
+
+    await persist(world, paid, 60)
+    assert world.observer.violations == 0
+    await world.agrees()
+
+
+async def test_f02_one_of_two_makes_new_blocks_up_above_each_head__not_believed(
+    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+) -> None:
+    """Whenever it is asked, the other one's newest block is on the chain that it shows."""
+    await world.mine(6)
+    await world.follow()
+    world.restart(make_client([other.url, anvil.rpc_url], clock=world.clock))
+    invented = replace(anvil.options, extra=("--fork-url", anvil.rpc_url))
+    for _ in range(16):
+        await world.mine(1)
+        world.clock.advance(60)
+        async with Anvil(invented) as liar, DevRpc(liar.rpc_url) as rpc:
+            await rpc.call("anvil_mine", hex(40))
+            other.clear()
+            other.add(Fault(Kind.elsewhere, value=liar.rpc_url))
+            for _ in range(5):
+                with suppress(*EXPECTED):
+                    await world.watcher.tick()
+    cursor, final = await world.cursor()
+    assert cursor >= await world.head() + 30 and len(world.observer.reorgs) > 5, "it leads"
+    assert final <= await world.head()
+    assert world.observer.violations == 0
+
+
+async def test_tag__one_of_two_always_calls_it_too_high__not_believed_however_long_it_takes(
+    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+) -> None:
+    """The other one has these blocks, and says that they are not final: it is not behind."""
+    world.settings = chain_settings(world.url, world.tokens, finality="finalized")
+    world.restart(make_client([other.url, anvil.rpc_url], clock=world.clock))
+    await world.mine(70)
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    newest = await world.rpc.call("eth_getBlockByNumber", "latest", False)
+    other.add(Fault(Kind.answers, {"eth_getBlockByNumber"}, value=newest, naming='"finalized"'))
+    for _ in range(15):
+        await world.mine(1)
+        world.clock.advance(60)
+        await world.follow_some(3)
+    head = await world.head()
+    assert (await world.cursor(), await world.status(invoice)) == ((head, head - 64), "processing")
+
+
+async def test_f03_second_provider_always_some_blocks_behind__what_is_final_follows_it(
+    world: World, anvil: Anvil, other: FaultProxy, session: aiohttp.ClientSession
+) -> None:
+    """Further behind than a block needs to be final: it bears out what it has."""
+    lagging = lag(world, session, [anvil.rpc_url, other.url], other.url)
+    await world.mine(10)
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    lagging.blocks = 6
+    for _ in range(9):
+        await world.mine(1)
+        world.clock.advance(10)
+        await world.follow_some(2)
+    head = await world.head()
+    assert await world.cursor() == (head, head - 6 - 2)
+    assert await world.status(invoice) == "paid"
+    assert world.observer.withheld < 90
+
+
+async def test_f03_two_of_three_only_ever_behind__waited_for_ten_minutes_and_no_longer(
+    world: World, anvil: Anvil, other: FaultProxy, session: aiohttp.ClientSession
+) -> None:
+    async with FaultProxy(anvil.rpc_url) as third:
+        urls = [anvil.rpc_url, other.url, third.url]
+        lagging = lag(world, session, urls, *urls[1:])
+        await world.mine(40)
+        await world.follow()
+        before = await world.cursor()
+        lagging.blocks = 30
+        cursors = []
+        for _ in range(16):
+            await world.mine(1)
+            for _ in range(6):
+                world.clock.advance(10)
+                with suppress(*EXPECTED):
+                    await world.watcher.tick()
+            cursors.append(await world.cursor())
+    assert cursors[8] == before, "two deny what one calls final"
+    head = await world.head()
+    assert cursors[-1] == (head, head - 2)

@@ -54,6 +54,7 @@ async def test_f19_another_leads__what_this_one_told_last_pages_nobody(world: Wo
     metrics: Any = world.observer
     await world.follow()
     metrics.on_waiting("anvil", 1, 400.0)
+    metrics.on_withheld("anvil", 900.0)
     metrics.on_head("anvil", "safe", 7)
     metrics.on_findings("anvil", "below", 2)
     first, world.observer = world.watcher, Counting()
@@ -62,6 +63,7 @@ async def test_f19_another_leads__what_this_one_told_last_pages_nobody(world: Wo
     await world.watcher.tick()
     assert (await first.tick()).outcome is Outcome.STANDBY
     assert value(families, "unproven_payment_oldest_seconds") == 0
+    assert value(families, "final_withheld_seconds") == 0
     assert value(families, "balance_audit_findings", kind="below") == 0
     assert value(families, "chain_head_block", tag="safe") == 0
     assert (value(families, "chain_head_block", tag="latest") or 0) > 0

@@ -50,6 +50,7 @@ class Counting(SilentObserver):
         self.checks: dict[str, datetime] = {}
         self.coverage: tuple[int, int, int, int] | None = None
         self.waiting = (0, 0.0)
+        self.withheld = 0.0
         self.progress: list[float] = []
 
     def on_progress(self, chain: str, blocks_per_second: float, eta_seconds: float) -> None:
@@ -78,6 +79,9 @@ class Counting(SilentObserver):
 
     def on_waiting(self, chain: str, count: int, oldest: float) -> None:
         self.waiting = (count, oldest)
+
+    def on_withheld(self, chain: str, seconds: float) -> None:
+        self.withheld = seconds
 
     def on_findings(self, chain: str, kind: str, count: int) -> None:
         self.findings[kind] = count
