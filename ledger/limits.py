@@ -8,10 +8,10 @@ operator's release lets it go. What waits on hold is not counted as promised.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -119,14 +119,23 @@ async def lock_promises(tx: Tx) -> None:
 
 async def promised_today(tx: Tx) -> Promised:
     """Payouts made since midnight UTC; those on hold, canceled or failed are not counted."""
-    midnight = tx.now.replace(hour=0, minute=0, second=0, microsecond=0)
-    columns = (payouts.c.merchant_id, payouts.c.chain, payouts.c.token, payouts.c.amount)
-    query = sa.select(*columns).where(
+    promised = Promised()
+    for row in await promises_of(tx, day_of(tx.now)):
+        promised.add(row.merchant_id, (row.chain, row.token), row.amount)
+    return promised
+
+
+async def promises_of(tx: Tx, midnight: datetime) -> Sequence[sa.Row[Any]]:
+    """What counts as promised on the day that began then, in the order in which it was."""
+    columns = ("id", "merchant_id", "chain", "token", "amount")
+    query = sa.select(*(payouts.c[name] for name in columns)).where(
         payouts.c.created_at >= midnight,
         payouts.c.created_at < midnight + timedelta(days=1),
         payouts.c.status.in_(_COUNTED),
     )
-    sums: Counter[tuple[str, str, str]] = Counter()
-    for row in await tx.conn.execute(query):
-        sums[row.merchant_id, row.chain, row.token] += row.amount
-    return Promised(sums)
+    return (await tx.conn.execute(query.order_by(payouts.c.id))).all()
+
+
+def day_of(moment: datetime) -> datetime:
+    """Its midnight, UTC. Pure."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -19,7 +19,14 @@ from config.errors import ConflictError, InvalidInputError, NotFoundError
 from config.money import format_amount, parse_units
 from config.units import Address
 from ledger.destinations import check_address
-from ledger.limits import Limits, Promised, lock_promises, promised_today
+from ledger.limits import (
+    Limits,
+    Promised,
+    day_of,
+    lock_promises,
+    promised_today,
+    promises_of,
+)
 from ledger.listing import Page, PageQuery, find_payout, page_of_payouts
 from ledger.payouts import NewPayout, PayoutMove, create_payouts, lock_payouts, move_payouts
 from ledger.receivables import owed_by
@@ -215,8 +222,8 @@ async def _promised(tx: Tx, limits: Limits) -> Promised:
 async def release_cooled(tx: Tx, limits: Limits | None = None) -> list[Row]:
     """Queue what waited for time alone and has waited long enough; returns their rows.
 
-    What is over a limit goes on hold at once. It has counted as promised all the while, so
-    only the limits of one payout are asked again, and those of the day with itself taken out.
+    What is over a limit goes on hold at once. It has counted as promised all the while: the
+    limits of a day are those of its own, and what was promised after it takes no room from it.
     """
     query = sa.select(payouts.c.id).where(
         payouts.c.status == PayoutStatus.PENDING_APPROVAL.value, payouts.c.not_before <= tx.now
@@ -233,17 +240,16 @@ async def release_cooled(tx: Tx, limits: Limits | None = None) -> list[Row]:
 
 
 async def _over_limits(tx: Tx, rows: Sequence[Row], limits: Limits) -> dict[str, str]:
-    """The limit that each of these broke today, by id."""
-    promised = await _promised(tx, limits) if rows else Promised()
-    midnight = tx.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    """The limit that each of these breaks, by id; of a day: beside what that day had before it."""
     found: dict[str, str] = {}
-    for row in rows:
-        place = (row["chain"], row["token"])
-        if limits.count_days and row["created_at"] >= midnight:
-            promised.add(row["merchant_id"], place, -row["amount"])
-        over = promised.exceeded(limits, row["merchant_id"], place, row["amount"])
-        if over is None:
-            promised.add(row["merchant_id"], place, row["amount"])
-        else:
-            found[row["id"]] = over
+    for day in sorted({day_of(row["created_at"]) for row in rows}):
+        cooled = {row["id"] for row in rows if day_of(row["created_at"]) == day}
+        promised = Promised()
+        for one in await promises_of(tx, day):
+            place = (one.chain, one.token)
+            over = promised.exceeded(limits, one.merchant_id, place, one.amount)
+            if one.id in cooled and over is not None:
+                found[one.id] = over
+            else:
+                promised.add(one.merchant_id, place, one.amount)
     return found

@@ -240,6 +240,30 @@ async def test_refund__cooled_and_exactly_at_the_daily_limit__not_counted_twice(
         assert (await find_refund(tx, "mer_1", str(made["id"])))["status"] == "queued"
 
 
+async def test_refund__cooled_since_yesterday__counts_for_the_day_on_which_it_was_promised(
+    books: Books,
+) -> None:
+    """It had its room under that day's limit: today's is for what is promised today."""
+    limits = Limits(
+        payout={("anvil", "USDC"): 4_000000},
+        merchant={("anvil", "USDC"): 5_000000},
+        daily={("anvil", "USDC"): 5_000000},
+    )
+    invoice = await paid_invoice(books)
+    made = await refund(books, invoice, replace(COOLING, limits=limits), amount="4")
+    books.clock.advance(60)
+    over = await refund(books, invoice, replace(COOLING, limits=limits), amount="2")
+    books.clock.advance(24 * 3600 - 60)
+    today = replace(AT_ONCE, limits=limits)
+    assert (await refund(books, invoice, today, amount="3"))["status"] == "queued"
+    for refunded, status in ((made, "queued"), (over, "on_hold")):
+        async with books.ledger.transaction() as tx:
+            await release_cooled(tx, limits)
+            assert (await find_refund(tx, "mer_1", str(refunded["id"])))["status"] == status
+        books.clock.advance(60)
+    assert (await refund(books, invoice, today, amount="1"))["status"] == "queued"
+
+
 async def test_refund__to_an_active_destination__does_not_wait(books: Books) -> None:
     invoice = await paid_invoice(books)
     async with books.ledger.transaction() as tx:
