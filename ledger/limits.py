@@ -2,7 +2,8 @@
 the reading of what was promised today, and the lock that it is read under.
 
 Who is over a limit is not refused: the payout begins on hold with the reason, and an
-operator's release lets it go. What waits on hold is not counted as promised.
+operator's release lets it go. What waits on hold is not counted as promised, nor what is over a
+limit and waits for time or for an approval first: it would take the room of a whole day.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ MERCHANT_LIMIT: Final = "over the merchant's daily limit"
 DAILY_LIMIT: Final = "over the daily limit"
 _PROMISES: Final = "promises"
 """A lease's row that nobody holds for longer than a transaction."""
+_LIMITS: Final = (PAYOUT_LIMIT, TRANSACTION_LIMIT, MERCHANT_LIMIT, DAILY_LIMIT)
 _COUNTED: Final = ("pending_approval", "queued", "batched", "submitted", "paid")
 Place = tuple[str, str]
 """Chain and token."""
@@ -127,13 +129,19 @@ async def promised_today(tx: Tx) -> Promised:
 
 async def promises_of(tx: Tx, midnight: datetime) -> Sequence[sa.Row[Any]]:
     """What counts as promised on the day that began then, in the order in which it was."""
-    columns = ("id", "merchant_id", "chain", "token", "amount")
+    columns = ("id", "merchant_id", "chain", "token", "amount", "status", "reason")
     query = sa.select(*(payouts.c[name] for name in columns)).where(
         payouts.c.created_at >= midnight,
         payouts.c.created_at < midnight + timedelta(days=1),
         payouts.c.status.in_(_COUNTED),
     )
-    return (await tx.conn.execute(query.order_by(payouts.c.id))).all()
+    rows = (await tx.conn.execute(query.order_by(payouts.c.id))).all()
+    return [r for r in rows if r.status != "pending_approval" or not names_limit(r.reason)]
+
+
+def names_limit(reason: str | None) -> bool:
+    """Whether a payout found no room under a limit, by what it waits for. Pure."""
+    return reason is not None and any(limit in reason for limit in _LIMITS)
 
 
 def day_of(moment: datetime) -> datetime:

@@ -24,6 +24,7 @@ from ledger.limits import (
     Promised,
     day_of,
     lock_promises,
+    names_limit,
     promised_today,
     promises_of,
 )
@@ -126,7 +127,7 @@ async def create_refund(
         new.address,
         kind="refund",
         # Whoever approves decides about the limit too; time alone asks for it once more.
-        reason=", ".join(filter(None, (waits, None if cools else over))) or None,
+        reason=", ".join(filter(None, (waits, over))) or None,
         waits=waits is not None,
         not_before=tx.now + policy.cooling_off if cools else None,
         invoice_id=new.invoice_id,
@@ -222,8 +223,8 @@ async def _promised(tx: Tx, limits: Limits) -> Promised:
 async def release_cooled(tx: Tx, limits: Limits | None = None) -> list[Row]:
     """Queue what waited for time alone and has waited long enough; returns their rows.
 
-    What is over a limit goes on hold at once. It has counted as promised all the while: the
-    limits of a day are those of its own, and what was promised after it takes no room from it.
+    What is over a limit goes on hold at once. What was within those of its day has counted for
+    that day ever since: what was promised after it takes no room from it.
     """
     query = sa.select(payouts.c.id).where(
         payouts.c.status == PayoutStatus.PENDING_APPROVAL.value, payouts.c.not_before <= tx.now
@@ -240,12 +241,14 @@ async def release_cooled(tx: Tx, limits: Limits | None = None) -> list[Row]:
 
 
 async def _over_limits(tx: Tx, rows: Sequence[Row], limits: Limits) -> dict[str, str]:
-    """The limit that each of these breaks, by id; of a day: beside what that day had before it."""
+    """The limit that each of these breaks, by id; of a day: of that on which it was promised."""
     found: dict[str, str] = {}
     for day in sorted({day_of(row["created_at"]) for row in rows}):
-        cooled = {row["id"] for row in rows if day_of(row["created_at"]) == day}
+        cooled = {row["id"]: row for row in rows if day_of(row["created_at"]) == day}
+        # Others have had the room since that these did not find: they come last.
+        without = {i for i, row in cooled.items() if names_limit(row["reason"])}
         promised = Promised()
-        for one in await promises_of(tx, day):
+        for one in sorted(await promises_of(tx, day), key=lambda one: (one.id in without, one.id)):
             place = (one.chain, one.token)
             over = promised.exceeded(limits, one.merchant_id, place, one.amount)
             if one.id in cooled and over is not None:

@@ -112,7 +112,7 @@ def make_plan(
             continue
         # What one batch entry cannot hold goes with the next run.
         payout = _planned(balance, min(payable, MAX_ENTRY_AMOUNT), chosen.address, promised, rules)
-        if payout.reason is None or payout.waits:
+        if payout.reason is None or payout.reason == LARGE:
             promised.add(balance.merchant_id, (balance.chain, balance.token), payout.amount)
         made.append(payout)
     return Plan(tuple(made), tuple(held))

@@ -264,6 +264,29 @@ async def test_refund__cooled_since_yesterday__counts_for_the_day_on_which_it_wa
     assert (await refund(books, invoice, today, amount="1"))["status"] == "queued"
 
 
+async def test_refund__over_the_daily_limit_while_it_cools_off__takes_no_room_from_others(
+    books: Books,
+) -> None:
+    """It will be on hold: a merchant must not stop all payouts of a day by asking for it."""
+    limits = Limits(daily={("anvil", "USDC"): 1_500000})
+    invoice = await paid_invoice(books)
+    at_once, cooling = replace(AT_ONCE, limits=limits), replace(COOLING, limits=limits)
+    first = await refund(books, invoice, at_once, amount="0.6")
+    over = await refund(books, invoice, cooling, amount="1")
+    assert (over["status"], over["reason"]) == (
+        "pending_approval",
+        f"{COOLING_OFF}, {DAILY_LIMIT}",
+    )
+    assert (await refund(books, invoice, at_once, amount="0.9"))["status"] == "queued"
+    async with books.ledger.transaction() as tx:
+        await cancel_refund(tx, "mer_1", str(first["id"]))
+    books.clock.advance(24 * 3600)
+    async with books.ledger.transaction() as tx:
+        await release_cooled(tx, limits)
+        view = await find_refund(tx, "mer_1", str(over["id"]))
+    assert (view["status"], view["reason"]) == ("on_hold", DAILY_LIMIT)
+
+
 async def test_refund__to_an_active_destination__does_not_wait(books: Books) -> None:
     invoice = await paid_invoice(books)
     async with books.ledger.transaction() as tx:

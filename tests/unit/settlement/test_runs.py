@@ -328,6 +328,24 @@ async def test_large_payout__over_a_limit_too__no_operator_s_release_goes_past_t
     assert decided["status"] == "queued"
 
 
+async def test_large_payout__over_the_daily_limit_too__others_of_that_day_are_paid(
+    books: Books,
+) -> None:
+    security = {"approve_payouts_above": {"USDC": "4"}}
+    planner = runs(books, security=security, daily_limit={"USDC": "4.5"})
+    for merchant, units in (("mer_1", 5_000000), ("mer_2", 2_000000), ("mer_3", 2_500000)):
+        if merchant != "mer_1":
+            await books.merchant(merchant)
+        await destination(books, merchant=merchant)
+        await paid(books, units, merchant)
+    for asked in ("mer_1", "mer_2", None):
+        await ask(books, planner, asked)
+        books.clock.advance(1)
+    large, *others = await made(books)
+    assert (large.status, large.reason) == ("pending_approval", f"{LARGE}, {DAILY_LIMIT}")
+    assert [p.status for p in others] == ["queued", "queued"]
+
+
 async def test_held_payouts__many_of_one_token__hide_none_of_another(books: Books) -> None:
     await destination(books)
     for address in (USDC, USDT):
