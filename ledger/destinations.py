@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -141,7 +141,7 @@ async def _cancel_unsent(tx: Tx, merchant_id: str, destination_id: str) -> None:
     others = [
         (d.chain, d.token)
         for d in await destinations_of(tx, [merchant_id])
-        if d.address == gone.address and d.status != "pending_approval"
+        if d.address == gone.address and _in_use(d.status, d.active_at, tx.now)
     ]
     for chain, token in await _unsent_places(tx, merchant_id, gone.address):
         named = (chain, None) in others or (chain, token) in others
@@ -153,28 +153,35 @@ async def _cancel_unsent(tx: Tx, merchant_id: str, destination_id: str) -> None:
 
 
 async def revoked_among(tx: Tx, rows: Sequence[Row]) -> set[str]:
-    """Ids of the payouts whose destination was revoked, and that no other one names.
+    """Ids of the payouts whose destination was revoked, and that no other one in use names.
 
     A revocation cancels what is in no batch. What was sealed then, and came back from its
     batch since, is found here. Refunds name their address themselves.
     """
     back = [row for row in rows if row["attempt"] and row["kind"] == "settlement"]
     table = payout_destinations
-    columns = (table.c.merchant_id, table.c.chain, table.c.address, table.c.token, table.c.status)
+    names = ("merchant_id", "chain", "address", "token", "status", "active_at")
+    columns = [table.c[name] for name in names]
     merchants = sorted({row["merchant_id"] for row in back})
     known = await select_in(tx, sa.select(*columns), table.c.merchant_id, merchants)
-    return {row["id"] for row in back if _is_revoked(row, known)}
+    return {row["id"] for row in back if _is_revoked(row, known, tx.now)}
 
 
-def _is_revoked(row: Row, known: Sequence[Row]) -> bool:
+def _is_revoked(row: Row, known: Sequence[Row], now: datetime) -> bool:
     place = ("merchant_id", "chain", "address")
-    naming = {
-        destination["status"]
+    naming = [
+        destination
         for destination in known
         if all(destination[name] == row[name] for name in place)
         and destination["token"] in {None, row["token"]}
-    }
-    return "revoked" in naming and naming <= {"revoked", "pending_approval"}
+    ]
+    used = any(_in_use(one["status"], one["active_at"], now) for one in naming)
+    return not used and any(one["status"] == "revoked" for one in naming)
+
+
+def _in_use(status: str, active_at: datetime, now: datetime) -> bool:
+    """Whether it may be paid to: approved, and cooled off."""
+    return status not in {"revoked", "pending_approval"} and active_at <= now
 
 
 async def cancel_revoked(tx: Tx, rows: Sequence[Row]) -> None:

@@ -8,8 +8,14 @@ import pytest
 import sqlalchemy as sa
 
 from config.units import Address
-from ledger.destinations import REVOKED, NewDestination, create_destination, revoke_destination
-from ledger.payouts import NewPayout, create_payouts
+from ledger.destinations import (
+    REVOKED,
+    NewDestination,
+    create_destination,
+    revoke_destination,
+    revoked_among,
+)
+from ledger.payouts import NewPayout, create_payouts, lock_payouts
 from ledger.schema import payouts
 from tests.support.books import Books
 
@@ -17,10 +23,13 @@ OLD = Address(b"\xd1" * 20)
 NEW = Address(b"\xd2" * 20)
 
 
-async def destination(books: Books, address: Address, token: str | None = None) -> str:
+async def destination(
+    books: Books, address: Address, token: str | None = None, hours: int = 0
+) -> str:
     async with books.ledger.transaction() as tx:
         new = NewDestination("anvil", token, address)
-        made = await create_destination(tx, "mer_1", new, cooling_off=timedelta(0), refused=())
+        cooling_off = timedelta(hours=hours)
+        made = await create_destination(tx, "mer_1", new, cooling_off=cooling_off, refused=())
     return str(made["id"])
 
 
@@ -74,3 +83,22 @@ async def test_revoked__address_still_named_by_another__only_what_nothing_names_
     ids = await promises(books, NewPayout("mer_1", "anvil", "USDC", 1_000000, OLD))
     await revoke(books, gone)
     assert await reasons(books, ids) == [("queued", None) if kept else ("canceled", REVOKED)]
+
+
+async def test_revoked_and_named_again__nothing_goes_there_before_that_has_cooled_off(
+    books: Books,
+) -> None:
+    """Whoever has a merchant's key could else name an address again that was given up, and be
+    paid at once what was on its way to it: in no batch, or back from one."""
+    gone = await destination(books, OLD)
+    (queued,) = await promises(books, NewPayout("mer_1", "anvil", "USDC", 1_000000, OLD))
+    await destination(books, OLD, hours=24)
+    await revoke(books, gone)
+    assert await reasons(books, [queued]) == [("canceled", REVOKED)]
+    async with books.ledger.transaction() as tx:
+        (row,) = await lock_payouts(tx, [queued])
+        back = {**row, "attempt": 1, "status": "queued"}
+        assert await revoked_among(tx, [back]) == {queued}
+    books.clock.advance(24 * 3600)
+    async with books.ledger.reading() as tx:
+        assert await revoked_among(tx, [back]) == set()

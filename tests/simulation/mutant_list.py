@@ -402,8 +402,8 @@ GIVING = (
     one(
         "a payout that comes back is sealed for a revoked destination",
         "ledger/destinations.py",
-        '    return "revoked" in naming and naming <= {"revoked", "pending_approval"}\n',
-        '    return "revoked" in naming and not naming\n',
+        '    return not used and any(one["status"] == "revoked" for one in naming)\n',
+        '    return not used and any(one["status"] == "nowhere" for one in naming)\n',
         {**MOVING, "epoch_raised": 10.0, "slow_miner": 0.7},
     ),
     one(
