@@ -157,6 +157,9 @@ class Depths:
         self._patience = Patience(chain.poll_interval.total_seconds())
         self._standing: dict[str, tuple[int, float]] = {}
         """Of providers that are behind: their head, and since when it is that."""
+        self._told: dict[str, set[str]] = {}
+        """Tags that each provider has shown."""
+        self._tag_patience = Patience(chain.poll_interval.total_seconds())
         self._withheld: Withheld | None = None
         self._asked_at = 0.0
 
@@ -244,7 +247,7 @@ class Depths:
     ) -> Allowed | None:
         """``None``: it does not answer."""
         sight = await _look(view, mark, sorted(used_tags(self._chain)))
-        if sight is None:
+        if sight is None or self._lost_a_tag(view.provider or "", sight):
             return None
         if self._has_stopped(view.provider or "", sight.head.number, work.top.number):
             return _STOPPED
@@ -255,6 +258,15 @@ class Depths:
             number = min(mark.number, sight.head.number)
             self._report.final_disputed(number, view.provider or "")
         return allowed_by(sight, mark, before, full.view, self._chain, ours)
+
+    def _lost_a_tag(self, provider: str, sight: Sight) -> bool:
+        """Whether it has told a tag before and does not now: silence, and not that it has none."""
+        told = self._told.setdefault(provider, set())
+        told.update(sight.tags)
+        if told == sight.tags.keys():
+            self._tag_patience.heard()
+            return False
+        return not self._tag_patience.over(self._clock.monotonic())
 
     async def _ours(self, work: Pass, number: int) -> Hash32 | None:
         """The block of our chain at a height; ``None``: it is not kept, or not read yet."""

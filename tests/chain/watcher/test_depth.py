@@ -115,6 +115,34 @@ async def test_tag__one_of_two_calls_the_newest_block_finalized__waits_for_the_o
     assert (await world.cursor(), await world.statuses()) == ((head, head - 64), ["detected"])
 
 
+async def test_tag__the_other_one_cannot_tell_its_own_for_a_moment__waited_for(
+    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+) -> None:
+    """It has told it before: this is silence, and no word for whatever the first one says."""
+    world.settings = chain_settings(world.url, world.tokens, finality="finalized")
+    async with FaultProxy(anvil.rpc_url) as honest:
+        world.restart(make_client([other.url, honest.url], clock=world.clock))
+        await world.mine(70)
+        await world.follow()
+        newest = await world.rpc.call("eth_getBlockByNumber", "latest", False)
+        other.add(Fault(Kind.answers, {"eth_getBlockByNumber"}, value=newest, naming="finalized"))
+        await world.mine(1)
+        await world.follow_some(2)
+        for failure in (Kind.null_block, Kind.error):
+            value = (-32603, "internal error") if failure is Kind.error else None
+            missing = Fault(failure, {"eth_getBlockByNumber"}, value=value, naming="finalized")
+            missing = honest.add(missing)
+            await world.mine(1)
+            await world.follow_some(3)
+            honest.clear()
+            head = await world.head()
+            assert (await world.cursor())[1] < head - 60
+            assert missing.struck > 0
+            world.clock.advance(5)
+            await world.follow_some(2)
+    assert await world.cursor() == (head, head - 64)
+
+
 async def test_f02_one_of_two_makes_blocks_up_above_the_head__not_final__left_without_a_halt(
     world: World, anvil: Anvil, make_client: MakeClient
 ) -> None:
