@@ -9,6 +9,7 @@ from typing import Final, Literal, cast
 from chain.client import ChainClient
 from chain.model import BlockHeader
 from chain.rpc.errors import NodeBehind, RpcError
+from chain.rpc.health import ProviderState
 from config.chains import ChainSettings
 from config.clock import Clock
 from config.errors import ConfigError
@@ -26,6 +27,8 @@ _STALE_LEAST_SECONDS: Final = 5.0
 """A head that stands still this long (or five block times) is compared with another provider's."""
 _PATIENCES: Final = 3
 """So many times that, and nobody shows a block above the cursor: a shorter chain is believed."""
+_NO_BETTER: Final = (None, ProviderState.unreachable)
+"""Nobody is left, or one that does not answer: then rather the one that failed."""
 AVOIDED_FOR: Final = 30.0
 """Seconds that passes go to other providers after one gave a reply that was refuted."""
 
@@ -160,7 +163,8 @@ class Lookout:
         for name in self._avoided:
             view = view.excluding(name)
         pinned = view.pinned()
-        return pinned if pinned.provider is not None else self._client.pinned()
+        unreachable = pinned.provider_states().get(pinned.provider or "") in _NO_BETTER
+        return self._client.pinned() if unreachable else pinned
 
     async def look(self, cursor: Cursor) -> Look:
         """Pin a provider and see how far the chain is."""

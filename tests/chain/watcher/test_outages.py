@@ -101,6 +101,29 @@ async def test_f09_one_provider_flapping__every_other_request__followed_all_alon
     await world.agrees()
 
 
+async def test_f09_one_provider_dead__the_other_one_fails_a_pass__goes_on_with_it(
+    world: World, liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
+) -> None:
+    """Who failed is spared for half a minute, but not for one that is no better."""
+    world.restart(make_client([liar.url, honest.url], clock=world.clock))
+    await world.invoice()
+    await world.follow()
+    honest.add(Fault(Kind.refused))
+
+    async def final_moved() -> bool:
+        return (await world.cursor())[1] == await world.head() - 2
+
+    await world.mine(3)
+    await persist(world, final_moved, 60)
+    await world.mine(3)
+    liar.add(Fault(Kind.error, {"eth_getLogs"}, value=(-32000, "internal"), times=4))
+    waited = 0
+    while not await final_moved() and waited < 60:
+        waited += 1
+        await tick(world, 1)
+    assert waited < 12
+
+
 async def test_f09_chain_changes_behind_the_url__after_a_restart__refused_and_nothing_credited(
     world: World, liar: FaultProxy, make_client: MakeClient
 ) -> None:
