@@ -284,7 +284,7 @@ async def claims_to_ask(tx: Tx, house: House, work: Pass) -> list[Claim]:
             claims.append(
                 Claim(
                     s.tx_hash, s.block_hash, s.ordinal,
-                    s.token_address, s.sender, s.recipient, s.amount,
+                    s.token_address, s.sender, s.recipient, s.amount, s.block_number,
                 )
             )  # fmt: skip
     return list(dict.fromkeys(claims))
@@ -300,6 +300,7 @@ def claim_of(row: Row) -> Claim:
         row["sender"],
         row["recipient"],
         Amount(row["amount"]),
+        row["block_number"],
     )
 
 

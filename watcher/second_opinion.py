@@ -31,6 +31,8 @@ class Claim:
     sender: Address
     recipient: Address
     amount: int
+    block: int
+    """Its height: a provider that is not there yet cannot deny it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Opinion:
     """``asked`` is false when no second provider answered at all.
 
     :param agreed: two providers hold the receipt; where nobody else was asked, the one that was.
-    :param refuted: two providers do not, and no more than one does.
+    :param refuted: two providers do not, though they have come past its block, and no more
+        than one does.
     """
 
     asked: bool
@@ -69,38 +72,44 @@ async def ask_around(client: ChainClient, claims: Collection[Claim]) -> Opinion:
     :raises RpcError: the pinned provider does not answer.
     """
     other = client.second()
-    mine = await _borne_out(client, list(claims))
+    mine = await _listen(client, claims)
     if other is None:
-        return Opinion(asked=False, agreed=frozenset(mine))
+        return Opinion(asked=False, agreed=mine.holds)
     try:
-        theirs = await _borne_out(other, list(claims))
+        theirs = await _listen(other, claims)
     except RpcError:
-        return Opinion(asked=False, agreed=frozenset(mine))
-    agreed, one_word = mine & theirs, mine ^ theirs
-    refuted = set(claims) - mine - theirs
+        return Opinion(asked=False, agreed=mine.holds)
+    agreed, one_word = mine.holds & theirs.holds, mine.holds ^ theirs.holds
+    refuted = mine.denies & theirs.denies
     third = client.third(other) if one_word else None
-    if third is not None:
-        try:
-            voice = await _borne_out(third, list(one_word))
-        except RpcError:
-            return Opinion(True, frozenset(agreed), frozenset(refuted))
-        for provider in {_outvoted(c, client, other, mine, voice) for c in one_word}:
-            client.doubt(provider)
-        agreed |= voice
-        refuted |= one_word - voice
-    return Opinion(True, frozenset(agreed), frozenset(refuted))
+    if third is None:
+        return Opinion(True, agreed, refuted)
+    try:
+        voice = await _listen(third, one_word)
+    except RpcError:
+        return Opinion(True, agreed, refuted)
+    agreed |= voice.holds
+    outvoted = voice.denies & (mine.denies | theirs.denies)
+    for view, said in ((client, mine), (other, theirs)):
+        if said.denies & voice.holds or said.holds & outvoted:
+            client.doubt(view.provider or "")
+    return Opinion(True, agreed, refuted | outvoted)
 
 
-def _outvoted(
-    claim: Claim,
-    client: ChainClient,
-    other: ChainClient,
-    mine: Collection[Claim],
-    voice: Collection[Claim],
-) -> str:
-    """Who is alone with what it says of a receipt."""
-    holder, denier = (client, other) if claim in mine else (other, client)
-    return (denier if claim in voice else holder).provider or ""
+@dataclass(frozen=True, slots=True)
+class _Voice:
+    """What one provider says of claims; one that is below their blocks says nothing."""
+
+    holds: frozenset[Claim]
+    denies: frozenset[Claim]
+
+
+async def _listen(client: ChainClient, claims: Collection[Claim]) -> _Voice:
+    holds = frozenset(await _borne_out(client, list(claims)))
+    missing = frozenset(claims) - holds
+    head = await client.block("latest") if missing else None
+    top = -1 if head is None else head.number
+    return _Voice(holds, frozenset(claim for claim in missing if claim.block <= top))
 
 
 async def _borne_out(client: ChainClient, claims: Sequence[Claim]) -> set[Claim]:

@@ -72,8 +72,8 @@ WATCHER = (
     one(
         "a second provider is not listened to",
         "watcher/second_opinion.py",
-        "    agreed, one_word = mine & theirs, mine ^ theirs\n",
-        "    agreed, one_word = mine | theirs, mine - mine\n",
+        "    agreed, one_word = mine.holds & theirs.holds, mine.holds ^ theirs.holds\n",
+        "    agreed, one_word = mine.holds | theirs.holds, mine.holds - mine.holds\n",
         {"rpc_forged": 0.5},
     ),
     one(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -11,9 +12,10 @@ from chain.anvil import Anvil
 from config.units import to_hex
 from ledger.holds import Hold, open_holds, release_hold
 from ledger.rescans import request_rescan
-from tests.chain.watcher.lying import Omitting, lie
+from tests.chain.watcher.lying import Omitting, lag, lie
 from tests.chain.watcher.world import Invoice, World
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
+from watcher.service import EXPECTED
 from watcher.status import Outcome
 from watcher.waits import HOLD_SECONDS, REFUTED_SECONDS
 
@@ -144,3 +146,24 @@ async def test_two_of_three_deny__taken_back_after_ten_minutes__and_back_when_se
     await world.follow()
     assert await world.status(invoice) == "paid"
     await world.agrees()
+
+
+async def test_two_of_three_stand_still_below_it__not_taken_back_however_long_it_takes(
+    world: World, session: aiohttp.ClientSession, urls: list[str]
+) -> None:
+    """Who does not have the block yet cannot deny what is in it."""
+    lagging = lag(world, session, urls, *urls[1:])
+    await world.mine(10)
+    await world.follow()
+    invoice = await world.invoice()
+    await world.pay(invoice.address, 10_000_000)
+    await world.mine(5)
+    lagging.blocks = 8
+    for _ in range(90):
+        with suppress(*EXPECTED):
+            await world.watcher.tick()
+        world.clock.advance(10)
+    assert (await world.statuses(), len(await holds(world))) == (["confirming"], 1)
+    lagging.blocks = 0
+    await wait(world, 60)
+    assert (await world.status(invoice), await holds(world)) == ("paid", [])

@@ -191,7 +191,7 @@ def receipt(*logs: Log, status: int = 1, block: Hash32 | None = None) -> object:
     )  # fmt: skip
 
 
-CLAIM = Claim(digest("tx"), digest(5), 0, TOKEN, PAYER, OURS, 7)
+CLAIM = Claim(digest("tx"), digest(5), 0, TOKEN, PAYER, OURS, 7, 5)
 
 
 @pytest.mark.parametrize(
