@@ -9,7 +9,7 @@ away while its balances are read, the whole is done again.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,7 +32,7 @@ from settlement.causes import Suspects, Traced
 from settlement.logs import logs_between
 from settlement.outcome import TokenTransfer, transfers_in
 from settlement.receipts import each_receipt
-from settlement.restore.scanning import pieces_of
+from settlement.restore.scanning import executed_of, pieces_of
 
 TRIES: Final = 5
 BATCH_EXECUTED_TOPIC: Final = executed_topics(0, 0)[0]
@@ -160,7 +160,11 @@ async def _compare(
     async for receipt in each_receipt(client, hashes, by_one=True):
         if receipt.block_number <= at.number:
             flows.add(transfers_in(receipt.logs))
-    waiting = {(b.epoch, b.onchain_id) for b in books.batches}
+    waiting = {
+        (b.epoch, b.onchain_id): b.sealed_block
+        for b in books.batches
+        if b.epoch is not None and b.onchain_id is not None
+    }
     by_strangers = await _executed_by_strangers(client, books, waiting)
     async for receipt in each_receipt(client, by_strangers, by_one=True):
         if receipt.block_number <= at.number:
@@ -234,17 +238,24 @@ async def _one_by_one(
 
 
 async def _executed_by_strangers(
-    client: ChainClient, books: _Books, waiting: Collection[tuple[int | None, int | None]]
+    client: ChainClient, books: _Books, waiting: Mapping[tuple[int, int], int]
 ) -> list[Hash32]:
-    """Transactions of others that ran our signed batches, which are not booked yet."""
-    if not books.batches:
+    """Transactions of others that ran our signed batches, which are not booked yet.
+
+    Only where one has run: since a batch was sealed that waits for lower fees there may be weeks.
+
+    :param waiting: the blocks in which they were sealed, by epoch and on-chain id.
+    """
+    if not waiting:
         return []
-    first = min(b.sealed_block for b in books.batches)
-    last = books.cursor.cursor.number
+    treasury, at = books.batches[0].target, books.cursor.cursor
+    ran = await executed_of(client, treasury, list(waiting), at.hash)
+    if not ran:
+        return []
+    first = min(waiting[one] for one in ran)
     ours = {a.tx_hash for a in books.attempts}
-    treasury = books.batches[0].target
     found: list[Hash32] = []
-    for log in await logs_between(client, first, last, [treasury], (BATCH_EXECUTED_TOPIC,)):
+    for log in await logs_between(client, first, at.number, [treasury], (BATCH_EXECUTED_TOPIC,)):
         event = decode_batch_executed(log, treasury)
         known = event is None or (event.epoch, event.batch_id) not in waiting
         if not known and log.tx_hash not in ours:

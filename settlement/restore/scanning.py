@@ -16,7 +16,7 @@ from chain.helper_contracts import (
     encode_executed,
     executed_topics,
 )
-from chain.model import TRANSFER_TOPIC, Log, Receipt, TxRequest
+from chain.model import TRANSFER_TOPIC, BlockRef, Log, Receipt, TxRequest
 from chain.rpc.errors import CallReverted, NodeBehind, RpcError
 from config.catalogue import Token
 from config.units import Address, Hash32
@@ -186,11 +186,14 @@ async def executed_ids(
 
 
 async def executed_of(
-    client: ChainClient, treasury: Address, batches: Sequence[tuple[int, int]]
+    client: ChainClient,
+    treasury: Address,
+    batches: Sequence[tuple[int, int]],
+    block: BlockRef = "latest",
 ) -> set[tuple[int, int]]:
     """Those of these (epoch, id) that the treasury has executed."""
     asked = [TxRequest(None, treasury, encode_executed(*one)) for one in batches]
-    answers = await client.calls(asked)
+    answers = await client.calls(asked, block) if asked else []
     return {
         one
         for one, answer in zip(batches, answers, strict=True)

@@ -19,7 +19,9 @@ from ledger.holds import open_holds, release_hold
 from ledger.pauses import active_pauses
 from ledger.postings import AccountKind, AccountRef, balance
 from ledger.schema import blocks, chain_cursors
+from settlement.reconcile import reconcile
 from settlement.service import ChainSettlement
+from tests.chain.settlement.test_lanes import owner_sends, stuck_batch
 from tests.chain.settlement.test_lies import providers
 from tests.chain.settlement.world import CHAIN_ID, SpyingClient, World, recipient
 from tests.support.fault_proxy import Fault, Kind
@@ -242,3 +244,22 @@ async def test_accepted_difference__two_providers_tell_other_balances__not_booke
         assert await open_holds(tx) == []
         ref = AccountRef(AccountKind.SUSPENSE_OUT, "anvil", "USDC")
         assert balance(ref.kind, (await totals_of(tx, [ref]))[ref]) == 3
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_reconcile__a_batch_waits_since_long_ago__no_logs_are_read_for_it(
+    world: World,
+) -> None:
+    """Somebody else may run it: the treasury says whether anybody has."""
+    _, _, stuck = await stuck_batch(world)
+    await world.watch(mine=3)
+    client = Counting(world.client)
+    client.since = 2**60
+    found = await reconcile(client, world.ledger, world.contracts)  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.agrees, client.asked) == (True, 0)
+    await owner_sends(world, stuck.calldata)
+    await world.watch(mine=1)
+    found = await reconcile(client, world.ledger, world.contracts)  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.agrees, client.asked) == (True, 1)
