@@ -19,9 +19,11 @@ class Patience:
     """Times are monotonic seconds, given from outside.
 
     :param poll: seconds between two passes; polls may be further apart than all else.
+    :param lasts: how long it lasts; ``None``: :data:`PATIENCE_SECONDS`.
     """
 
-    def __init__(self, poll: float = 0.0) -> None:
+    def __init__(self, poll: float = 0.0, lasts: float | None = None) -> None:
+        self._lasts = lasts
         self._silence_lasts = max(SILENCE_LASTS, _POLLS * poll)
         self._alone_since: float | None = None
         self._alone_at = 0.0
@@ -35,4 +37,5 @@ class Patience:
         if self._alone_since is None or now - self._alone_at > self._silence_lasts:
             self._alone_since = now
         self._alone_at = now
-        return now - self._alone_since >= PATIENCE_SECONDS
+        lasts = PATIENCE_SECONDS if self._lasts is None else self._lasts
+        return now - self._alone_since >= lasts

@@ -7,6 +7,7 @@ does not link and walks on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from chain.client import ChainClient
@@ -17,16 +18,22 @@ from ledger.cursors import BlockMark, BlockRow
 from watcher.ancestor import Ancestor, FinalityViolation, Verdict, WalkOn, judge_link
 from watcher.doubts import refused
 
+Alone = Callable[[], bool]
 _STEPS_BEFORE_LOOKING_DOWN: Final = 8
 """After these the final block itself is asked for: a deep walk is mostly a violation."""
 
 
 async def find_ancestor(
-    client: ChainClient, child: BlockHeader, stored: list[BlockRow], final: BlockMark
+    client: ChainClient,
+    child: BlockHeader,
+    stored: list[BlockRow],
+    final: BlockMark,
+    alone: Alone,
 ) -> Ancestor | FinalityViolation:
     """Walk down from ``child``, which does not follow the cursor's block.
 
     :param stored: our canonical blocks from the final one to the cursor, ascending.
+    :param alone: nobody but this provider answers now: whether that has lasted for too long.
     :raises NodeBehind: a block of the walk is gone (a reorg meanwhile): start again.
     :raises BadReply: one provider says that finality was violated and is refuted.
     """
@@ -37,7 +44,7 @@ async def find_ancestor(
         if step == _STEPS_BEFORE_LOOKING_DOWN and isinstance(verdict, WalkOn):
             verdict = await _look_down(client, final) or verdict
         if isinstance(verdict, FinalityViolation):
-            await _refute(client, final)
+            await _refute(client, final, alone)
             return verdict
         if isinstance(verdict, Ancestor):
             return verdict
@@ -55,18 +62,20 @@ async def _look_down(client: ChainClient, final: BlockMark) -> FinalityViolation
     return FinalityViolation(final.number, final.hash, header.hash)
 
 
-async def _refute(client: ChainClient, final: BlockMark) -> None:
+async def _refute(client: ChainClient, final: BlockMark, alone: Alone) -> None:
     """See whether this provider, or another one, still holds the final block after all.
 
-    :raises BadReply: it does; a single node on a branch of its own must not stop a chain.
+    :raises BadReply: it does, or nobody else answers for the moment; a single node on a branch
+        of its own must not stop a chain.
     :raises WrongChain: its URL has begun to lead to another chain, which says nothing of this one.
     """
     await client.prove_chain()
-    views = [client]
-    other = client.second()
-    if other is not None:
-        views.append(other)
-    for view in views:
+    second = client.second()
+    third = None if second is None else client.third(second)
+    heard = client.provider_count < 2
+    for view in (client, second, third):
+        if view is None:
+            continue
         try:
             header = await view.block(final.number)
         except RpcError:
@@ -77,3 +86,6 @@ async def _refute(client: ChainClient, final: BlockMark) -> None:
                 f"a provider denied the final block {final.number}, which "
                 f"{view.provider or 'it'} still holds",
             )
+        heard = heard or (header is not None and view is not client)
+    if not heard and not alone():
+        raise refused(client, f"one provider denies the final block {final.number}, alone so far")

@@ -336,3 +336,54 @@ async def test_f03_two_of_three_only_ever_behind__waited_for_ten_minutes_and_no_
     assert cursors[8] == before, "two deny what one calls final"
     head = await world.head()
     assert cursors[-1] == (head, head - 2)
+
+
+@pytest.mark.parametrize("third", [False, True])
+async def test_f02_one_on_a_branch_of_its_own__another_one_silent_for_a_moment__no_halt(
+    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient, *, third: bool
+) -> None:
+    """A halt ends by a person's word: the word of one provider is not enough to begin it."""
+    await world.mine(6)
+    invented = replace(anvil.options, extra=("--fork-url", anvil.rpc_url))
+    async with (
+        FaultProxy(anvil.rpc_url) as second,
+        FaultProxy(anvil.rpc_url) as honest,
+        Anvil(invented) as liar,
+        DevRpc(liar.rpc_url) as rpc,
+    ):
+        urls = [other.url, second.url, honest.url] if third else [other.url, second.url]
+        world.restart(make_client(urls, clock=world.clock))
+        await world.mine(10)
+        await world.follow()
+        await rpc.call("anvil_mine", hex(30))
+        other.add(Fault(Kind.elsewhere, value=liar.rpc_url))
+        second.add(Fault(Kind.refused))
+        for _ in range(20):
+            with suppress(*EXPECTED):
+                await world.watcher.tick()
+            world.clock.advance(1)
+        assert world.observer.violations == 0
+        second.clear()
+        await world.mine(3)
+
+        async def followed() -> bool:
+            return (await world.cursor())[0] == await world.head()
+
+        await persist(world, followed, 120)
+    assert world.observer.violations == 0
+
+
+async def test_f02_finality_violated_and_the_other_one_dead__halts_after_a_minute(
+    world: World, other: FaultProxy, anvil: Anvil, make_client: MakeClient
+) -> None:
+    world.restart(make_client([anvil.rpc_url, other.url], clock=world.clock))
+    await world.mine(10)
+    await world.follow()
+    other.add(Fault(Kind.refused))
+    await world.reorg(6)
+    await world.mine(2)
+
+    async def halted() -> bool:
+        return world.observer.violations == 1
+
+    await persist(world, halted, 100)
