@@ -7,20 +7,35 @@ does not link and walks on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from chain.client import ChainClient
 from chain.model import BlockHeader
 from chain.rpc.errors import NodeBehind, RpcError
+from config.chains import ChainSettings
+from config.clock import Clock
 from config.units import Hash32
 from ledger.cursors import BlockMark, BlockRow
 from watcher.ancestor import Ancestor, FinalityViolation, Verdict, WalkOn, judge_link
 from watcher.doubts import refused
+from watcher.patience import Patience
 
-Alone = Callable[[], bool]
+_BEFORE_HALTING: Final = 60.0
+"""Seconds that others are waited for where one provider alone denies the final block."""
 _STEPS_BEFORE_LOOKING_DOWN: Final = 8
 """After these the final block itself is asked for: a deep walk is mostly a violation."""
+
+
+class Alone:
+    """How long one provider has been the only one that answers, of those who could object."""
+
+    def __init__(self, chain: ChainSettings, clock: Clock) -> None:
+        self._clock = clock
+        self._patience = Patience(chain.poll_interval.total_seconds(), _BEFORE_HALTING)
+
+    def for_long(self) -> bool:
+        """Asked each time that nobody else answers."""
+        return self._patience.over(self._clock.monotonic())
 
 
 async def find_ancestor(
@@ -33,7 +48,7 @@ async def find_ancestor(
     """Walk down from ``child``, which does not follow the cursor's block.
 
     :param stored: our canonical blocks from the final one to the cursor, ascending.
-    :param alone: nobody but this provider answers now: whether that has lasted for too long.
+    :param alone: remembers since when nobody but this provider has answered.
     :raises NodeBehind: a block of the walk is gone (a reorg meanwhile): start again.
     :raises BadReply: one provider says that finality was violated and is refuted.
     """
@@ -87,5 +102,5 @@ async def _refute(client: ChainClient, final: BlockMark, alone: Alone) -> None:
                 f"{view.provider or 'it'} still holds",
             )
         heard = heard or (header is not None and view is not client)
-    if not heard and not alone():
+    if not heard and not alone.for_long():
         raise refused(client, f"one provider denies the final block {final.number}, alone so far")

@@ -41,11 +41,10 @@ from watcher.look import Look, Lookout
 from watcher.match import AddressSet
 from watcher.observer import SilentObserver, WatcherObserver
 from watcher.opinions import Opinions
-from watcher.patience import Patience
 from watcher.plan import Nothing, ReadBlocks, ReadRange, next_step
 from watcher.quiet import QuietWork
 from watcher.reading import Fork, Reading, read_step
-from watcher.reorg import find_ancestor
+from watcher.reorg import Alone, find_ancestor
 from watcher.report import Report
 from watcher.sizes import Sizes
 from watcher.status import Outcome, TickResult, WatcherStatus
@@ -58,8 +57,6 @@ _READS_BETWEEN_CHECKS: Final = 2
 """Passes in a row that end at the head, after which something is checked all the same."""
 LOOK_LASTS: Final = 1.0
 """Seconds that a catch-up goes by what it saw of the head."""
-_BEFORE_HALTING: Final = 60.0
-"""Seconds that others are waited for where one provider alone denies the final block."""
 EXPECTED: Final = (RpcError, DatabaseError, ConflictError, IncompleteReply, ConfigError)
 """What a tick may fail with and the next one get over: told in the status, never fatal."""
 
@@ -102,7 +99,7 @@ class ChainWatcher:
         self._sizes = Sizes(chain.name)
         self._ahead = Ahead(clock)
         self._last_look: tuple[float, Look] | None = None
-        self._alone = Patience(chain.poll_interval.total_seconds(), _BEFORE_HALTING)
+        self._alone = Alone(chain, clock)
         self._leader = Leader(ledger, f"watcher:{chain.name}", lease_owner, clock)
         self._report = Report(chain, clock, observer or SilentObserver())
         self._lookout = Lookout(chain, client, ledger, clock, self._report)
@@ -349,13 +346,7 @@ class ChainWatcher:
     async def _turn_back(self, cursor: Cursor, look: Look, fork: Fork) -> TickResult:
         async with self._ledger.reading() as tx:
             stored = await stored_blocks(tx, self.name, cursor.final.number, cursor.cursor.number)
-        verdict = await find_ancestor(
-            look.client,
-            fork.child,
-            stored,
-            cursor.final,
-            lambda: self._alone.over(self._clock.monotonic()),
-        )
+        verdict = await find_ancestor(look.client, fork.child, stored, cursor.final, self._alone)
         if isinstance(verdict, FinalityViolation):
             await self._halt(verdict)
             return TickResult(Outcome.HALTED)
