@@ -28,6 +28,8 @@ from settlement.unexplained import book_accepted, nobody_asks, reason_of, unexpl
 
 _PATIENCE: Final = 3
 """Looks in a row that fail before what cannot be looked for counts as not there."""
+_LONG_PATIENCE: Final = 10
+"""The same of what is new: a stranger's gift is among it, which must not stop anything."""
 Seen = Mapping[str, int]
 """Block of the first look that showed a token to differ, by token."""
 
@@ -45,6 +47,7 @@ class Breaker:
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}
         self._back = _LookBack()
+        self._unheard = 0
 
     async def look(
         self, ctx: Context, lease: Lease, finality: Finality, found: Reconciliation
@@ -56,13 +59,7 @@ class Breaker:
         final = finality.final_block
         if final is None:
             return
-        whole = True
-        if any(row.account == "treasury" and row.difference for row in found.rows):
-            # Both, whatever the sum's sign: what the mark passes over is never looked at again.
-            whole, gifts = await book_gifts(ctx, lease, finality, found.block)
-            found = less_gifts(found, gifts)
-            _, all_ = await book_outflows(ctx, lease, finality)
-            whole &= all_
+        whole, found = await self._with_what_is_new(ctx, lease, finality, found)
         self._seen, tripped = judge(self._seen, found, final)
         if await self._back.finds(ctx, lease, finality, found, tripped):
             return
@@ -76,6 +73,30 @@ class Breaker:
                     await stop_token(tx, ctx, token, "difference", reason)
             if whole:
                 await note_compared(tx, ctx.name, final)
+
+    async def _with_what_is_new(
+        self, ctx: Context, lease: Lease, finality: Finality, found: Reconciliation
+    ) -> tuple[bool, Reconciliation]:
+        """Book what has come and gone unknown since the mark; whether all of it, and what is left.
+
+        :raises RpcError: the chain does not answer. If that lasts, what differs counts all the
+            same: one provider that shows a log of nothing could blind the breaker else.
+        """
+        if not any(row.account == "treasury" and row.difference for row in found.rows):
+            self._unheard = 0
+            return True, found
+        try:
+            # Both, whatever the sum's sign: what the mark passes over is never looked at again.
+            whole, gifts = await book_gifts(ctx, lease, finality, found.block)
+            _, all_ = await book_outflows(ctx, lease, finality)
+        except RpcError as error:
+            self._unheard += 1
+            if self._unheard < _LONG_PATIENCE:
+                raise
+            ctx.observer.note("looking_for_causes_failed", chain=ctx.name, error=str(error))
+            return False, found
+        self._unheard = 0
+        return whole and all_, less_gifts(found, gifts)
 
 
 class _LookBack:

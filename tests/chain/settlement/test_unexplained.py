@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,9 @@ from eth_utils.crypto import keccak
 
 from chain.anvil import Anvil
 from chain.erc20 import encode_balance_of
-from chain.model import Log
-from chain.rpc.errors import NodeError
-from config.units import to_hex
+from chain.model import TRANSFER_TOPIC, Log
+from chain.rpc.errors import NodeError, RpcError
+from config.units import Hash32, to_hex
 from ledger.books import totals_of
 from ledger.cursors import start_cursor
 from ledger.holds import open_holds, release_hold
@@ -40,7 +41,7 @@ async def minutes(world: World, service: ChainSettlement, ticks: int = 30) -> No
     for _ in range(ticks):
         await world.watch(mine=1)
         world.clock.advance(7)
-        with suppress(NodeError):  # as the daemon does
+        with suppress(RpcError):  # as the daemon does
             assert await service.tick()
 
 
@@ -173,6 +174,38 @@ async def test_difference_and_a_node_without_logs_of_old_blocks__stops_all_the_s
     assert "transfers" in reason
     assert "pruned history" in reason
     assert "books them" not in reason
+
+
+class Inventing(SpyingClient):
+    """Shows a transfer to the treasury, and nobody has a receipt of its transaction."""
+
+    invents: Log | None = None
+
+    async def logs(self, *asked: Any) -> list[Log]:
+        found = await self._client.logs(*asked)
+        to_us = len(asked[3]) == 3 and asked[3][1] is None
+        return [*found, self.invents] if self.invents and to_us else found
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_difference_and_a_provider_that_invents_a_log__stops_after_some_minutes(
+    world: World,
+) -> None:
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 100)
+    await world.watch(mine=4)
+    client = Inventing(world.client)
+    service = world.service(client=client)
+    payout = await world.promise(merchant, "USDC", 1, recipient(1))
+    await world.settle(service, world.all_are("paid", payout))
+    head = int(await world.rpc.call("eth_blockNumber"), 16)
+    seen = await world.client.logs(0, head, [world.tokens["USDC"]], (TRANSFER_TOPIC,))
+    client.invents = replace(seen[-1], tx_hash=Hash32(b"\x13" * 32))
+    await destroyed(world, 3)
+    await minutes(world, service, 60)
+    assert await pauses(world) == []
+    await minutes(world, service, 60)
+    assert await pauses(world) == ["payouts:anvil/USDC"]
 
 
 class Counting(SpyingClient):
