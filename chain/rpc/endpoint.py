@@ -55,6 +55,8 @@ log = get_logger(__name__)
 R = TypeVar("R")
 
 _CHAIN_ID: Final = Call("eth_chainId", (), Shape(str), lambda text: int(text, 16))
+BATCHES_LARGER_AFTER: Final = 600.0
+"""Seconds after which larger batches are tried again: some refuse them only for a moment."""
 LONGEST_WAIT: Final = 20.0
 """Seconds a request waits for its provider's pace before giving up as rate-limited."""
 
@@ -80,7 +82,8 @@ class Endpoint:
         self._url = url
         self.label = label
         self.order = order
-        self.batch_limit = around.batch_items
+        self._batch_limit = around.batch_items
+        self._batches_larger_at = 0.0
         self._around = around
         self._health = Health()
         self._throttle = Throttle()
@@ -167,9 +170,19 @@ class Endpoint:
 
         return await self._exchange(calls, encode_batch(calls, first), timeout, read)
 
+    @property
+    def batch_limit(self) -> int:
+        """Items that a batch may have; after a while without a refusal twice as many are tried."""
+        now = self._around.clock.monotonic()
+        if self._batch_limit < self._around.batch_items and now >= self._batches_larger_at:
+            self._batch_limit = min(self._around.batch_items, 2 * self._batch_limit)
+            self._batches_larger_at = now + BATCHES_LARGER_AFTER
+        return self._batch_limit
+
     def shrink_batches(self, most: int | None = None) -> None:
         """Fewer items per batch from now on, at least one."""
-        self.batch_limit = max(1, min(most or self.batch_limit // 2, self.batch_limit - 1))
+        self._batch_limit = max(1, min(most or self._batch_limit // 2, self._batch_limit - 1))
+        self._batches_larger_at = self._around.clock.monotonic() + BATCHES_LARGER_AFTER
 
     async def chain_id(self) -> int:
         """The chain id that the provider reports, whatever is configured."""

@@ -25,6 +25,7 @@ from chain.send import SendOutcome
 from config.units import Hash32
 from tests.chain.rpc.conftest import MakeClient
 from tests.chain.rpc.test_client_on_anvil import ALICE, PAYER, deploy_logger, pay, send
+from tests.support.clock import AheadClock
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
 
 
@@ -314,6 +315,24 @@ async def test_batch__provider_takes_fewer__chunks_shrink_and_are_remembered(
     before = liar.posts
     await client.headers(0, 49)
     assert liar.posts - before == (50 if most == 0 else 9)
+
+
+async def test_batch__refused_for_a_moment__large_again_after_a_while(
+    liar: FaultProxy, dev_rpc: DevRpc, make_client: MakeClient
+) -> None:
+    """Else each header of a catch-up is a request of its own until the daemon is started anew."""
+    await dev_rpc.call("anvil_mine", "0x32")
+    clock = AheadClock()
+    client = make_client([liar.url], clock=clock)
+    liar.add(Fault(Kind.no_batches))
+    await client.headers(0, 49)
+    liar.clear()
+    for _ in range(8):
+        clock.advance(601)
+        await client.headers(0, 49)
+    before = liar.posts
+    await client.headers(0, 49)
+    assert liar.posts - before == 1
 
 
 async def test_batch__answer_too_large__smaller_chunks(
