@@ -26,7 +26,7 @@ from settlement.lanes.agreement import borne_out, close_dispute
 from settlement.lanes.finality import Finality, is_final
 from settlement.lanes.sending import note_sent
 from settlement.receipts import each_receipt
-from settlement.restore.adopting import adopt_inflow, adopt_outflow
+from settlement.restore.adopting import adopt_inflow, adopt_outflow, book_gift
 from settlement.restore.replaying import Replay, missing_records, replay
 from settlement.restore.scanning import (
     executed_ids,
@@ -230,7 +230,8 @@ class Comparison:
     async def _adopt(
         self, lease: Lease, finality: Finality, first: int, out: Sequence[Receipt]
     ) -> str | None:
-        """Book what the logs show, sweeps first: what was paid out had come in before."""
+        """Book what the logs show, what came in first: what was paid out had come in before. A gift
+        that is booked after an outflow would have been counted as what covered it, too."""
         ctx = self._ctx
         if out:
             await self._found_out(f"{len(out)} outflows are not in the database")
@@ -251,6 +252,7 @@ class Comparison:
                 if receipt in out:
                     await adopt_outflow(tx, ctx, receipt)
                 elif not await adopt_inflow(tx, ctx, receipt):
+                    await book_gift(tx, ctx, receipt)
                     continue
                 await close_dispute(tx, ctx, receipt)
             # Each look comes by it again, until there is nothing left to wait for.

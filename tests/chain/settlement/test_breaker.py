@@ -299,6 +299,28 @@ async def test_gift_while_no_process_leads__suspense_in_at_the_next_start_and_no
     await world.agrees()
 
 
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_f20_gift_and_then_all_taken_while_no_process_leads__the_gift_is_booked_once(
+    world: World,
+) -> None:
+    """What the books lacked of the outflow was the gift: it must not be covered by name as well."""
+    service = world.service()
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    first = await world.promise(merchant, "USDC", 1, recipient(1))
+    await world.settle(service, world.all_are("paid", first))
+    await world.pay("USDC", world.contracts.treasury, 77)
+    await stolen(world, AMOUNT - 1 + 77)
+    await world.watch(mine=8)
+    world.clock.advance(11)
+    await minutes(world, world.service())
+    await world.agrees()
+    async with world.ledger.reading() as tx:
+        ref = AccountRef(AccountKind.SUSPENSE_IN, "anvil", "USDC")
+        assert balance(ref.kind, (await totals_of(tx, [ref]))[ref]) == 77
+
+
 @pytest.mark.parametrize("taken", [3, AMOUNT - 1_000000], ids=["a little", "most of it"])
 async def test_f20_outflow_that_nothing_explains__suspense_and_stop_at_the_next_start(
     world: World, taken: int
