@@ -12,40 +12,49 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chain.model import FeeQuote
+from config.units import Address
 from ledger.batches import Batch, batch_amount, get_batches
 from ledger.holds import close_holds, hold
 from ledger.leases import Lease, check
 from ledger.store import Tx
 from settlement.context import Context
-from settlement.fees import at_the_cap, cap_for, which_cap, worth_in_wei
+from settlement.fees import COIN, at_the_cap, cap_for, which_cap, worth_in_wei
 
 FEES = "fees"
 
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """The highest ``maxFeePerGas``, wei, and the key that sets it."""
+    """The highest ``maxFeePerGas``, wei, and the key that sets it, or ``COIN``."""
 
     max_fee: int
     key: str
 
 
-async def cap_of(ctx: Context, batch: Batch | None, gas_limit: int) -> Cap:
-    """The cap of a batch's transaction; ``None``: one that moves nothing, to fill a nonce."""
+async def cap_of(ctx: Context, batch: Batch | None, gas_limit: int, sender: Address) -> Cap:
+    """The cap of a batch's transaction; ``None``: one that moves nothing, to fill a nonce.
+
+    A deposit address that sends by itself has what it was given while gas cost less, perhaps:
+    it offers no more than that pays for, and goes as soon as the next block takes so much.
+    """
     worth = None
     if batch is not None:
         worth = await _worth(ctx, batch)
-    cap = ctx.chain.fee_cap
-    return Cap(cap_for(cap, gas_limit, worth), which_cap(cap, gas_limit, worth))
+    rules = ctx.chain.fee_cap
+    cap = Cap(cap_for(rules, gas_limit, worth), which_cap(rules, gas_limit, worth))
+    if batch is None or batch.purpose != "transfer":
+        return cap
+    most = await ctx.client.balance(sender) // max(gas_limit, 1)
+    return Cap(most, COIN) if most < cap.max_fee else cap
 
 
-async def cap_of_id(ctx: Context, batch_id: int | None, gas_limit: int) -> Cap:
+async def cap_of_id(ctx: Context, batch_id: int | None, gas_limit: int, sender: Address) -> Cap:
     """As :func:`cap_of`."""
     if batch_id is None:
-        return await cap_of(ctx, None, gas_limit)
+        return await cap_of(ctx, None, gas_limit, sender)
     async with ctx.ledger.reading() as tx:
         batch = (await get_batches(tx, [batch_id]))[batch_id]
-    return await cap_of(ctx, batch, gas_limit)
+    return await cap_of(ctx, batch, gas_limit, sender)
 
 
 async def _worth(ctx: Context, batch: Batch) -> int | None:

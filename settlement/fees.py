@@ -12,6 +12,8 @@ BUMP_PERCENT: Final = 20
 """Nodes require 10 % on tip and cap both (geth's ``PriceBump``); twice that gets through."""
 REQUIRED_PERCENT: Final = 10
 BPS: Final = 10_000
+COIN: Final = "coin"
+"""In the place of a key: what the sender has is less than any cap allows."""
 WEI: Final = 10**18
 
 
@@ -54,6 +56,11 @@ def which_cap(cap: FeeCap, gas_limit: int, worth: int | None) -> str:
 
 def at_the_cap(price: int, limit: int, key: str) -> str:
     """Why something waits, with both prices in gwei."""
+    if key == COIN:
+        return (
+            f"gas costs {as_gwei(price)} gwei, its sender can pay {as_gwei(limit)}: "
+            "waits until fees fall, or the address is sent native coin"
+        )
     return (
         f"gas costs {as_gwei(price)} gwei, fee_cap.{key} allows {as_gwei(limit)}: "
         "waits until fees fall, or the cap is raised"

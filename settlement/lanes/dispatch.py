@@ -336,7 +336,7 @@ async def _reverts_again_and_again(d: Dispatch, batch: Batch) -> bool:
 
 async def _offer(d: Dispatch, batch: Batch | None, limit: int) -> Fees | Cap:
     """First offer; over the cap: that one, having said so."""
-    quote, cap = await d.ctx.client.fees(), await cap_of(d.ctx, batch, limit)
+    quote, cap = await d.ctx.client.fees(), await cap_of(d.ctx, batch, limit, d.lane.sender)
     offer = initial(quote, cap.max_fee)
     if offer is None:
         alone = None if batch is None or cap.key == "gwei" else batch.id

@@ -158,7 +158,7 @@ async def _unmined(f: Following, group: list[Attempt], *, is_lowest: bool) -> No
         unseen=is_lowest and await _unseen(f, group),
     )
     quote = await f.ctx.client.fees()
-    cap = await cap_of_id(f.ctx, newest.batch_id, newest.gas_limit)
+    cap = await cap_of_id(f.ctx, newest.batch_id, newest.gas_limit, newest.sender)
     patience = f.ctx.policy.patience
     step, fees = next_step(pending, quote, cap.max_fee, patience, now)
     if step is not NonceStep.FOREIGN:

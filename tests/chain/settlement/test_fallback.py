@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from chain.anvil import Anvil, DevRpc
 from chain.client import ChainClient
-from chain.model import TxRequest
+from chain.model import FeeQuote, TxRequest
 from chain.rpc.errors import NodeError
 from config.units import checksum
 from ledger.attempts import committed_wei, open_attempts
@@ -131,6 +131,48 @@ async def test_fallback__sponsor_can_pay_for_one_of_two_in_flight__the_other_tak
     assert world.observer.count("sponsor_empty") > 0
     await world.fund(sponsor, 10**18)
     await world.settle(service, world.all_are("paid", payout))
+    await world.ledger.dispose()
+
+
+@ONE_DATABASE
+@pytest.mark.parametrize(("times", "goes"), [(2, True), (4, False)], ids=["twice", "four_times"])
+async def test_f15_fallback__gas_costs_more_since_it_was_given__goes_while_that_pays_for_a_block(
+    anvil: Anvil,
+    dev_rpc: DevRpc,
+    client: ChainClient,
+    migrated_url: str,
+    times: int,
+    goes: bool,
+) -> None:
+    """Three times the base fee was given: the usual first offer, twice what it is now, is more."""
+    world = await _world(anvil, dev_rpc, client, migrated_url)
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1))
+    sealed_at = await client.fees()
+    await world.service().tick()
+
+    async def dearer() -> FeeQuote:
+        return FeeQuote(times * sealed_at.base_fee, sealed_at.tip)
+
+    dear = SpyingClient(world.client)
+    dear.fees = dearer
+    service = world.service(client=dear)
+    if goes:
+        await world.settle(service, world.all_are("paid", payout))
+    else:
+        for _ in range(12):
+            await service.tick()
+            await world.watch(mine=1)
+        async with world.ledger.reading() as tx:
+            (fees,) = [h for h in await open_holds(tx) if h.object_type == "fees"]
+        assert fees.object_id.startswith("anvil/deposit:")
+        assert "is sent native coin" in fees.reason
+        dear.fees = client.fees
+        await world.settle(service, world.all_are("paid", payout))
+        async with world.ledger.reading() as tx:
+            assert await open_holds(tx) == []
     await world.ledger.dispose()
 
 
