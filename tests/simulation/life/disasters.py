@@ -38,6 +38,9 @@ async def restored_backup(world: World) -> None:
     await asyncio.sleep(world.dice.seconds("repair", 1, REPAIR_SECONDS))
     world.database.restore()
     world.forgot = True
+    # What operators have said since of outflows is lost, too.
+    world.resolved.clear()
+    world.explained.clear()
     world.on_restore()
     if not with_journal:
         await oblivion.before_the_start(world)
