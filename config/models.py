@@ -182,7 +182,8 @@ class SecuritySettings(Model):
     """New payout addresses wait for the approver (``BURSAR_APPROVER_KEY``), not for time."""
     approve_refunds: StrictBool = False
     approve_payouts_above: dict[str, AmountText] = Field(default_factory=dict)
-    """Token symbol to whole units: a larger payout waits for the approver."""
+    """Token symbol to whole units: a larger settlement waits for the approver. Refunds do not, but
+    for ``approve_refunds``."""
 
     @property
     def approvals(self) -> bool:
