@@ -34,7 +34,18 @@ async def missing_records(ledger: Ledger, journal: Journal, chain: str) -> list[
     while part := await asyncio.to_thread(_take, records):
         async with ledger.reading() as tx:
             found += await unknown_records(tx, part)
-    return found
+    return without_stumps(found)
+
+
+def without_stumps(records: Sequence[Sent]) -> list[Sent]:
+    """Without the batches of which nothing was ever sent: a death tore the line of their first
+    attempt. Those that have no id on the chain are named by it, and could never be known. Pure."""
+    sent = {record.batch_key for record in records if isinstance(record, AttemptRecord)}
+    return [
+        record
+        for record in records
+        if isinstance(record, AttemptRecord) or record.onchain_id is not None or record.key in sent
+    ]
 
 
 def _take(records: Iterator[Sent]) -> list[Sent]:

@@ -20,13 +20,21 @@ from ledger.books import totals_of
 from ledger.holds import open_holds, release_hold
 from ledger.installation import installation_id, raise_index
 from ledger.journal import Journal, open_journal
+from ledger.journal_records import Record
 from ledger.lanes import get_lane
 from ledger.leases import LONGEST
 from ledger.pauses import active_pauses
 from ledger.postings import AccountKind, AccountRef, balance
 from ledger.schema import batches, payouts
 from ledger.store import Ledger, make_engine
-from tests.chain.settlement.world import CHAIN_ID, SpyingClient, World, build_world, recipient
+from tests.chain.settlement.world import (
+    CHAIN_ID,
+    Crash,
+    SpyingClient,
+    World,
+    build_world,
+    recipient,
+)
 from tests.support.database import copy_sqlite, sqlite_url
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
 from tests.support.postgres import PostgresCluster
@@ -177,6 +185,47 @@ async def test_f20_database_from_before_the_last_payouts__nothing_twice_and_book
     world.clock.advance(11)
     await old.settle(old.service(journal=kept), old.all_are("paid", fourth))
     assert await old.held("USDC", recipient(1004)) == AMOUNT
+
+
+async def dies(*_: object, **__: object) -> object:
+    """In the place of what a process would do next."""
+    raise Crash
+
+
+class TornJournal:
+    """Of a process that dies while it writes: what follows the first record is a stump."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._journal, name)
+
+    def append(self, *records: Record) -> None:
+        self._journal.append(records[0])
+        raise Crash
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_f20_journal_ends_with_a_sweep_that_was_never_sent__the_comparison_ends(
+    world: World, copy: Backup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gift makes a start wait until nothing more comes; the sweep came again at each look."""
+    journal = await journal_of(world, tmp_path / "j")
+    world.journal = journal
+    payout = await promised(world, 1001)
+    with monkeypatch.context() as patched, pytest.raises(Crash):
+        patched.setattr("settlement.lanes.dispatch.sign_batch", dies)
+        await run_on(world, world.service(journal=journal))
+    url = await copy(world)  # type: ignore[misc]
+    world.clock.advance(LONGEST.seconds + 1)
+    with pytest.raises(Crash):
+        await run_on(world, world.service(journal=TornJournal(journal)))
+    await world.pay("USDC", world.contracts.treasury, 77)
+    old = await restored_and_run(world, url, journal, 12, between=10)
+    await old.settle(old.service(journal=journal), old.all_are("paid", payout))
+    assert await old.held("USDC", recipient(1001)) == AMOUNT
+    await old.agrees()
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["once", "and_once_more"])
