@@ -8,8 +8,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 # Python to build .venv with; empty: scripts/setup.sh looks for a fitting one.
 PYTHON ?=
-# Parallel test processes, and further arguments for pytest: make test PYTEST_ARGS="-k reorg".
-WORKERS ?= 2
+# Parallel test processes (three keep two cores busy: each waits for a chain now and then), and further arguments for pytest: make test PYTEST_ARGS="-k reorg".
+WORKERS ?= 3
 PYTEST_ARGS ?=
 SHELL_SCRIPTS := scripts/setup.sh scripts/lock.sh scripts/in_memory.sh .ci/run
 

@@ -21,7 +21,7 @@ from tests.simulation import served
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = ("--days", "0.05", "--invoices", "2")
 LONGEST = 600
-SEEDS = 5
+SEEDS = 12
 
 
 def simulate(*arguments: str) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def test_simulation__seeds_of_this_commit__no_rule_broken() -> None:
     first = seed_of_this_commit() if minutes is None else secrets.randbelow(10**9)
     print(f"seeds from {first}")
     last = first + (9_999 if minutes else SEEDS - 1)
-    simulate("--seeds", f"{first}..{last}", "--minutes", minutes or "2", "--stop")
+    simulate("--seeds", f"{first}..{last}", "--minutes", minutes or "4", "--stop")
 
 
 def seed_of_this_commit() -> int:
