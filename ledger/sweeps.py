@@ -20,9 +20,9 @@ import sqlalchemy as sa
 from config.errors import ConflictError
 from config.units import Address
 from ledger.batches import IS_OPEN
-from ledger.books import post, second_step
+from ledger.books import post, posted_keys, second_step
 from ledger.bulk import execute, insert_rows, select_in, update_rows
-from ledger.postings import AccountKind, AccountRef, Posting, Transfer
+from ledger.postings import AccountKind, AccountRef, Posting, Resolution, Transfer
 from ledger.schema import batches, deposit_addresses, payments, sweep_items
 from ledger.sql import chunked
 from ledger.store import Tx
@@ -231,13 +231,20 @@ async def items_of_batches(tx: Tx, batch_ids: Collection[int]) -> list[SweepItem
 
 
 async def finish_items(
-    tx: Tx, items: Sequence[SweepItem], failures: Mapping[int, str], received: Mapping[int, int]
+    tx: Tx,
+    items: Sequence[SweepItem],
+    failures: Mapping[int, str],
+    received: Mapping[int, int],
+    *,
+    adopted: str | None = None,
 ) -> None:
     """P6 for sweeps: post what arrived, void what failed and free its payments.
 
     :param failures: reason by place in the batch.
     :param received: base units that reached the sink, by place; less than the amount for
         tokens that keep a fee of each transfer.
+    :param adopted: name of what a start found on the chain alone, by which it is known the next
+        time (:func:`was_adopted`).
     """
     postings: list[Posting] = []
     losses: list[Posting] = []
@@ -245,11 +252,16 @@ async def finish_items(
     for item in items:
         failed = item.batch_index in failures
         key = _key(item.id)
-        postings.append(
+        step = (
             second_step(key, "void", reason="failed", object_id=key)
             if failed
             else second_step(key, "post", reason="swept", object_id=key)
         )
+        if adopted is not None:
+            step = Resolution(
+                f"{adopted}/{item.batch_index}", key, step.kind, step.reason, step.object_id
+            )
+        postings.append(step)
         rows.append(
             {
                 "id": item.id,
@@ -267,6 +279,11 @@ async def finish_items(
         )
     await post(tx, postings)
     await post(tx, losses)
+
+
+async def was_adopted(tx: Tx, name: str) -> bool:
+    """Whether a sweep is booked under the name that a start gave it."""
+    return bool(await posted_keys(tx, [f"{name}/0"]))
 
 
 def _loss(item: SweepItem, missing: int) -> Transfer:

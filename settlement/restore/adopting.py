@@ -28,7 +28,7 @@ from ledger.redo import known_deposits, redo_batch
 from ledger.runs import owners_of_destination
 from ledger.states import PayoutStatus
 from ledger.store import Tx
-from ledger.sweeps import finish_items, items_of_batches
+from ledger.sweeps import finish_items, items_of_batches, was_adopted
 from settlement.context import Context
 from settlement.fallback import deposit_lane
 from settlement.finish import close_batch
@@ -154,7 +154,8 @@ async def _suspend(
 
 
 async def adopt_inflow(tx: Tx, ctx: Context, receipt: Receipt) -> bool:
-    """Book a final sweep that nobody wrote down; ``False``: it was none of ours.
+    """Book a final sweep that nobody wrote down; ``False``: it was none of ours. Again, it does
+    nothing, as for an outflow.
 
     What a sweep of ours brought from addresses that were lost with the database is
     *suspense in*.
@@ -167,13 +168,15 @@ async def adopt_inflow(tx: Tx, ctx: Context, receipt: Receipt) -> bool:
         token = tx.catalogue.token_by_address(ChainName(ctx.name), address)
         if token is None:
             continue
-        moved = list(group)
+        adopted, moved = True, list(group)
+        name = f"inflow:{ctx.name}/{to_hex(receipt.tx_hash)}/{token.symbol}"
+        if await was_adopted(tx, name):
+            continue
         entries = tuple(SweepEntry(t.sender, known[t.sender], t.amount) for t in moved)
         record = replace(_moved(ctx, receipt, token, moved, known), sweeps=entries)
         batch_id = await redo_batch(tx, record, force=True)
-        await finish_items(tx, await items_of_batches(tx, [batch_id]), {}, {})
+        await finish_items(tx, await items_of_batches(tx, [batch_id]), {}, {}, adopted=name)
         await close_batch(tx, (await get_batches(tx, [batch_id]))[batch_id], executed=True)
-        adopted = True
     if any(decode_swept(log, ctx.contracts.collector) is not None for log in receipt.logs):
         await book_gift(tx, ctx, receipt)
         adopted = True

@@ -27,6 +27,7 @@ from ledger.pauses import active_pauses
 from ledger.postings import AccountKind, AccountRef, balance
 from ledger.schema import batches, payouts
 from ledger.store import Ledger, make_engine
+from tests.chain.settlement.test_breaker import stolen
 from tests.chain.settlement.world import (
     CHAIN_ID,
     Crash,
@@ -185,6 +186,33 @@ async def test_f20_database_from_before_the_last_payouts__nothing_twice_and_book
     world.clock.advance(11)
     await old.settle(old.service(journal=kept), old.all_are("paid", fourth))
     assert await old.held("USDC", recipient(1004)) == AMOUNT
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_f20_no_journal__looks_again_and_again_while_more_leaves__a_lost_sweep_is_booked_once(
+    world: World, copy: Backup
+) -> None:
+    await run_on(world, world.service(), 3)  # a block is compared
+    payout = await promised(world, 1001)
+    url = await copy(world)  # type: ignore[misc]
+    world.clock.advance(LONGEST.seconds + 1)
+    service = world.service()
+    await world.settle(service, world.all_are("paid", payout))
+    merchant = await world.merchant(recipient(1002))
+    await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    await world.promise(merchant, "USDC", AMOUNT // 2, recipient(1002))
+    await world.settle(service, has_final_batches(world, 4), audit=False)
+    old = await restored(world, url)
+    await old.watch()
+    old.clock.advance(LONGEST.seconds + 1)
+    service = old.service()
+    for turn in range(40):
+        await service.tick()
+        if turn < 28:
+            await stolen(old, 1)  # what is final is booked while the start waits for this
+        await old.watch(mine=1)
+    await old.agrees()
 
 
 async def dies(*_: object, **__: object) -> object:
