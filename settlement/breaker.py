@@ -14,6 +14,7 @@ from typing import Final
 
 from chain.rpc.errors import RpcError
 from ledger.comparisons import compared_block, note_compared
+from ledger.covers import take_cover_back
 from ledger.leases import Lease, check
 from settlement.causes import AGAIN_AFTER, REACH
 from settlement.context import Context
@@ -63,6 +64,8 @@ class Breaker:
         self._seen, tripped = judge(self._seen, found, final)
         if await self._back.finds(ctx, lease, finality, found, tripped):
             return
+        if await _uncover(ctx, lease, found, tripped):
+            return
         for token in {row.token for row in found.rows}.difference(tripped):
             await nobody_asks(ctx, lease, token)
         reasons = {token: await _proven(ctx, lease, found, token) for token in tripped}
@@ -97,6 +100,20 @@ class Breaker:
             return False, found
         self._unheard = 0
         return whole and all_, less_gifts(found, gifts)
+
+
+async def _uncover(
+    ctx: Context, lease: Lease, found: Reconciliation, tripped: Sequence[str]
+) -> bool:
+    """Whether covers of outflows were taken back: the next look tells what is left."""
+    back = 0
+    for row in found.rows:
+        if row.account != "treasury" or row.token not in tripped or row.difference >= 0:
+            continue
+        async with ctx.ledger.transaction() as tx:
+            await check(tx, lease)
+            back += await take_cover_back(tx, ctx.name, row.token, -row.difference)
+    return back > 0
 
 
 class _LookBack:

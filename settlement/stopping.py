@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ledger.books import post, posted_keys, totals_of
+from ledger.covers import COVER
 from ledger.holds import hold
 from ledger.pauses import pause, scope_of
 from ledger.postings import AccountKind, AccountRef, Transfer, available
@@ -11,7 +12,8 @@ from settlement.context import Context
 
 
 async def take_out(tx: Tx, ctx: Context, token: str, amount: int, key: str, words: str) -> bool:
-    """Base units that are gone from the treasury: suspense out, also beyond what it holds free.
+    """Base units that are gone from the treasury: suspense out, also beyond what it holds free
+    (:mod:`ledger.covers`).
 
     :returns: whether it was not booked before.
     """
@@ -23,7 +25,7 @@ async def take_out(tx: Tx, ctx: Context, token: str, amount: int, key: str, word
     suspense = AccountRef(AccountKind.SUSPENSE_OUT, ctx.name, token)
     has = available(AccountKind.TREASURY, (await totals_of(tx, [treasury]))[treasury])
     missing = max(amount - max(has, 0), 0)
-    await post(tx, [Transfer(f"{key}:uncovered", treasury, unknown, missing, words, key)])
+    await post(tx, [Transfer(f"{key}{COVER}", treasury, unknown, missing, words, key)])
     await post(tx, [Transfer(key, suspense, treasury, amount, words, key)])
     return True
 

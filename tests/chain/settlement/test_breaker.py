@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from chain.abi import encode_call
 from chain.client import ChainClient
 from chain.erc20 import encode_transfer
 from chain.model import Log, Receipt
@@ -21,7 +22,8 @@ from ledger.postings import AccountKind, AccountRef, balance
 from settlement.breaker import judge
 from settlement.reconcile import AccountRow, Reconciliation
 from settlement.service import ChainSettlement
-from tests.chain.settlement.world import SpyingClient, World, recipient
+from tests.chain.settlement.test_lanes import owner_sends
+from tests.chain.settlement.world import Crash, SpyingClient, World, recipient
 
 AMOUNT = 5_000001
 
@@ -319,6 +321,46 @@ async def test_f20_gift_and_then_all_taken_while_no_process_leads__the_gift_is_b
     async with world.ledger.reading() as tx:
         ref = AccountRef(AccountKind.SUSPENSE_IN, "anvil", "USDC")
         assert balance(ref.kind, (await totals_of(tx, [ref]))[ref]) == 77
+
+
+async def test_f20_outflow_of_what_a_sealed_batch_draws_on__batch_void__released__the_books_agree(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The treasury is not booked below what is drawn on: what covered that is taken back."""
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    first = await world.promise(merchant, "USDC", 1, recipient(1))
+    service = world.service()
+    await world.settle(service, world.all_are("paid", first))
+    await world.promise(merchant, "USDC", AMOUNT - 1, recipient(2))
+
+    async def dies(*_: object, **__: object) -> object:
+        raise Crash
+
+    with monkeypatch.context() as patched, pytest.raises(Crash):
+        patched.setattr("settlement.lanes.dispatch.sign_batch", dies)
+        await minutes(world, service)
+    await stolen(world, AMOUNT - 1)
+    await world.watch(mine=8)
+    world.clock.advance(11)
+    again = world.service()
+    await minutes(world, again)
+    await owner_sends(world, encode_call("raiseEpoch(uint64)", 1))
+    await world.watch(mine=8)
+    for _ in range(3):
+        async with world.ledger.transaction() as tx:
+            for held in [h for h in await open_holds(tx) if h.object_type == "breaker"]:
+                await release_hold(tx, held.id)
+        await minutes(world, again)
+    await world.agrees()
+    async with world.ledger.reading() as tx:
+        suspense = [
+            AccountRef(kind, "anvil", "USDC")
+            for kind in (AccountKind.SUSPENSE_OUT, AccountKind.SUSPENSE_IN)
+        ]
+        totals = await totals_of(tx, suspense)
+        assert [balance(ref.kind, totals[ref]) for ref in suspense] == [AMOUNT - 1, 0]
 
 
 @pytest.mark.parametrize("taken", [3, AMOUNT - 1_000000], ids=["a little", "most of it"])
