@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 from typing import Annotated, Literal
 
 import typer
@@ -27,8 +27,9 @@ def run(
 
     Gateway and watcher hold no private key: the deposit xpub is all they need.
     """
-    # Until the loop has its own: nothing was begun, so ending here is a clean stop.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Until the loop has its own: nothing was begun, so ending here is a clean stop. Not by an
+    # exception: raised where the interpreter ignores it, in a finalizer, it would stop nothing.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     from bursar.daemon import serve
 
     invocation(ctx).run(lambda s, k: serve(s, k, role=role, chain=chain), daemon=True)
