@@ -22,6 +22,12 @@ COVER: Final = ":uncovered"
 _BACK: Final = "cover-back:"
 
 
+async def cover_of(tx: Tx, chain: str, token: str) -> int:
+    """Base units that still cover outflows."""
+    covered, returned, _ = await _standing(tx, chain, token)
+    return covered - returned
+
+
 async def take_cover_back(tx: Tx, chain: str, token: str, most: int) -> int:
     """Base units taken back: at most what the books say too much, and what is free now.
 

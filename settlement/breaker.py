@@ -14,7 +14,7 @@ from typing import Final
 
 from chain.rpc.errors import RpcError
 from ledger.comparisons import compared_block, note_compared
-from ledger.covers import take_cover_back
+from ledger.covers import cover_of, take_cover_back
 from ledger.leases import Lease, check
 from settlement.causes import AGAIN_AFTER, REACH
 from settlement.context import Context
@@ -25,7 +25,13 @@ from settlement.reconcile import Reconciliation
 from settlement.restore.adopting import adopt_outflow
 from settlement.restore.scanning import unknown_outflows
 from settlement.stopping import stop_token
-from settlement.unexplained import book_accepted, nobody_asks, reason_of, unexplained
+from settlement.unexplained import (
+    book_accepted,
+    nobody_asks,
+    reason_of,
+    told_by_two,
+    unexplained,
+)
 
 _PATIENCE: Final = 3
 """Looks in a row that fail before what cannot be looked for counts as not there."""
@@ -109,6 +115,10 @@ async def _uncover(
     back = 0
     for row in found.rows:
         if row.account != "treasury" or row.token not in tripped or row.difference >= 0:
+            continue
+        async with ctx.ledger.reading() as tx:
+            covered = await cover_of(tx, ctx.name, row.token)
+        if not covered or not await told_by_two(ctx, lease, row, found.block):
             continue
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)

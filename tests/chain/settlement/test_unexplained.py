@@ -14,11 +14,12 @@ from chain.erc20 import encode_balance_of
 from chain.model import TRANSFER_TOPIC, Log
 from chain.rpc.errors import NodeError, RpcError
 from config.units import Hash32, to_hex
-from ledger.books import totals_of
+from ledger.books import post, totals_of
+from ledger.covers import COVER
 from ledger.cursors import start_cursor
 from ledger.holds import open_holds, release_hold
 from ledger.pauses import active_pauses
-from ledger.postings import AccountKind, AccountRef, balance
+from ledger.postings import AccountKind, AccountRef, Transfer, balance
 from ledger.schema import blocks, chain_cursors
 from settlement.reconcile import reconcile
 from settlement.service import ChainSettlement
@@ -277,6 +278,40 @@ async def test_accepted_difference__two_providers_tell_other_balances__not_booke
         assert await open_holds(tx) == []
         ref = AccountRef(AccountKind.SUSPENSE_OUT, "anvil", "USDC")
         assert balance(ref.kind, (await totals_of(tx, [ref]))[ref]) == 3
+
+
+@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+async def test_cover_of_an_outflow__two_providers_tell_other_balances__not_taken_back_until_they_agree(
+    world: World, anvil: Anvil
+) -> None:
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", 100)
+    await world.watch(mine=4)
+    payout = await world.promise(merchant, "USDC", 1, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", payout))
+    treasury, unknown = (
+        AccountRef(kind, "anvil", "USDC")
+        for kind in (AccountKind.TREASURY, AccountKind.SUSPENSE_IN)
+    )
+    async with world.ledger.transaction() as tx:
+        cover = Transfer("outflow:some" + COVER, treasury, unknown, 50, "outflow", "some")
+        await post(tx, [cover])
+
+    async def covered() -> int:
+        async with world.ledger.reading() as tx:
+            return balance(unknown.kind, (await totals_of(tx, [unknown]))[unknown])
+
+    world.clock.advance(11)
+    asked = to_hex(encode_balance_of(world.contracts.treasury))
+    lie = Fault(Kind.answers, {"eth_call"}, value=f"0x{109:064x}", naming=asked)
+    async with providers(world, anvil, lie, count=2) as client:
+        service = world.service(client=client)
+        await minutes(world, service)
+        assert await covered() == 50
+        client.liar.clear()
+        await minutes(world, service)
+    assert await covered() == 0
+    await world.agrees()
 
 
 @pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
