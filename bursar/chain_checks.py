@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from chain.client import ChainClient
 from chain.rpc.errors import BadReply, CallReverted
+from chain.token_words import token_decimals
 from config.catalogue import Token
 from config.chains import ChainSettings
 from config.errors import ConfigError
@@ -33,7 +34,7 @@ async def check_token(token: Token, client: ChainClient) -> None:
     if not await client.code(token.address):
         raise ConfigError("no contract is at this address", where=where, remedy="correct address")
     try:
-        found = await client.erc20_decimals(token.address)
+        found = await token_decimals(client, token.address)
     except (CallReverted, BadReply):
         raise ConfigError(
             "the contract has no decimals()", where=where, remedy="it is no ERC-20: correct address"

@@ -12,12 +12,10 @@ second providers and later reads are the watcher's (see :mod:`chain.bloom`,
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from typing import Final, Literal, TypeVar
 
 from chain import calls
 from chain.codec import block_param, tx_param
-from chain.erc20 import decode_symbol, encode_decimals, encode_symbol
 from chain.fees import LEAST_TIP, from_gas_price
 from chain.model import (
     TRANSFER_TOPIC,
@@ -30,7 +28,8 @@ from chain.model import (
 )
 from chain.proofs.fetch import proven
 from chain.proofs.receipts import ProvenBlock
-from chain.rpc.errors import BadReply, CallReverted, MethodNotSupported, NodeBehind, RpcError
+from chain.ranges import LogSpans
+from chain.rpc.errors import CallReverted, MethodNotSupported, NodeBehind, RpcError
 from chain.rpc.health import ProviderState
 from chain.rpc.pool import ANY, Route, RpcPool
 from chain.rpc.wire import Call
@@ -69,6 +68,16 @@ class ChainClient:
         return self._route.only
 
     @property
+    def asked_first(self) -> str | None:
+        """Label of the provider that a request meets first; ``None`` if none is left."""
+        return self._route.only or self._pool.best(self._route)
+
+    @property
+    def log_spans(self) -> LogSpans:
+        """How many blocks of logs each provider has shown to take at once."""
+        return self._pool.log_spans
+
+    @property
     def providers(self) -> tuple[str, ...]:
         """Labels of all configured providers."""
         return self._pool.providers
@@ -92,7 +101,7 @@ class ChainClient:
 
     def second(self) -> ChainClient | None:
         """A view pinned to another provider than this one's; ``None`` if there is none alive."""
-        mine = self._route.only or self._pool.best(self._route)
+        mine = self.asked_first
         return self._another({mine} if mine else set())
 
     def third(self, second: ChainClient) -> ChainClient | None:
@@ -302,21 +311,6 @@ class ChainClient:
     ) -> list[int]:
         """``balanceOf`` per owner in base units; one batch, order as asked."""
         return await self._all([calls.balance_of(token, owner, block) for owner in owners])
-
-    async def erc20_decimals(self, token: Address) -> int:
-        """:raises BadReply: the contract has no ``decimals()`` that fits 0 … 255."""
-        word = await self.call(TxRequest(None, token, encode_decimals()))
-        number = int.from_bytes(word, "big")
-        if len(word) != 32 or number > 255:
-            raise BadReply(f"decimals() of {to_hex(token)} is not a small number", where=self.name)
-        return number
-
-    async def erc20_symbol(self, token: Address) -> str:
-        """Text of ``symbol()``; ``bytes32`` of old tokens is understood, nonsense is ``""``."""
-        answer = await self.call(TxRequest(None, token, encode_symbol()))
-        with suppress(ValueError):
-            return decode_symbol(answer)
-        return ""
 
     # --- calls and fees ----------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from chain.ranges import SPARSE
 from chain.rpc.errors import RpcError
 from ledger.comparisons import compared_block, note_compared
 from ledger.covers import cover_of, take_cover_back
@@ -21,6 +22,7 @@ from settlement.context import Context
 from settlement.gifts import book_gifts
 from settlement.lanes.agreement import borne_out, close_dispute
 from settlement.lanes.finality import Finality
+from settlement.logs import portion
 from settlement.reconcile import Reconciliation
 from settlement.restore.adopting import adopt_outflow
 from settlement.restore.scanning import unknown_outflows
@@ -130,12 +132,16 @@ class _LookBack:
     """Books what an earlier look has not shown: where a chain has one provider, an empty answer
     of it was believed, and the mark moved on.
 
-    When a difference is proven, and once an hour while it lasts: it is hundreds of calls.
+    When a difference is proven, and once an hour while it lasts: it is hundreds of calls. Each
+    look reads a portion, from the newest block down.
     """
 
     def __init__(self) -> None:
         self._looked: dict[str, float] = {}
         self._failed = 0
+        self._for: set[str] = set()
+        self._below: int | None = None
+        """Blocks that are left to look through for these tokens end below it."""
 
     async def finds(
         self,
@@ -153,29 +159,46 @@ class _LookBack:
         """
         now = ctx.clock.monotonic()
         self._looked = {t: at for t, at in self._looked.items() if t in tripped}
-        due = [t for t in tripped if now - self._looked.get(t, -AGAIN_AFTER) >= AGAIN_AFTER]
+        due = {t for t in tripped if now - self._looked.get(t, -AGAIN_AFTER) >= AGAIN_AFTER}
         differs = any(row.account == "treasury" and row.difference for row in found.rows)
         if not due or not differs:
             return False
+        if not due <= self._for:
+            self._for, self._below = due, None
         try:
-            booked = await _book_passed_over(ctx, lease, finality)
+            booked = await self._portion(ctx, lease, finality)
             self._failed = 0
         except RpcError as error:
             self._failed += 1
             if self._failed < _PATIENCE:
                 raise
-            booked = False
+            booked, self._below = False, None
             ctx.observer.note("looking_back_failed", chain=ctx.name, error=str(error))
-        self._looked |= dict.fromkeys(due, now)
+        if self._below is None:
+            self._looked |= dict.fromkeys(due, now)
+            self._for = set()
+        return booked
+
+    async def _portion(self, ctx: Context, lease: Lease, finality: Finality) -> bool:
+        assert finality.cursor is not None
+        final = finality.cursor.final.number
+        first = max(finality.cursor.start_block, final - REACH)
+        booked = False
+        if self._below is None:  # a little at first: what the provider takes is not known yet
+            self._below = max(first, final - SPARSE + 1)
+            booked = await _book_passed_over(ctx, lease, finality, self._below, final)
+        since, last = portion(ctx.client, first, self._below - 1), self._below - 1
+        if since <= last:
+            booked |= await _book_passed_over(ctx, lease, finality, since, last)
+        self._below = None if since <= first else since
         return booked
 
 
-async def _book_passed_over(ctx: Context, lease: Lease, finality: Finality) -> bool:
-    assert finality.cursor is not None
-    final = finality.cursor.final.number
-    first = max(finality.cursor.start_block, final - REACH)
-    _, gifts = await book_gifts(ctx, lease, finality, final, since=first)
-    booked, _ = await book_outflows(ctx, lease, finality, since=first)
+async def _book_passed_over(
+    ctx: Context, lease: Lease, finality: Finality, first: int, last: int
+) -> bool:
+    _, gifts = await book_gifts(ctx, lease, finality, last, since=first)
+    booked, _ = await book_outflows(ctx, lease, finality, since=first, until=last)
     return bool(booked or gifts)
 
 
@@ -205,11 +228,17 @@ def less_gifts(found: Reconciliation, gifts: Mapping[str, int]) -> Reconciliatio
 
 
 async def book_outflows(
-    ctx: Context, lease: Lease, finality: Finality, *, since: int | None = None
+    ctx: Context,
+    lease: Lease,
+    finality: Finality,
+    *,
+    since: int | None = None,
+    until: int | None = None,
 ) -> tuple[int, bool]:
     """Final outflows that the books do not know: whose they are, else suspense and a stop.
 
     :param since: look from there, and not from the mark.
+    :param until: look up to this final block, and not to the newest one.
     :returns: how many were booked; and ``False``: of one of them providers show different
         receipts, and it waits.
     """
@@ -220,7 +249,7 @@ async def book_outflows(
     if first is None or final is None or first > final:
         return 0, True
     booked, whole = 0, True
-    for receipt in await unknown_outflows(ctx, first, final):
+    for receipt in await unknown_outflows(ctx, first, final if until is None else until):
         if not await borne_out(ctx, lease, finality, receipt):
             whole = False
             continue

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from chain.client import ChainClient
 from chain.model import TRANSFER_TOPIC, Log
+from chain.ranges import SPARSE
 from chain.rpc.errors import RpcError
 from config.catalogue import Token
 from config.clock import Clock
@@ -19,7 +20,7 @@ from ledger.comparisons import booked_hashes
 from ledger.schema import payments
 from ledger.sql import chunked
 from ledger.store import Ledger
-from settlement.logs import SPAN, logs_between
+from settlement.logs import logs_between, portion
 from settlement.outcome import transfers_in
 
 REACH: Final = 50_000
@@ -45,10 +46,14 @@ class Suspects:
 
 class Traced:
     """What the differences of one chain were traced to: looked for anew where one has changed, and
-    once an hour, since it may last until a person comes."""
+    once an hour, since it may last until a person comes.
 
-    def __init__(self, clock: Clock) -> None:
+    :param whole: read all that there is to read in one look, however small a provider's ranges.
+    """
+
+    def __init__(self, clock: Clock, *, whole: bool = False) -> None:
         self._clock = clock
+        self._whole = whole
         self._known: dict[tuple[str, str], _Found] = {}
 
     async def causes(
@@ -61,74 +66,106 @@ class Traced:
         """
         place, now = (suspects.account, suspects.token.symbol), self._clock.monotonic()
         known = self._known.get(place)
-        if known and known.difference != suspects.difference:
-            known = None
-        if known and known.looks >= _SURE_AFTER and now - known.at < AGAIN_AFTER:
+        if known is None or known.difference != suspects.difference:
+            known = self._known[place] = _Found(suspects.difference)
+        if known.looks >= _SURE_AFTER and now - known.at < AGAIN_AFTER:
             return known.lines
-        lines, whole = await _causes(client, ledger, suspects, first, last)
-        if whole:
-            looks = 1 if known is None else known.looks + 1
-            self._known[place] = _Found(suspects.difference, now, lines, looks)
-        return lines
+        if not 0 < len(suspects.addresses) <= MOST_ADDRESSES:
+            unknown = without_cause(*place, suspects.difference)
+            return [f"{unknown}: {len(suspects.addresses)} addresses are too many to search"]
+        search = known.search = known.search or _Search(suspects, max(first, last - REACH), last)
+        unread = await search.look(client, last)
+        while self._whole and unread is None and not search.whole:
+            unread = await search.look(client, last)
+        if search.whole or not known.looks:  # half a look takes nothing back
+            known.lines = await _lines(ledger, search, unread)
+        if search.whole:
+            known.looks, known.at, known.search = known.looks + 1, now, None
+        return known.lines
 
     def agrees(self, account: str, token: str) -> None:
         """Whatever differs next has another cause, though it may be as much."""
         self._known.pop((account, token), None)
 
 
-@dataclass(frozen=True, slots=True)
+class _Search:
+    """Transfers of one account in a range of blocks, read from its newest down, a portion at each
+    look: payouts of all tokens wait meanwhile."""
+
+    def __init__(self, suspects: Suspects, first: int, last: int) -> None:
+        self.suspects = suspects
+        self.first, self.last = first, last
+        self._logs: dict[tuple[Hash32, int], Log] = {}
+        self._top = max(first, last - SPARSE + 1) - 1
+        self._bottom = self._top + 1
+        """Blocks from here to the top were read."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all blocks were read."""
+        return self._bottom <= self.first and self._top >= self.last
+
+    @property
+    def transfers(self) -> list[Log]:
+        """What was found, in chain order."""
+        return sorted(self._logs.values(), key=lambda log: (log.block_number, log.log_index))
+
+    async def look(self, client: ChainClient, last: int) -> str | None:
+        """Read what is new, then a portion of what is older; why it could not, if it could not."""
+        self.last = max(last, self.last)
+        try:
+            await self._read(client, self._top + 1, self.last)
+            self._top = self.last
+            begin = portion(client, self.first, self._bottom - 1)
+            await self._read(client, begin, self._bottom - 1)
+            self._bottom = begin
+        except RpcError as error:
+            blocks = f"blocks {self.first} to {self.last}"
+            return f"not all transfers of {blocks} can be read: {error}"
+        return None
+
+    @property
+    def left(self) -> str:
+        """What is still to be read, in words."""
+        return f"blocks {self.first} to {self._bottom - 1} are still being looked through"
+
+    async def _read(self, client: ChainClient, first: int, last: int) -> None:
+        words = tuple(address.rjust(32, b"\0") for address in self.suspects.addresses)
+        token = [self.suspects.token.address]
+        for topics in ((TRANSFER_TOPIC, words), (TRANSFER_TOPIC, None, words)):
+            for log in await logs_between(client, first, last, token, topics):
+                if transfers_in([log]):
+                    self._logs[log.tx_hash, log.log_index] = log
+
+
+@dataclass(slots=True)
 class _Found:
+    """What is known of one difference, and the search that is under way."""
+
     difference: int
-    at: float
-    lines: Sequence[str]
-    looks: int
+    at: float = 0.0
+    lines: Sequence[str] = ()
+    looks: int = 0
+    search: _Search | None = None
 
 
-async def _causes(
-    client: ChainClient, ledger: Ledger, suspects: Suspects, first: int, last: int
-) -> tuple[list[str], bool]:
-    """Lines, and whether all that there is to read was read."""
-    begin = max(first, last - REACH)
+async def _lines(ledger: Ledger, search: _Search, unread: str | None) -> list[str]:
+    suspects = search.suspects
     name = f"{suspects.account} {suspects.token.symbol}"
-    unknown = without_cause(suspects.account, suspects.token.symbol, suspects.difference)
-    if not 0 < len(suspects.addresses) <= MOST_ADDRESSES:
-        return [f"{unknown}: {len(suspects.addresses)} addresses are too many to search"], True
-    found, unread = await _readable(client, suspects, begin, last)
-    strange = await _unknown(ledger, found)
+    strange = await _unknown(ledger, search.transfers)
     lines = [_line(name, suspects, log) for log in strange[:MOST_NAMED]]
     if len(strange) > MOST_NAMED:
         lines.append(f"{name}: {len(strange) - MOST_NAMED} more transfers that are not booked")
-    if unread is not None:
-        lines.append(f"{name}: {suspects.difference} base units differ, and {unread}")
-    return lines or [f"{unknown} in blocks {begin} to {last}"], unread is None
-
-
-async def _readable(
-    client: ChainClient, suspects: Suspects, first: int, last: int
-) -> tuple[list[Log], str | None]:
-    """Transfers of the whole range, else of its newest part, and what could not be read."""
-    why = None
-    for begin in dict.fromkeys((first, max(first, last - SPAN + 1))):
-        try:
-            return await _transfers(client, suspects, begin, last), why
-        except RpcError as error:
-            why = f"not all transfers of blocks {first} to {last} can be read: {error}"
-    return [], why
+    if not search.whole:
+        why = unread or search.left
+        lines.append(f"{name}: {suspects.difference} base units differ, and {why}")
+    unknown = without_cause(suspects.account, suspects.token.symbol, suspects.difference)
+    return lines or [f"{unknown} in blocks {search.first} to {search.last}"]
 
 
 def without_cause(account: str, token: str, difference: int) -> str:
     """How the line begins that says so. Pure."""
     return f"{account} {token}: {difference} base units without a known cause"
-
-
-async def _transfers(client: ChainClient, suspects: Suspects, first: int, last: int) -> list[Log]:
-    words = tuple(address.rjust(32, b"\0") for address in suspects.addresses)
-    found: dict[tuple[Hash32, int], Log] = {}
-    for topics in ((TRANSFER_TOPIC, words), (TRANSFER_TOPIC, None, words)):
-        for log in await logs_between(client, first, last, [suspects.token.address], topics):
-            if transfers_in([log]):
-                found[log.tx_hash, log.log_index] = log
-    return sorted(found.values(), key=lambda log: (log.block_number, log.log_index))
 
 
 async def _unknown(ledger: Ledger, logs: Sequence[Log]) -> list[Log]:

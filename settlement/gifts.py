@@ -14,16 +14,23 @@ from settlement.context import Context
 from settlement.lanes.agreement import borne_out, close_dispute
 from settlement.lanes.finality import Finality
 from settlement.restore.adopting import book_gift, gifts_in
-from settlement.restore.scanning import unknown_inflows
+from settlement.restore.scanning import Inflows, inflows, unknown_inflows
 
 
 async def book_gifts(
-    ctx: Context, lease: Lease, finality: Finality, until: int, *, since: int | None = None
+    ctx: Context,
+    lease: Lease,
+    finality: Finality,
+    until: int,
+    *,
+    since: int | None = None,
+    seen: Inflows | None = None,
 ) -> tuple[bool, Counter[str]]:
     """Transfers of strangers straight to the treasury: suspense in once final, each by name.
 
     :param until: block of the look that is to be explained.
     :param since: look from there, and not from the mark.
+    :param seen: what was read already.
     :returns: ``False``: of a final one providers show different receipts; it waits. And what
         the look found and the books did not hold, base units by token: what was booked now, and
         what is not final yet, which would count as seen before by the time that it is.
@@ -39,7 +46,8 @@ async def book_gifts(
     if first > final:
         return True, gifts
     whole = True
-    for receipt in await unknown_inflows(ctx, first, until):
+    due = seen.within(first, until) if seen is not None else None
+    for receipt in await unknown_inflows(ctx, due or await inflows(ctx, first, until)):
         if receipt.block_number > final:
             async with ctx.ledger.reading() as tx:
                 for _, token, transfer in await gifts_in(tx, ctx, receipt):

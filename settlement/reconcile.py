@@ -116,12 +116,13 @@ async def reconcile(
     :param traced: remembers causes, for whoever compares again and again.
     :raises RpcError: the chain does not answer.
     """
+    traced = traced or Traced(ledger.clock, whole=True)
     for attempt in range(TRIES):
         books = await _read(ledger, client.name, emptied)
         if books is None:
             return None
         try:
-            return await _compare(client, ledger, contracts, books, traced or Traced(ledger.clock))
+            return await _compare(client, ledger, contracts, books, traced)
         except (NodeBehind, BadReply, NodeError):
             # The pinned block left the chain, or this node does not have it yet.
             if attempt == TRIES - 1:

@@ -11,6 +11,7 @@ from typing import Final
 
 from chain.client import ChainClient
 from chain.model import BlockHeader, Log
+from chain.ranges import LARGEST
 from config.units import Hash32
 from ledger.cursors import BlockRow, Cursor, stored_blocks
 from ledger.invoices import Touched, refresh_invoices
@@ -24,7 +25,6 @@ from watcher.effects import House, Scan, hold, new_addresses
 from watcher.filters import LogFilter
 from watcher.linking import link
 from watcher.match import AddressSet, RowMatcher
-from watcher.ranges import LARGEST
 from watcher.reading import Reading, to_sightings
 
 BACKUP_CHUNK: Final = 20

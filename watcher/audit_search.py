@@ -13,6 +13,7 @@ from typing import Final
 
 from chain.client import ChainClient
 from chain.model import BlockHeader, Log
+from chain.ranges import LARGEST
 from chain.rpc.errors import RpcError
 from ledger.audited import known_places
 from ledger.cursors import Cursor, stored_blocks
@@ -26,7 +27,6 @@ from watcher.doubts import refused
 from watcher.effects import House, hold
 from watcher.linking import link
 from watcher.plan import ReadRange
-from watcher.ranges import LARGEST
 from watcher.reading import to_sightings
 from watcher.report import Report
 from watcher.sizes import Sizes

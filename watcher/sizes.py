@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from chain.ranges import LARGEST, RangeSize, grown, shrunk
 from chain.rpc.errors import Timeout, TooLarge
 from config.log import get_logger
 from ledger.provider_ranges import ProviderRange
 from watcher.plan import ReadBlocks, ReadRange
-from watcher.ranges import LARGEST, RangeSize, grown, shrunk
 
 log = get_logger(__name__)
 
@@ -86,19 +86,10 @@ class Sizes:
                     log.critical("block_too_large", chain=self._chain, block=step.first,
                                  provider=provider, error=str(error))  # fmt: skip
                 raise
-            self._sizes[provider] = shrunk(self._size(provider), used, _named(error))
+            named = None if isinstance(error, Timeout) else error.blocks
+            self._sizes[provider] = shrunk(self._size(provider), used, named)
             lesson.too_large = True
         else:
             if isinstance(step, ReadRange):
                 # As it is now: other reads, begun before or after this one, have taught too.
                 self._sizes[provider] = grown(self._size(provider), used)
-
-
-def _named(error: TooLarge | Timeout) -> int | None:
-    """How many blocks the provider said that it takes."""
-    if isinstance(error, Timeout):
-        return None
-    if error.suggested is not None:
-        first, last = error.suggested
-        return last - first + 1
-    return error.max_blocks

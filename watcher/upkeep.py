@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from chain.ranges import LARGEST
 from config.clock import Clock
 from ledger.chain_checks import BEGINNING, CheckRun, check_runs, save_runs
 from ledger.coverage import AT_ONCE, coverage, thin_out
@@ -17,7 +18,6 @@ from ledger.leases import Lease
 from ledger.rescans import read_twice
 from ledger.store import Ledger
 from watcher.effects import House, hold
-from watcher.ranges import LARGEST
 from watcher.report import Report
 
 EVERY_SECONDS: Final = 60.0

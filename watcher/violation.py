@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from chain.client import ChainClient
+from chain.ranges import LARGEST
 from config.errors import ConflictError
 from ledger.cursors import BlockRow, stored_blocks
 from ledger.invoices import Touched, refresh_invoices
 from ledger.store import Ledger, Tx
 from ledger.violations import resolve_violation
 from watcher.effects import House, to_block_row
-from watcher.ranges import LARGEST
 
 _NEAR: Final = 2 * LARGEST
 """Of every range read below finality one block is stored, so that one is found within this."""

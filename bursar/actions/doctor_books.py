@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from bursar.actions.finding import Finding
+from chain.ranges import LARGEST
 from config.chains import ChainSettings
 from config.errors import DatabaseError
 from ledger.chain_checks import CheckRun, check_runs
@@ -14,7 +15,6 @@ from ledger.cursors import get_cursor
 from ledger.findings import KINDS, finding_counts
 from ledger.store import Ledger
 from watcher.observer import CHECKS
-from watcher.ranges import LARGEST
 
 
 async def examine_books(ledger: Ledger, chain: ChainSettings, providers: int) -> list[Finding]:

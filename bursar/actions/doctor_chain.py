@@ -18,6 +18,7 @@ from chain.deployment import deployment_steps
 from chain.model import BlockHeader
 from chain.rpc.errors import RpcError, TooLarge
 from chain.rpc.pool import Route
+from chain.token_words import token_symbol
 from config.catalogue import Token
 from config.chains import ChainSettings
 from config.errors import BursarError
@@ -160,7 +161,7 @@ async def _token(token: Token, client: ChainClient) -> Finding:
     subject = f"{token.chain} token {token.symbol}"
     try:
         await check_token(token, client)
-        symbol = await client.erc20_symbol(token.address)
+        symbol = await token_symbol(client, token.address)
     except BursarError as error:
         return Finding(False, subject, str(error))
     said = "" if symbol == token.symbol else f", calls itself {symbol!r}"

@@ -49,6 +49,14 @@ class TooLarge(RpcError):
         self.suggested = suggested
         self.max_blocks = max_blocks
 
+    @property
+    def blocks(self) -> int | None:
+        """How many blocks a request may take, by the provider's own words."""
+        if self.suggested is not None:
+            first, last = self.suggested
+            return last - first + 1
+        return self.max_blocks
+
 
 class RateLimited(RpcError):
     """The provider said 429, or its own words for it. ``retry_after`` in seconds, if told."""

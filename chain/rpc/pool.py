@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 
 from eth_utils.crypto import keccak
 
+from chain.ranges import LogSpans
 from chain.rpc.endpoint import Endpoint, Surroundings
 from chain.rpc.errors import (
     BadReply,
@@ -83,6 +84,8 @@ class RpcPool:
         self._entropy = entropy
         observer = observer or SilentObserver()
         self._racer = Racer(chain, clock, observer)
+        self.log_spans = LogSpans()
+        """What was learned about ranges of logs; shared by all who ask."""
         around = Surroundings(
             chain=chain,
             chain_id=chain_id,

@@ -29,7 +29,9 @@ from settlement.receipts import each_receipt
 from settlement.restore.adopting import adopt_inflow, adopt_outflow, book_gift
 from settlement.restore.replaying import Replay, missing_records, replay
 from settlement.restore.scanning import (
+    Inflows,
     executed_ids,
+    inflows,
     unknown_inflows,
     unknown_outflows,
     unknown_sweeps,
@@ -119,34 +121,42 @@ class Comparison:
         replayed = await self._replay(lease, cursor)
         if replayed.waits is not None:
             return replayed.waits
+        seen = None
         if deployed:  # else nothing can have left
-            waits = await self._on_chain(lease, finality, cursor)
+            first, last = await self._first(cursor), await self._last()
+            if last is None:
+                return "the chain's head"
+            seen = await inflows(self._ctx, first, last)
+            waits = await self._on_chain(lease, finality, seen)
             if waits is not None:
                 return waits
         try:
             # One that providers differ about stops its token, by the difference; it stops no chain.
-            self._all_booked, _ = await book_gifts(self._ctx, lease, finality, cursor.final.number)
+            self._all_booked, _ = await book_gifts(
+                self._ctx, lease, finality, cursor.final.number, seen=seen
+            )
         except NodeBehind:
             self._all_booked = False
         return None
 
-    async def _on_chain(self, lease: Lease, finality: Finality, cursor: Cursor) -> str | None:
+    async def _on_chain(self, lease: Lease, finality: Finality, seen: Inflows) -> str | None:
         """What the chain shows and the books lack."""
-        head = await self._ctx.client.block("latest")
-        if head is None:
-            return "the chain's head"
-        first = await self._first(cursor)
-        out = await unknown_outflows(self._ctx, first, head.number)
+        out = await unknown_outflows(self._ctx, seen.first, seen.last)
         ahead = await self._ahead()
-        swept = await unknown_sweeps(self._ctx, first, head.number)
+        swept = await unknown_sweeps(self._ctx, seen)
         if out or ahead or swept or self._restored:
-            waits = await self._adopt(lease, finality, first, out)
+            waits = await self._adopt(lease, finality, seen, out)
             if waits is not None:
                 return waits
         if strange := await self._unknown_ids():
             return f"batch ids {sorted(strange)[:3]} are executed, and no node shows by which logs"
         await self._raise_nonces(lease)
         return None
+
+    async def _last(self) -> int | None:
+        """The block up to which is looked: the head, and no less than what must have been seen."""
+        head = await self._ctx.client.block("latest")
+        return None if head is None else max(head.number, self._target or 0)
 
     async def _note_mined(self, lease: Lease) -> None:
         """A backup made between P2 and P3 says *signed* of what was sent and mined since.
@@ -228,7 +238,7 @@ class Comparison:
         return list(zip(used, lanes, strict=True))
 
     async def _adopt(
-        self, lease: Lease, finality: Finality, first: int, out: Sequence[Receipt]
+        self, lease: Lease, finality: Finality, seen: Inflows, out: Sequence[Receipt]
     ) -> str | None:
         """Book what the logs show, what came in first: what was paid out had come in before. A gift
         that is booked after an outflow would have been counted as what covered it, too."""
@@ -237,7 +247,8 @@ class Comparison:
             await self._found_out(f"{len(out)} outflows are not in the database")
         assert finality.cursor is not None
         goal = await self._goal()
-        incoming = await unknown_inflows(ctx, first, goal)
+        due = seen.within(seen.first, goal) or await inflows(ctx, seen.first, goal)
+        incoming = await unknown_inflows(ctx, due)
         if not incoming and not out:
             return None
         if not self._caught_up(finality.cursor, goal):

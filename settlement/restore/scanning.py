@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,29 +65,48 @@ async def unknown_outflows(ctx: Context, first: int, last: int) -> list[Receipt]
     return await receipts_of(ctx.client, wanted)
 
 
-async def unknown_inflows(ctx: Context, first: int, last: int) -> list[Receipt]:
+@dataclass(frozen=True, slots=True)
+class Inflows:
+    """Logs of tokens that reached the treasury in blocks ``first … last``: read once, used by all
+    that look for something in them."""
+
+    first: int
+    last: int
+    logs: tuple[Log, ...]
+
+    def within(self, first: int, last: int) -> Inflows | None:
+        """Those of fewer blocks; ``None``: not all of them were read."""
+        if first < self.first or last > self.last:
+            return None
+        return Inflows(first, last, tuple(x for x in self.logs if first <= x.block_number <= last))
+
+
+async def inflows(ctx: Context, first: int, last: int) -> Inflows:
+    """What two providers show of these blocks.
+
+    :raises RpcError: they do not.
+    """
+    tokens = [token.address for token in _tokens(ctx)]
+    if not tokens:
+        return Inflows(first, last, ())
+    topics = (TRANSFER_TOPIC, None, ctx.contracts.treasury.rjust(32, b"\0"))
+    found = await _of_all(ctx.client, last, lambda c: logs_between(c, first, last, tokens, topics))
+    return Inflows(first, last, tuple(log for log in found if transfers_in([log])))
+
+
+async def unknown_inflows(ctx: Context, seen: Inflows) -> list[Receipt]:
     """Transactions that brought tokens to the treasury and are not booked."""
-    return await _unbooked(ctx, await _inflows(ctx, first, last))
+    return await _unbooked(ctx, seen.logs)
 
 
-async def unknown_sweeps(ctx: Context, first: int, last: int) -> list[Receipt]:
+async def unknown_sweeps(ctx: Context, seen: Inflows) -> list[Receipt]:
     """Those of :func:`unknown_inflows` that emptied addresses of ours: only our keys can.
 
     Where an address sent by itself, neither its own sponsor's nonce nor an outflow tells of it.
     """
-    found = await _inflows(ctx, first, last)
     async with ctx.ledger.reading() as tx:
-        ours = await known_deposits(tx, [t.sender for t in transfers_in(found)])
-    return await _unbooked(ctx, [x for x in found if transfers_in([x])[0].sender in ours])
-
-
-async def _inflows(ctx: Context, first: int, last: int) -> list[Log]:
-    tokens = [token.address for token in _tokens(ctx)]
-    if not tokens:
-        return []
-    topics = (TRANSFER_TOPIC, None, ctx.contracts.treasury.rjust(32, b"\0"))
-    found = await _of_all(ctx.client, last, lambda c: logs_between(c, first, last, tokens, topics))
-    return [log for log in found if transfers_in([log])]
+        ours = await known_deposits(tx, [t.sender for t in transfers_in(seen.logs)])
+    return await _unbooked(ctx, [x for x in seen.logs if transfers_in([x])[0].sender in ours])
 
 
 async def _unbooked(ctx: Context, logs: Sequence[Log]) -> list[Receipt]:
@@ -113,13 +132,19 @@ async def _of_all(
     other = client.second()
     if other is None:
         return await _shown(client, last, ask)
-    found: list[Log] = []
-    shown = 0
-    for view in (client.pinned(), other):
-        with suppress(RpcError):  # it may be unable to, for good
-            found += await _shown(view, last, ask)
-            shown += 1
-    return found if shown == 2 else [*found, *await _shown(client, last, ask)]
+    told = await asyncio.gather(
+        *(_if_able(_shown(view, last, ask)) for view in (client.pinned(), other))
+    )
+    found = [log for logs in told for log in logs or ()]
+    return found if None not in told else [*found, *await _shown(client, last, ask)]
+
+
+async def _if_able(looking: Awaitable[list[Log]]) -> list[Log] | None:
+    """``None``: this provider cannot tell, and may be unable to for good."""
+    try:
+        return await looking
+    except RpcError:
+        return None
 
 
 async def _shown(

@@ -47,7 +47,7 @@ def test_judge__two_accounts_that_cancel_out__still_differ() -> None:
     assert seen == {"USDC": 1}
 
 
-async def stolen(world: World, amount: int, holder: Address | None = None) -> None:
+async def stolen(world: World, amount: int, holder: Address | None = None) -> Hash32:
     """The treasury, or another, loses tokens in a way that no contract of ours knows."""
     holder = holder or world.contracts.treasury
     treasury = to_hex(holder)
@@ -55,7 +55,7 @@ async def stolen(world: World, amount: int, holder: Address | None = None) -> No
     await world.fund(holder, 10**18)
     data = encode_transfer(Address(b"\x77" * 20), Amount(amount))
     sent = {"from": treasury, "to": to_hex(world.tokens["USDC"]), "data": to_hex(data)}
-    await world.rpc.call("eth_sendTransaction", sent)
+    return Hash32(bytes.fromhex((await world.rpc.call("eth_sendTransaction", sent))[2:]))
 
 
 async def minutes(world: World, service: ChainSettlement) -> None:

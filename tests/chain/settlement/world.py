@@ -200,9 +200,9 @@ class World:
         await self.pay(symbol, deposit, amount)
         return deposit
 
-    async def pay(self, symbol: str, to: Address, amount: int) -> None:
+    async def pay(self, symbol: str, to: Address, amount: int) -> Hash32:
         data = encode_transfer(to, Amount(amount))
-        await self.dev.must(dev_account(PAYER), self.tokens[symbol], data)
+        return (await self.dev.must(dev_account(PAYER), self.tokens[symbol], data)).tx_hash
 
     async def mint(self, symbol: str, to: Address, amount: int) -> None:
         data = encode_call("mint(address,uint256)", to, amount)

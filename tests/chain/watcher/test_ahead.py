@@ -21,7 +21,7 @@ RANGE = 5
 
 async def missed_blocks(world: World, monkeypatch: pytest.MonkeyPatch, count: int = 40) -> None:
     """A chain that is ``count`` final blocks ahead, to be read five at a time, three in a row."""
-    monkeypatch.setattr("watcher.ranges.RangeSize.__init__.__defaults__", (RANGE, RANGE, 0))
+    monkeypatch.setattr("chain.ranges.RangeSize.__init__.__defaults__", (RANGE, RANGE, 0))
     monkeypatch.setattr("watcher.ahead.deeper", lambda depth, waited: 3)
     await world.follow()
     await world.mine(count + 3)

@@ -495,7 +495,7 @@ async def test_tag__finalized__confirmed_when_the_tag_passes(world: World) -> No
 
 async def long_catch_up(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Invoice]:
     """Forty blocks missed, read ten at a time; an invoice paid in each fifth of them."""
-    monkeypatch.setattr("watcher.ranges.RangeSize.__init__.__defaults__", (10, 1_000, 0))
+    monkeypatch.setattr("chain.ranges.RangeSize.__init__.__defaults__", (10, 1_000, 0))
     await world.follow()
     invoices = await world.invoices(8)
     for invoice in invoices:

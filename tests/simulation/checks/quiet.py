@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from typing import Any
 
+from settlement.leading import lease_name
 from tests.simulation import town
 from tests.simulation.life.approver import decide_all
 from tests.simulation.life.bookkeeper import given_up, usual_terms
@@ -78,6 +79,12 @@ def unfinished(world: World) -> str:
         ).fetchone()
         if row["n"]:
             return f"{row['n']} {table} ({row['s']})"
+    comparing = world.books.execute(
+        "SELECT name FROM leases WHERE name LIKE ? AND COALESCE(ready_token, -1) <> fencing_token",
+        (lease_name("%"),),
+    ).fetchone()
+    if comparing:
+        return f"the comparison of {comparing['name']}"
     for (merchant, chain, token), amount in available(world).items():
         if amount >= 10 ** town.DECIMALS[token]:
             return f"{merchant} is owed {amount} {token} on {chain}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from chain.model import BlockHeader
+from chain.ranges import LARGEST, RangeSize, grown, shrunk
 from config.units import BlockNumber, Hash32
 from tests.support.books import digest
 from watcher.ancestor import Ancestor, FinalityViolation, WalkOn, judge_link
 from watcher.linking import link
 from watcher.plan import BLOCKS_PER_PASS, Nothing, ReadBlocks, ReadRange, Step, next_step
 from watcher.progress import Progress
-from watcher.ranges import LARGEST, RangeSize, grown, shrunk
 
 
 @pytest.mark.parametrize(

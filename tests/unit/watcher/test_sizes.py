@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from chain.ranges import FIRST, LARGEST, RangeSize, shrunk
 from chain.rpc.errors import Timeout, TooLarge
 from ledger.provider_ranges import ProviderRange
 from watcher.plan import ReadBlocks, ReadRange
-from watcher.ranges import FIRST, LARGEST, RangeSize, shrunk
 from watcher.sizes import CEILING_LASTS, Sizes
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
