@@ -21,7 +21,8 @@ from tests.simulation import served
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = ("--days", "0.05", "--invoices", "2")
 LONGEST = 600
-SEEDS = 12
+PARTS, SEEDS, MINUTES = 4, 15, "1"
+"""Of the fresh seeds: parts for as many processes, seeds of a part, and its longest time."""
 
 
 def simulate(*arguments: str) -> dict[str, Any]:
@@ -66,17 +67,19 @@ def test_simulation__seed_500__two_top_ups_in_flight_and_a_sponsor_that_could_pa
 
 
 @pytest.mark.timeout(LONGEST)
-def test_simulation__seeds_of_this_commit__no_rule_broken() -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_simulation__seeds_of_this_commit__no_rule_broken(part: int) -> None:
     """New ground for each change, and the same for everybody who tests it.
 
-    ``SIMULATION_MINUTES=3``: others than these, for so long. A seed that fails is printed with the
-    command that replays it, and becomes a named case.
+    ``SIMULATION_MINUTES=3``: others than these, for so long in each part. A seed that fails is
+    printed with the command that replays it, and becomes a named case.
     """
     minutes = os.environ.get("SIMULATION_MINUTES")
     first = seed_of_this_commit() if minutes is None else secrets.randbelow(10**9)
+    many = 9_999 if minutes else SEEDS
+    first += part * many
     print(f"seeds from {first}")
-    last = first + (9_999 if minutes else SEEDS - 1)
-    simulate("--seeds", f"{first}..{last}", "--minutes", minutes or "4", "--stop")
+    simulate("--seeds", f"{first}..{first + many - 1}", "--minutes", minutes or MINUTES, "--stop")
 
 
 def seed_of_this_commit() -> int:
