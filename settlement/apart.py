@@ -6,10 +6,11 @@ sweep cannot be estimated for must not keep payouts from being followed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from chain.rpc.errors import RpcError
+from config.catalogue import Token
 from config.errors import WalletError
 from settlement.context import Context
 
@@ -47,3 +48,20 @@ class Apart:
             self._ctx.observer.note("part_failed_too", chain=self._ctx.name, error=str(error))
         if self._trouble:
             raise self._trouble[0]
+
+
+async def of_each(
+    ctx: Context, tokens: Sequence[Token], seal: Callable[[Token], Awaitable[int]]
+) -> int:
+    """Each token by itself; returns how many were sealed of all.
+
+    :raises RpcError: about one token the chain did not answer; the others were looked after.
+    :raises WalletError: the same, of a signer.
+    """
+    sealed = 0
+    apart = Apart(ctx)
+    for token in tokens:
+        with apart.part():
+            sealed += await seal(token)
+    apart.end()
+    return sealed

@@ -26,7 +26,7 @@ from ledger.deposit_factories import note_factory
 from ledger.holds import hold
 from ledger.leases import Lease, check
 from ledger.sweeps import Deposit
-from settlement.apart import Apart
+from settlement.apart import of_each
 from settlement.clone_plan import CLONE_GAS, CloneState, clone_state, fit_clones
 from settlement.context import Context
 from settlement.creating import create_apart
@@ -86,14 +86,8 @@ async def seal_create2_sweeps(
     """
     if finality.cursor is None:
         return 0
-    sealed = 0
     block = finality.cursor.final.number
-    apart = Apart(ctx)
-    for token in tokens:
-        with apart.part():
-            sealed += await _seal_token(ctx, lease, token, rounds, block)
-    apart.end()
-    return sealed
+    return await of_each(ctx, tokens, lambda token: _seal_token(ctx, lease, token, rounds, block))
 
 
 async def _seal_token(

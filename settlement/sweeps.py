@@ -25,7 +25,7 @@ from ledger.postings import AccountKind, AccountRef, available
 from ledger.presigned import NEEDS_SIGNATURE
 from ledger.store import Tx
 from ledger.sweeps import Deposit, pending_sweeps, seal_items
-from settlement.apart import Apart
+from settlement.apart import of_each
 from settlement.context import Context
 from settlement.lanes.finality import Finality
 from settlement.outlook import DepositRounds, Outlook, look_at_deposits
@@ -121,14 +121,8 @@ async def seal_sweeps(
     """
     if finality.cursor is None:
         return 0
-    sealed = 0
     block = finality.cursor.final.number
-    apart = Apart(ctx)
-    for token in tokens:
-        with apart.part():
-            sealed += await _seal_token(ctx, lease, token, rounds, block)
-    apart.end()
-    return sealed
+    return await of_each(ctx, tokens, lambda token: _seal_token(ctx, lease, token, rounds, block))
 
 
 async def _seal_token(
