@@ -32,9 +32,18 @@ async def note_compared(tx: Tx, chain: str, block: int) -> None:
 
 async def booked_hashes(tx: Tx, candidates: Collection[Hash32]) -> set[Hash32]:
     """Those of the transactions that an attempt or a payout of these books names."""
+    return await _named(tx, candidates, attempts.c.tx_hash, payouts.c.tx_hash)
+
+
+async def own_hashes(tx: Tx, candidates: Collection[Hash32]) -> set[Hash32]:
+    """Those of the transactions that are an attempt of these books: nobody else had a say."""
+    return await _named(tx, candidates, attempts.c.tx_hash)
+
+
+async def _named(tx: Tx, candidates: Collection[Hash32], *columns: sa.Column[bytes]) -> set[Hash32]:
     found: set[Hash32] = set()
     for part in chunked(sorted(set(candidates))):
-        for column in (attempts.c.tx_hash, payouts.c.tx_hash):
+        for column in columns:
             query = sa.select(column).where(column.in_(part))
             found |= {Hash32(value) for value in (await tx.conn.execute(query)).scalars()}
     return found

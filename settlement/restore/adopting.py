@@ -18,7 +18,7 @@ from chain.helper_contracts import BatchExecuted, content_hash, decode_swept, pa
 from chain.model import Receipt
 from config.catalogue import Token
 from config.units import Address, Amount, ChainName, Hash32, to_hex
-from ledger.batches import get_batches
+from ledger.batches import get_batches, known_onchain_ids
 from ledger.books import post
 from ledger.holds import hold
 from ledger.journal_records import BatchRecord, PayoutEntry, SweepEntry
@@ -45,13 +45,18 @@ async def adopt_outflow(tx: Tx, ctx: Context, receipt: Receipt) -> bool:
     A start books what is final already and goes on waiting for the rest: it comes here with
     the same transaction at each of its looks.
 
+    A batch of it that the books know is left to the lane: which of its entries were paid is for
+    the judge of its own logs to say.
+
     :returns: whether anything of it was not booked before.
     """
     new = False
-    for number, piece in enumerate(pieces_of(receipt, ctx.contracts.treasury)):
+    pieces = pieces_of(receipt, ctx.contracts.treasury)
+    known = await known_onchain_ids(tx, ctx.name, {p.event.epoch for p in pieces if p.event})
+    for number, piece in enumerate(pieces):
         if piece.event is None:
             new |= await _suspend(tx, ctx, receipt, piece.transfers, number)
-        else:
+        elif (piece.event.epoch, piece.event.batch_id) not in known:
             await _adopt_execution(tx, ctx, receipt, piece.event, piece.transfers, number)
             new = True
     if new:

@@ -21,7 +21,7 @@ from chain.rpc.errors import CallReverted, NodeBehind, RpcError
 from config.catalogue import Token
 from config.units import Address, Hash32
 from ledger.batches import known_onchain_ids
-from ledger.comparisons import booked_hashes
+from ledger.comparisons import booked_hashes, own_hashes
 from ledger.redo import known_deposits
 from ledger.store import Ledger
 from settlement.context import Context
@@ -44,7 +44,8 @@ class Piece:
 async def unknown_outflows(ctx: Context, first: int, last: int) -> list[Receipt]:
     """Transactions that took tokens out of the treasury or used a batch id, which are not booked.
 
-    An execution of a batch that the books know is left to the lane, whoever submitted it.
+    An execution of a batch that the books know is left to the lane, whoever submitted it. One that
+    they do not know counts also where another batch has made the transaction known to them.
     """
     treasury = ctx.contracts.treasury
     executions = await _of_all(
@@ -61,7 +62,8 @@ async def unknown_outflows(ctx: Context, first: int, last: int) -> list[Receipt]
     hashes = list(dict.fromkeys([*(e.tx_hash for e in executions), *_hashes_of(moved)]))
     async with ctx.ledger.reading() as tx:
         booked = await booked_hashes(tx, hashes)
-    wanted = [h for h in hashes if h not in booked and h not in known]
+    strange = {e.tx_hash for e in executions} - known
+    wanted = [h for h in hashes if h in strange or h not in booked | known]
     return await receipts_of(ctx.client, wanted)
 
 
@@ -95,8 +97,9 @@ async def inflows(ctx: Context, first: int, last: int) -> Inflows:
 
 
 async def unknown_inflows(ctx: Context, seen: Inflows) -> list[Receipt]:
-    """Transactions that brought tokens to the treasury and are not booked."""
-    return await _unbooked(ctx, seen.logs)
+    """Transactions of others that brought tokens to the treasury: a stranger's may have run a batch
+    of ours as well."""
+    return await _of_others(ctx, seen.logs)
 
 
 async def unknown_sweeps(ctx: Context, seen: Inflows) -> list[Receipt]:
@@ -106,14 +109,14 @@ async def unknown_sweeps(ctx: Context, seen: Inflows) -> list[Receipt]:
     """
     async with ctx.ledger.reading() as tx:
         ours = await known_deposits(tx, [t.sender for t in transfers_in(seen.logs)])
-    return await _unbooked(ctx, [x for x in seen.logs if transfers_in([x])[0].sender in ours])
+    return await _of_others(ctx, [x for x in seen.logs if transfers_in([x])[0].sender in ours])
 
 
-async def _unbooked(ctx: Context, logs: Sequence[Log]) -> list[Receipt]:
+async def _of_others(ctx: Context, logs: Sequence[Log]) -> list[Receipt]:
     hashes = _hashes_of(logs)
     async with ctx.ledger.reading() as tx:
-        booked = await booked_hashes(tx, hashes)
-    return await receipts_of(ctx.client, [h for h in hashes if h not in booked])
+        own = await own_hashes(tx, hashes)
+    return await receipts_of(ctx.client, [h for h in hashes if h not in own])
 
 
 def _hashes_of(logs: Sequence[Log]) -> list[Hash32]:
