@@ -159,6 +159,7 @@ class _LookBack:
         """
         now = ctx.clock.monotonic()
         self._looked = {t: at for t, at in self._looked.items() if t in tripped}
+        self._for.intersection_update(tripped)  # whatever differs next lies elsewhere
         due = {t for t in tripped if now - self._looked.get(t, -AGAIN_AFTER) >= AGAIN_AFTER}
         differs = any(row.account == "treasury" and row.difference for row in found.rows)
         if not due or not differs:
@@ -185,8 +186,9 @@ class _LookBack:
         first = max(finality.cursor.start_block, final - REACH)
         booked = False
         if self._below is None:  # a little at first: what the provider takes is not known yet
-            self._below = max(first, final - SPARSE + 1)
-            booked = await _book_passed_over(ctx, lease, finality, self._below, final)
+            newest = max(first, final - SPARSE + 1)
+            booked = await _book_passed_over(ctx, lease, finality, newest, final)
+            self._below = newest
         since, last = portion(ctx.client, first, self._below - 1), self._below - 1
         if since <= last:
             booked |= await _book_passed_over(ctx, lease, finality, since, last)

@@ -123,7 +123,7 @@ class Comparison:
             return replayed.waits
         seen = None
         if deployed:  # else nothing can have left
-            first, last = await self._first(cursor), await self._last()
+            first, last = await self._first(cursor), await self._last(cursor)
             if last is None:
                 return "the chain's head"
             seen = await inflows(self._ctx, first, last)
@@ -153,10 +153,11 @@ class Comparison:
         await self._raise_nonces(lease)
         return None
 
-    async def _last(self) -> int | None:
-        """The block up to which is looked: the head, and no less than what must have been seen."""
+    async def _last(self, cursor: Cursor) -> int | None:
+        """The block up to which is looked: the head, and no less than what must have been seen, nor
+        than what is final: a node that ends below it shows nothing of what left since."""
         head = await self._ctx.client.block("latest")
-        return None if head is None else max(head.number, self._target or 0)
+        return None if head is None else max(head.number, self._target or 0, cursor.final.number)
 
     async def _note_mined(self, lease: Lease) -> None:
         """A backup made between P2 and P3 says *signed* of what was sent and mined since.
