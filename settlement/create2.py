@@ -94,7 +94,7 @@ async def _seal_token(
     ctx: Context, lease: Lease, token: Token, rounds: DepositRounds, block: int
 ) -> int:
     deposits = (await chosen_deposits(ctx, token, CLONE_GAS, rounds))[:MOST_AT_ONCE]
-    if not deposits or await is_token_paused(ctx, token.address):
+    if not deposits or await is_token_paused(ctx, lease, token, block) is not False:
         return 0
     sealed = 0
     states = await _states(ctx, lease, deposits)

@@ -61,6 +61,7 @@ async def seal_fallback_sweeps(
         return 0
     async with ctx.ledger.reading() as tx:
         busy = await open_lanes(tx, ctx.name)
+    block = finality.cursor.final.number
     room = _MOST_AT_ONCE - sum(deposit_lane_index(lane) is not None for lane in busy)
     sealed = 0
     apart = Apart(ctx)
@@ -68,14 +69,14 @@ async def seal_fallback_sweeps(
         deposits: Sequence[Deposit] = []
         with apart.part():
             found = await chosen_deposits(ctx, token, TOP_UP_GAS, rounds)
-            if found and not await is_token_paused(ctx, token.address):
+            if found and await is_token_paused(ctx, lease, token, block) is False:
                 deposits = found
         for deposit in deposits:
             lane = deposit_lane(deposit.derivation_index)
             if lane in busy or sealed + apart.failed >= room:
                 continue
             with apart.part():
-                if await _seal_pair(ctx, lease, token, deposit, finality.cursor.final.number):
+                if await _seal_pair(ctx, lease, token, deposit, block):
                     busy.add(lane)
                     sealed += 1
     apart.end()

@@ -111,8 +111,8 @@ async def seal_payouts(
                 stopped = not rows or await _drop_revoked(ctx, lease, rows)
             stopped = stopped or await guard.stops(ctx, lease, token, rows)
             if not stopped and await _covered(ctx, lease, token, rows):
-                payable = await _set_aside(ctx, lease, token, rows)
-                if not payable or await _seal(ctx, lease, token, payable, finality):
+                payable = await _set_aside(ctx, lease, token, rows, finality)
+                if payable == [] or (payable and await _seal(ctx, lease, token, payable, finality)):
                     left.clear()
                     sealed += bool(payable)
         # Looked at again by the next tick; other tokens have nothing to do with it.
@@ -192,10 +192,17 @@ def floor_of(ctx: Context, token: str) -> int:
     return 0 if known is None else known.treasury_floor
 
 
-async def _set_aside(ctx: Context, lease: Lease, token: str, rows: list[Row]) -> list[Row]:
-    """Those who can be paid now; the others go on hold with the reason."""
+async def _set_aside(
+    ctx: Context, lease: Lease, token: str, rows: list[Row], finality: Finality
+) -> list[Row] | None:
+    """Those who can be paid now; the others go on hold with the reason. ``None``: providers differ
+    about a pause of the token, and all wait."""
     reasons = _refused(ctx, rows)
-    reasons |= await _would_fail(ctx, token, [row for row in rows if row["id"] not in reasons])
+    left = [row for row in rows if row["id"] not in reasons]
+    told = await _would_fail(ctx, lease, token, left, finality)
+    if told is None:
+        return None
+    reasons |= told
     if reasons:
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)
@@ -208,17 +215,22 @@ async def _set_aside(ctx: Context, lease: Lease, token: str, rows: list[Row]) ->
     return [row for row in rows if row["id"] not in reasons]
 
 
-async def _would_fail(ctx: Context, token: str, rows: Sequence[Row]) -> dict[str, str]:
-    """Reasons by id, as the chain tells them."""
+async def _would_fail(
+    ctx: Context, lease: Lease, token: str, rows: Sequence[Row], finality: Finality
+) -> dict[str, str] | None:
+    """Reasons by id, as the chain tells them; ``None``: not whether the token is paused."""
     if not rows:
         return {}
-    address = ctx.ledger.catalogue.token(ctx.name, token).address
+    known = ctx.ledger.catalogue.token(ctx.name, token)
+    address = known.address
     entries = [(Address(row["address"]), int(row["amount"])) for row in rows]
     paused, listed, reasons = await asyncio.gather(
-        is_token_paused(ctx, address),
+        is_token_paused(ctx, lease, known, finality.final_block),
         blacklisted(ctx, address, [account for account, _ in entries]),
         simulate(ctx, ctx.contracts.treasury, address, entries),
     )
+    if paused is None:
+        return None
     if paused:
         reasons = dict.fromkeys(range(len(rows)), TOKEN_PAUSED)
     else:
@@ -370,13 +382,15 @@ async def take_back(ctx: Context, lease: Lease) -> None:
             await recover_debts(tx, ctx.name)
 
 
-async def release_paused(ctx: Context, lease: Lease) -> None:
+async def release_paused(ctx: Context, lease: Lease, finality: Finality) -> None:
     """Queue again what waited for its token's pause to end."""
     async with ctx.ledger.reading() as tx:
         tokens = await held_tokens(tx, ctx.name, TOKEN_PAUSED)
     for token in tokens:
         known = ctx.ledger.catalogue.find_token(ctx.name, token)
-        if known is None or await is_token_paused(ctx, known.address):
+        if known is None:
+            continue
+        if await is_token_paused(ctx, lease, known, finality.final_block) is not False:
             continue
         async with ctx.ledger.transaction() as tx:
             await check(tx, lease)

@@ -295,7 +295,7 @@ class ChainSettlement:
             if waiting.owing:
                 await take_back(ctx, lease)
             if waiting.on_hold:
-                await release_paused(ctx, lease)
+                await release_paused(ctx, lease, finality)
             try:
                 return await seal_payouts(ctx, lease, finality, self._outflow, self._worth)
             except UnknownExecutionError as error:

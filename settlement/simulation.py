@@ -12,7 +12,9 @@ from chain.model import Authorization, TxRequest
 from chain.multicall import Question, aggregated
 from chain.reverts import describe_revert
 from chain.rpc.errors import CallReverted, RpcError
+from config.catalogue import Token
 from config.units import Address, Amount
+from ledger.leases import Lease
 from settlement.batching import TX_GAS_CAP
 from settlement.context import Context
 
@@ -67,10 +69,23 @@ async def _simulated(
     return {failure.index: describe_revert(failure.reason) for failure in failures}
 
 
-async def is_token_paused(ctx: Context, token: Address) -> bool:
-    """Whether the token says ``paused()``; one without it is never paused."""
-    (answer,) = await ctx.client.calls([TxRequest(None, token, encode_paused())])
-    return isinstance(answer, bytes) and decode_probe(answer)
+async def is_token_paused(
+    ctx: Context, lease: Lease, token: Token, since: int | None
+) -> bool | None:
+    """Whether the token says ``paused()``; one without it is never paused.
+
+    ``None``: two providers differ, and who asks waits; if that lasts, a hold names both. By turns
+    on hold and queued again, each payout would tell its merchant so at every look.
+
+    :param since: the final block: who stands below it speaks of the past.
+    """
+
+    async def ask(client: ChainClient) -> bool:
+        (answer,) = await client.calls([TxRequest(None, token.address, encode_paused())])
+        return isinstance(answer, bytes) and decode_probe(answer)
+
+    what = f"pause of {token.symbol}"
+    return await ctx.disputes.agreed(ctx, lease, what, ask, since=since)
 
 
 async def blacklisted(ctx: Context, token: Address, accounts: Sequence[Address]) -> set[int]:

@@ -129,7 +129,7 @@ async def _seal_token(
     ctx: Context, lease: Lease, token: Token, rounds: DepositRounds, block: int
 ) -> bool:
     deposits = (await chosen_deposits(ctx, token, rounds=rounds))[:MOST_AT_ONCE]
-    if not deposits or await is_token_paused(ctx, token.address):
+    if not deposits or await is_token_paused(ctx, lease, token, block) is not False:
         return False
     states = await account_states(ctx, lease, [d.address for d in deposits])
     deposits = await _signed(ctx, lease, deposits, states)

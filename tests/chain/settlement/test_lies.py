@@ -18,7 +18,7 @@ from chain.rpc.pool import RpcPool
 from chain.rpc.transport import AiohttpTransport
 from config.units import Amount, to_hex
 from ledger.holds import open_holds
-from ledger.schema import batches
+from ledger.schema import batches, events
 from tests.chain.settlement.test_breaker import minutes
 from tests.chain.settlement.test_faults import AMOUNT, funded, until_sent
 from tests.chain.settlement.test_lanes import owner_sends, rows, stuck_batch
@@ -28,7 +28,9 @@ from tests.support.fault_proxy import Fault, FaultProxy, Kind
 
 pytestmark = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
 RAN = executed_topics(0, 0)[0]
-EXECUTED, EPOCH = (to_hex(selector(s)) for s in ("executed(uint64,uint256)", "epoch()"))
+EXECUTED, EPOCH, PAUSED = (
+    to_hex(selector(s)) for s in ("executed(uint64,uint256)", "epoch()", "paused()")
+)
 
 
 class Several(ChainClient):
@@ -60,6 +62,10 @@ async def providers(
 
 def about(call: str, answer: int) -> Fault:
     return Fault(Kind.answers, {"eth_call"}, value=f"0x{answer:064x}", naming=call)
+
+
+async def told(world: World) -> list[str]:
+    return [e.type for e in await rows(world, events) if e.type.startswith("payout.")]
 
 
 async def payout_batches(world: World) -> list[tuple[int, int, str]]:
@@ -182,3 +188,43 @@ async def test_start__one_of_two_providers_denies_a_strangers_gift__other_tokens
         liar.clear()
         await minutes(world, service)
     await world.agrees()
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5], ids=["always", "by-turns"])
+async def test_f21_one_of_three_providers_says_that_the_token_is_paused__swept_and_paid(
+    world: World, anvil: Anvil, share: float
+) -> None:
+    payout = await funded(world)
+    lie = about(PAUSED, 1)
+    lie.share = share
+    async with providers(world, anvil, lie) as client:
+        await world.settle(world.service(client=client), world.all_are("paid", payout))
+    assert lie.struck > 0
+    assert "payout.on_hold" not in await told(world)
+
+
+async def test_f21_two_providers_differ_about_a_pause__nothing_is_sealed_nor_on_hold_and_both_named(
+    world: World, anvil: Anvil
+) -> None:
+    """On hold and queued again by turns, each payout would tell its merchant so at each look."""
+    merchant = await world.merchant()
+    await world.paid_invoice(merchant, "USDC", AMOUNT)
+    await world.watch(mine=4)
+    first = await world.promise(merchant, "USDC", 1, recipient(1))
+    await world.settle(world.service(), world.all_are("paid", first))
+    second = await world.promise(merchant, "USDC", 2, recipient(1))
+    world.clock.advance(11)
+    async with providers(world, anvil, about(PAUSED, 1), count=2) as client:
+        service = world.service(client=client)
+        for _ in range(12):
+            world.clock.advance(8)
+            await world.watch(mine=1)
+            await service.tick()
+        assert (await world.payout(second))["status"] == "queued"
+        async with world.ledger.reading() as tx:
+            assert [h.object_id for h in await open_holds(tx)] == ["anvil/providers/pause of USDC"]
+        client.liar.clear()
+        await world.settle(service, world.all_are("paid", second))
+    async with world.ledger.reading() as tx:
+        assert await open_holds(tx) == []
+    assert "payout.on_hold" not in await told(world)
