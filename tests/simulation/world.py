@@ -35,6 +35,9 @@ TRACE_LENGTH = 4_000
 RETRY, LOOKS_ROUND = 0.9, 3.0
 """Seconds below which a pause is one between two tries, and from which it is idle looking."""
 BACKGROUND = 30.0
+BESIDE = 6.0
+"""Granularity of timers once nothing fails any more, where two daemons run: who leads renews its
+lease in time. With a coarser one they would take it from each other at every look, for ever."""
 
 
 @dataclass
@@ -292,6 +295,8 @@ class World:
             return 0.0
         if self.now() >= self.busy_until:
             return self.idle_slack
+        if self.faults.calm and len(self.running) > 1:
+            return min(self.fine_slack, BESIDE)
         return max(self.fine_slack, BACKGROUND) if seconds >= LOOKS_ROUND else self.fine_slack
 
     def stir(self, seconds: float = 60.0) -> None:

@@ -68,11 +68,15 @@ def _send(world: World, chain: str, symbol: str, amount: int, shop: Merchant | N
     world.say(f"{chain}: the owner sends {amount} {symbol} to {to.hex()[:8]}")
 
 
-def make_good(world: World) -> None:
+def make_good(world: World) -> bool:
     """He puts into the treasury what it lacks for good: what he took himself, and what was paid
-    to a shop out of deposits that never were, or by hand, and is owed since or was given up."""
+    to a shop out of deposits that never were, or by hand, and is owed since or was given up.
+
+    :returns: whether something is on its way now, which the books do not know yet.
+    """
     if not (world.taken or world.withdrawals):
-        return
+        return False
+    given = False
     missing: dict[tuple[str, str], int] = defaultdict(int)
     for row in world.books.execute("SELECT * FROM accounts WHERE kind = 'receivable'"):
         owed = int(row["debits_posted"]) - int(row["credits_posted"])
@@ -89,3 +93,5 @@ def make_good(world: World) -> None:
             world.say(f"the owner makes good {more} {symbol} on {chain}")
             data = encode_transfer(Address(world.treasury), Amount(more))
             send(world, chain, town.token_address(symbol), data, [])
+            given = True
+    return given
