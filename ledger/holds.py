@@ -84,18 +84,26 @@ async def open_places(tx: Tx, kind: str, prefix: str) -> set[str]:
     return set((await tx.conn.execute(query)).scalars())
 
 
-async def released_with(tx: Tx, kind: str, object_id: str, reason: str) -> str | None:
-    """The newest hold of an object that was released and had this very reason: its id."""
+async def last_released(tx: Tx, kind: str, object_id: str) -> tuple[str, str] | None:
+    """The newest hold of an object that was released: its id and its reason."""
     query = (
-        sa.select(holds.c.id)
+        sa.select(holds.c.id, holds.c.reason)
         .where(
             holds.c.kind == kind,
             holds.c.object_id == object_id,
-            holds.c.reason == reason,
             holds.c.released_at.is_not(None),
         )
         .order_by(holds.c.id.desc())
         .limit(1)
+    )
+    found = (await tx.conn.execute(query)).one_or_none()
+    return None if found is None else (found.id, found.reason)
+
+
+async def open_reason(tx: Tx, kind: str, object_id: str) -> str | None:
+    """Why an object is on hold; ``None``: it is not."""
+    query = sa.select(holds.c.reason).where(
+        holds.c.kind == kind, holds.c.object_id == object_id, holds.c.released_at.is_(None)
     )
     found = await tx.conn.scalar(query)
     return None if found is None else str(found)

@@ -29,6 +29,7 @@ from settlement.restore.scanning import unknown_outflows
 from settlement.stopping import stop_token
 from settlement.unexplained import (
     book_accepted,
+    name_better,
     nobody_asks,
     reason_of,
     told_by_two,
@@ -81,6 +82,7 @@ class Breaker:
             await check(tx, lease)
             for token, reason in reasons.items():
                 if reason is not None:
+                    await name_better(tx, ctx, token, reason)
                     await stop_token(tx, ctx, token, "difference", reason)
             if whole:
                 await note_compared(tx, ctx.name, final)

@@ -8,8 +8,11 @@ Releasing that hold books exactly this amount, as suspense; ``bursar books`` the
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from ledger.books import post
-from ledger.holds import hold, released_with
+from ledger.holds import close_holds, hold, last_released, open_reason
 from ledger.leases import Lease, check
 from ledger.postings import AccountKind, AccountRef, Transfer
 from ledger.store import Tx
@@ -17,6 +20,8 @@ from settlement.causes import without_cause
 from settlement.context import Context
 from settlement.reconcile import AccountRow, Reconciliation
 from settlement.stopping import breaker_place, take_out
+
+_ACCEPTABLE: Final = re.compile(r"the treasury holds (\d+) base units of \S+ (more|less) than")
 
 
 def unexplained(found: Reconciliation, token: str) -> AccountRow | None:
@@ -29,8 +34,7 @@ def unexplained(found: Reconciliation, token: str) -> AccountRow | None:
 
 
 def reason_of(row: AccountRow) -> str:
-    """Why payouts stop, and what ends it. The same words for the same amount: by them it is known
-    what was released. Pure."""
+    """Why payouts stop, and what ends it: by these words it is known what was released. Pure."""
     way, side = ("more", "in") if row.difference > 0 else ("less", "out")
     return (
         f"the treasury holds {abs(row.difference)} base units of {row.token} {way} than the books, "
@@ -38,24 +42,46 @@ def reason_of(row: AccountRow) -> str:
     )
 
 
+def accepted_of(row: AccountRow, reason: str) -> int | None:
+    """Base units of a difference that whoever released a hold with this reason has accepted: what
+    it named, where the difference is as much, or more by now. ``None``: nothing of it. Pure."""
+    named = _ACCEPTABLE.match(reason)
+    if named is None:
+        return None
+    units = int(named[1]) if named[2] == "more" else -int(named[1])
+    covered = 0 < units <= row.difference or row.difference <= units < 0
+    return units if covered else None
+
+
+async def name_better(tx: Tx, ctx: Context, token: str, reason: str) -> None:
+    """Close the hold of a difference where only now it is known what releasing it would do."""
+    place = breaker_place(ctx, token, "difference")
+    known = await open_reason(tx, "batch", place)
+    if known is not None and _ACCEPTABLE.match(reason) and not _ACCEPTABLE.match(known):
+        await close_holds(tx, "batch", place, "another hold says what ends it")
+
+
 async def book_accepted(ctx: Context, lease: Lease, row: AccountRow, block: int) -> bool:
-    """Book the difference, if an operator has released a hold that names it; once for each.
+    """Book what an operator has accepted of the difference by releasing a hold; once for each.
+
+    Of a balance that goes on changing that is a part, and the rest stops the token anew.
 
     :returns: ``False``: nobody has, or two providers do not tell the same balance; if that lasts,
         a hold names both.
     :raises RpcError: nobody tells the balance.
     """
-    place, reason = breaker_place(ctx, row.token, "difference"), reason_of(row)
+    place = breaker_place(ctx, row.token, "difference")
     async with ctx.ledger.reading() as tx:
-        released = await released_with(tx, "batch", place, reason)
-    if released is None:
+        released = await last_released(tx, "batch", place)
+    units = None if released is None else accepted_of(row, released[1])
+    if released is None or units is None:
         await nobody_asks(ctx, lease, row.token)
         return False
     if not await told_by_two(ctx, lease, row, block):
         return False
     async with ctx.ledger.transaction() as tx:
         await check(tx, lease)
-        return await _book(tx, ctx, row, f"difference:{released}", block)
+        return await _book(tx, ctx, row.token, units, f"difference:{released[0]}", block)
 
 
 async def told_by_two(ctx: Context, lease: Lease, row: AccountRow, block: int) -> bool:
@@ -82,14 +108,14 @@ def _balance_of(token: str) -> str:
     return f"balance of the treasury in {token}"
 
 
-async def _book(tx: Tx, ctx: Context, row: AccountRow, key: str, block: int) -> bool:
-    words, units = f"unexplained at block {block}", abs(row.difference)
-    if row.difference < 0:
-        return await take_out(tx, ctx, row.token, units, key, words)
-    treasury = AccountRef(AccountKind.TREASURY, ctx.name, row.token)
-    suspense = AccountRef(AccountKind.SUSPENSE_IN, ctx.name, row.token)
+async def _book(tx: Tx, ctx: Context, token: str, units: int, key: str, block: int) -> bool:
+    words = f"unexplained at block {block}"
+    if units < 0:
+        return await take_out(tx, ctx, token, -units, key, words)
+    treasury = AccountRef(AccountKind.TREASURY, ctx.name, token)
+    suspense = AccountRef(AccountKind.SUSPENSE_IN, ctx.name, token)
     if not await post(tx, [Transfer(key, treasury, suspense, units, words, key)]):
         return False
-    what = f"{units} base units of {row.token} that no transfer explains: say whose they are"
+    what = f"{units} base units of {token} that no transfer explains: say whose they are"
     await hold(tx, "batch", "suspense", key, what)
     return True

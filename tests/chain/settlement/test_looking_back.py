@@ -11,8 +11,9 @@ from chain.model import BlockHeader, BlockRef, Log
 from chain.rpc.errors import RpcError, Unreachable
 from ledger.comparisons import compared_block
 from settlement.service import ChainSettlement
-from tests.chain.settlement.test_breaker import AMOUNT, Forgetful, stolen
+from tests.chain.settlement.test_breaker import AMOUNT, Forgetful, pauses, stolen
 from tests.chain.settlement.test_narrow_ranges import narrow, short_looks
+from tests.chain.settlement.test_unexplained import destroyed, release
 from tests.chain.settlement.world import SpyingClient, World, recipient
 
 __all__ = ["narrow", "short_looks"]
@@ -86,11 +87,11 @@ class Failing(Forgetful):
         return await super().logs(*asked)
 
 
-async def looks(world: World, service: ChainSettlement, times: int) -> None:
-    """At books and chain: one a minute."""
+async def looks(world: World, service: ChainSettlement, times: int, *, mine: int = 1) -> None:
+    """At books and chain: one a minute, with so many blocks in it."""
     for _ in range(times):
         world.clock.advance(61)
-        await world.watch(mine=1)
+        await world.watch(mine=mine)
         with suppress(RpcError):
             await service.tick()
 
@@ -132,4 +133,22 @@ async def test_f05_second_outflow_that_was_passed_over__looked_for_from_the_newe
         assert world.observer.count("outflow_adopted") == number
         await world.watch(mine=200)
         await looks(world, service, 2)
+    await world.agrees()
+
+
+@pytest.mark.usefixtures("narrow", "short_looks")
+async def test_f07_difference_without_a_transfer__looked_for_in_portions__its_hold_says_what_ends_it(
+    world: World,
+) -> None:
+    """The hold opened while the search went on, and would say so for ever."""
+    client = SpyingClient(world.client)
+    await paid_once(world, client)
+    await world.watch(mine=150)
+    service = world.service(client=client)
+    await looks(world, service, 1)
+    await destroyed(world, 3)
+    await looks(world, service, 12, mine=4)
+    assert "3 base units of USDC less than the books" in await release(world)
+    await looks(world, service, 3)
+    assert await pauses(world) == []
     await world.agrees()
