@@ -8,7 +8,8 @@
     open    → closed             the balance and the books agree again
 
 A released hold means that somebody knows of it: the finding stays open and is
-counted, and a hold is opened anew only when the difference changes.
+counted, and a hold is opened anew only when the difference changes. Until then
+the comparison of books and chain takes it for explained.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import sqlalchemy as sa
 from config.errors import ConflictError
 from config.units import Address, Hash32, checksum
 from ledger.audited import Audited
-from ledger.holds import close_holds, hold
+from ledger.holds import close_holds, hold, open_places
 from ledger.schema import audit_findings as findings
 from ledger.store import Tx
 
@@ -77,6 +78,17 @@ async def open_findings(
     if addresses is not None:
         query = query.where(findings.c.address.in_(addresses))
     return [_finding(row) for row in await tx.conn.execute(query)]
+
+
+async def let_go(tx: Tx, chain: str) -> dict[tuple[Address, Address], int]:
+    """Base units, by (address, token contract), by which addresses hold more than the books say,
+    negative: less, where a person has released the hold that says so."""
+    held = await open_places(tx, "chain", f"{chain}/")
+    return {
+        (f.address, f.token_address): f.found - f.expected
+        for f in await open_findings(tx, chain)
+        if f.status == "open" and _place(tx, f) not in held
+    }
 
 
 async def next_search(tx: Tx, chain: str) -> Finding | None:

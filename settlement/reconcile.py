@@ -26,6 +26,7 @@ from ledger.attempts import Attempt, open_attempts
 from ledger.audit import deposit_holders, ignored_amounts, physical_totals
 from ledger.batches import Batch, open_batches
 from ledger.cursors import Cursor, get_cursor
+from ledger.findings import let_go
 from ledger.sql import chunked
 from ledger.store import Ledger
 from settlement.causes import Suspects, Traced
@@ -44,7 +45,8 @@ class AccountRow:
 
     :param ledger: what the books say is there for good.
     :param in_flight: mined, not final yet: added to the ledger's side.
-    :param explained: not money of ours but there, by cause (dust that was ignored).
+    :param explained: not money of ours but there, by cause (dust that was ignored); negative:
+        money of ours that is not there, as a person knows.
     """
 
     account: str
@@ -96,6 +98,7 @@ class _Books:
     cursor: Cursor
     ledger: dict[tuple[str, str], int]
     ignored: dict[str, int]
+    let_go: Mapping[tuple[Address, Address], int]
     holders: dict[str, list[Address]]
     attempts: list[Attempt]
     batches: list[Batch]
@@ -142,6 +145,7 @@ async def _read(ledger: Ledger, chain: str, emptied: int | None) -> _Books | Non
             cursor,
             await physical_totals(tx, chain),
             await ignored_amounts(tx, chain),
+            await let_go(tx, chain),
             await deposit_holders(tx, chain, emptied),
             await open_attempts(tx, chain),
             [b for b in await open_batches(tx, chain) if b.purpose == "payout"],
@@ -177,8 +181,7 @@ async def _compare(
     causes: list[str] = []
     for token in ledger.catalogue.payable_tokens(client.name):
         holders = books.holders.get(token.symbol, [])
-        dust = books.ignored.get(token.symbol, 0)
-        explained = {"ignored payments": dust} if dust else {}
+        explained = _explained(books, token, holders)
         for account, where, why in (
             ("deposits", holders, explained),
             ("treasury", [contracts.treasury], {}),
@@ -199,6 +202,17 @@ async def _compare(
     if header is None or header.hash != at.hash:
         raise NodeBehind(f"block {at.number} was reorged while it was read", where=client.name)
     return Reconciliation(client.name, at.number, tuple(rows), tuple(causes))
+
+
+def _explained(books: _Books, token: Token, holders: Sequence[Address]) -> dict[str, int]:
+    """What is known to lie at these addresses without being booked, or to be missing there."""
+    known = {
+        "ignored payments": books.ignored.get(token.symbol, 0),
+        "differences that a person let go": sum(
+            books.let_go.get((address, token.address), 0) for address in holders
+        ),
+    }
+    return {cause: units for cause, units in known.items() if units}
 
 
 async def _sum_at(
