@@ -14,10 +14,11 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.auth import ADMIN_SCOPE
-from gateway.operation import Call, Operation
+from gateway.auth import ADMIN_SCOPE, still_admitted
+from gateway.operation import Call, JsonObject, Operation
 from gateway.problems import Code, ProblemError, invalid
 from ledger.idempotency import InFlight, Mismatch, Replay, Reservation, finish, release, reserve
+from ledger.store import Tx
 
 WAIT_SECONDS: Final = 3.0
 """How long a second request waits for the first one's answer before it is told to come again."""
@@ -48,8 +49,7 @@ async def run_write(operation: Operation, call: Call) -> Written:
     key = _key_of(operation, call)
     if key is None:
         async with call.deps.ledger.transaction() as tx:
-            assert operation.write is not None
-            answer = await operation.write(call, tx)
+            answer = await _effect(operation, call, tx)
         return Written(operation.status, msgspec.json.encode(answer))
     reservation = await _reserve(call, key)
     if isinstance(reservation, Replay):
@@ -97,8 +97,7 @@ async def _run_reserved(operation: Operation, call: Call, key: _Key, attempt: in
     done = False
     try:
         async with ledger.transaction() as tx:
-            assert operation.write is not None
-            answer = await operation.write(call, tx)
+            answer = await _effect(operation, call, tx)
             kept = _without_secrets(answer, operation.secrets)
             await finish(
                 tx,
@@ -116,6 +115,12 @@ async def _run_reserved(operation: Operation, call: Call, key: _Key, attempt: in
             # is there and this changes nothing; should this be lost, the key goes stale.
             async with ledger.transaction() as tx:
                 await release(tx, key.scope, key.key, attempt)
+
+
+async def _effect(operation: Operation, call: Call, tx: Tx) -> JsonObject:
+    await still_admitted(call.request, tx, operation.who)
+    assert operation.write is not None
+    return await operation.write(call, tx)
 
 
 def _without_secrets(answer: dict[str, Any], secrets: tuple[str, ...]) -> dict[str, Any]:

@@ -58,13 +58,15 @@ async def create_api_key(tx: Tx, merchant_id: str, name: str | None = None) -> N
     return made
 
 
-async def merchant_of_key(tx: Tx, key: str) -> str | None:
-    """Whose key it is; ``None``: nobody's, or revoked."""
-    found = await tx.conn.scalar(
-        sa.select(api_keys.c.merchant_id).where(
-            api_keys.c.key_hash == hash_key(key), api_keys.c.revoked_at.is_(None)
-        )
+async def merchant_of_key(tx: Tx, key: str, *, held: bool = False) -> str | None:
+    """Whose key it is; ``None``: nobody's, or revoked.
+
+    :param held: nobody revokes it before this transaction ends.
+    """
+    query = sa.select(api_keys.c.merchant_id).where(
+        api_keys.c.key_hash == hash_key(key), api_keys.c.revoked_at.is_(None)
     )
+    found = await tx.conn.scalar(query.with_for_update(read=True) if held else query)
     return None if found is None else str(found)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
+import pytest
 import sqlalchemy as sa
 
 from ledger.schema import audit_log
@@ -141,6 +143,39 @@ async def test_keys__lost__the_operator_gives_another_and_ends_the_old(door: Doo
         ("admin", "revoke_api_key", made.body["id"]),
     ]
     assert made.body["api_key"] not in str(lines)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "slow-1"}])
+async def test_f28_key__revoked_while_a_request_under_it_is_read__refused_and_nothing_done(
+    door: Door, headers: dict[str, str]
+) -> None:
+    """Whoever has a stolen key may have its request at the door already, and send the rest later."""
+    stolen = await door.merchant()
+    kept = (await door.call("POST", "/v1/api-keys", {}, key=stolen)).body["api_key"]
+    old = (await door.call("GET", "/v1/api-keys", key=kept)).body["data"][-1]["id"]
+    admitted, revoked = asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"amount": "1", "currency": "USD"'
+        admitted.set()
+        await revoked.wait()
+        yield b"}"
+
+    sent = {"Authorization": f"Bearer {stolen}", "Content-Type": "application/json", **headers}
+    url = door.base + "/v1/invoices"
+    thief = asyncio.create_task(door.session.post(url, data=body(), headers=sent))
+    await admitted.wait()
+    await asyncio.sleep(0.3)  # until the key was looked up
+    assert (await door.call("DELETE", f"/v1/api-keys/{old}", key=kept)).status == 200
+    revoked.set()
+    answer = await thief
+
+    assert answer.status == 401
+    assert (await answer.json())["code"] == "unauthorized"
+    assert (await door.call("GET", "/v1/invoices", key=kept)).body["data"] == []
+    mine = {"amount": "2", "currency": "USD"}
+    again = await door.call("POST", "/v1/invoices", mine, key=kept, headers=headers)
+    assert again.status == 201
 
 
 async def test_destination__addresses_that_cannot_be_meant__refused(door: Door) -> None:
