@@ -21,6 +21,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from ledger.bulk import execute
+from ledger.replaced_secrets import still_signing
 from ledger.schema import events, webhook_deliveries, webhook_endpoints
 from ledger.sql import as_row
 from ledger.store import Tx
@@ -43,7 +44,7 @@ class Claimed:
     endpoint_id: str
     url: str
     secret_encrypted: str
-    previous_secret_encrypted: str | None
+    replaced_secrets: tuple[str, ...]
     event: dict[str, Any]
     created_at: datetime
 
@@ -106,7 +107,9 @@ async def claim_deliveries(
         )
     await _put_off(tx, [row.id for row in due if row.waits])
     told = await _events(tx, [row.event_seq for row in rows]) if rows else {}
-    overlap = endpoint.previous_secret_until is not None and endpoint.previous_secret_until > tx.now
+    replaced = still_signing(
+        endpoint.previous_secret_encrypted, endpoint.previous_secret_until, tx.now
+    )
     return [
         Claimed(
             id=row.id,
@@ -114,7 +117,7 @@ async def claim_deliveries(
             endpoint_id=endpoint_id,
             url=endpoint.url,
             secret_encrypted=endpoint.secret_encrypted,
-            previous_secret_encrypted=endpoint.previous_secret_encrypted if overlap else None,
+            replaced_secrets=tuple(one.sealed for one in replaced),
             event=told[row.event_seq],
             created_at=row.created_at,
         )

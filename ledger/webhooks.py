@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from config.errors import NotFoundError
 from ledger.outbox import wants
+from ledger.replaced_secrets import Replaced, columns_of, still_signing
 from ledger.schema import events, webhook_deliveries, webhook_endpoints
 from ledger.sql import as_row
 from ledger.store import Tx
@@ -89,19 +90,18 @@ async def sealed_secrets(tx: Tx, limit: int = 1_000) -> list[tuple[str, str]]:
 async def rotate_secret(
     tx: Tx, merchant_id: str, endpoint_id: str, secret_encrypted: str, overlap: timedelta
 ) -> Row:
-    """A new secret; the one before goes on signing beside it for ``overlap``.
+    """A new secret; those before go on signing beside it, each for ``overlap``.
 
     :raises NotFoundError: no such endpoint of this merchant.
     """
+    await lock_endpoint(tx, endpoint_id)
     row = await endpoint_row(tx, merchant_id, endpoint_id)
+    before = still_signing(row["previous_secret_encrypted"], row["previous_secret_until"], tx.now)
+    kept = [Replaced(row["secret_encrypted"], tx.now + overlap), *before]
     await tx.conn.execute(
         webhook_endpoints.update()
         .where(webhook_endpoints.c.id == endpoint_id)
-        .values(
-            secret_encrypted=secret_encrypted,
-            previous_secret_encrypted=row["secret_encrypted"],
-            previous_secret_until=tx.now + overlap,
-        )
+        .values(secret_encrypted=secret_encrypted, **columns_of(kept))
     )
     return await endpoint_row(tx, merchant_id, endpoint_id)
 

@@ -61,7 +61,7 @@ async def delete(call: Call, tx: Tx) -> JsonObject:
 
 
 async def rotate(call: Call, tx: Tx) -> JsonObject:
-    """A new secret; for a day both sign, so that the receiver can change over in peace."""
+    """A new secret; for a day the old one signs, too: the receiver changes over in peace."""
     endpoint_id, secret = call.path_id("we"), new_secret(tx.entropy)
     sealed = Vault(call.deps.data_key).seal(secret, endpoint_id, tx.entropy)
     row = await webhooks.rotate_secret(tx, call.merchant_id, endpoint_id, sealed, OVERLAP)

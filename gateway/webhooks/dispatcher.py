@@ -21,7 +21,7 @@ from config.errors import ConfigError
 from config.log import get_logger
 from gateway.observer import HttpObserver
 from gateway.webhooks.backoff import next_attempt
-from gateway.webhooks.sender import Message, Reply, Sender, message_body, secrets_of
+from gateway.webhooks.sender import Message, Reply, Sender, message_body
 from gateway.webhooks.vault import Vault
 from ledger.deliveries import (
     Claimed,
@@ -157,12 +157,9 @@ class WebhookDispatcher:
 
     async def _send(self, delivery: Claimed) -> Reply:
         try:
-            current = self._vault.open(delivery.secret_encrypted, delivery.endpoint_id)
-            previous = (
-                None
-                if delivery.previous_secret_encrypted is None
-                else self._vault.open(delivery.previous_secret_encrypted, delivery.endpoint_id)
-            )
+            # The new one first.
+            sealed = (delivery.secret_encrypted, *delivery.replaced_secrets)
+            secrets = tuple(self._vault.open(one, delivery.endpoint_id) for one in sealed)
         except ConfigError as error:
             log.warning("webhook_secret_unreadable", endpoint=delivery.endpoint_id, why=error.what)
             return Reply("failed", error=error.what)
@@ -170,7 +167,7 @@ class WebhookDispatcher:
             url=delivery.url,
             event_id=str(delivery.event["id"]),
             body=message_body(delivery.event),
-            secrets=secrets_of(current, previous),
+            secrets=secrets,
         )
         return await self._sender.send(message, self._clock.now())
 

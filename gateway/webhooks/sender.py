@@ -55,7 +55,7 @@ def message_body(event: dict[str, object]) -> bytes:
 
 
 def headers_of(message: Message, now: datetime) -> dict[str, str]:
-    """Standard Webhooks: id, timestamp, and a signature per secret (two while one is rotated)."""
+    """Standard Webhooks: id, timestamp, and a signature per secret (several after a rotation)."""
     text = message.body.decode()
     signatures = [Webhook(s).sign(message.event_id, now, text) for s in message.secrets]
     return {
@@ -130,8 +130,3 @@ async def http_sender(
         trust_env=False,
     ) as session:
         yield HttpSender(session, allow_private=allow_private)
-
-
-def secrets_of(current: str, previous: str | None) -> tuple[str, ...]:
-    """The secrets that sign now, the new one first."""
-    return (current,) if previous is None else (current, previous)

@@ -20,6 +20,7 @@ from config.settings import SecuritySettings
 from gateway.webhooks.dispatcher import LEASE, WebhookDispatcher
 from gateway.webhooks.sender import Message, Reply, http_sender
 from gateway.webhooks.vault import Vault
+from ledger.replaced_secrets import MOST_REPLACED, Replaced, columns_of, still_signing
 from ledger.schema import webhook_deliveries, webhook_endpoints
 from ledger.store import Ledger
 from tests.support.door import Door, door_settings, open_door
@@ -287,6 +288,73 @@ async def test_webhook__secret_rotated__both_sign_for_a_while(door: Door) -> Non
         await deliver(dispatcher)
         with pytest.raises(WebhookVerificationError):
             Webhook(endpoint["secret"]).verify(shop.got[1][1], shop.got[1][0])
+
+
+async def test_webhook__secret_rotated_again__each_before_signs_for_its_own_day(
+    door: Door,
+) -> None:
+    """The answer that showed a secret may be lost: rotating again must not cut receivers off."""
+    key = await door.merchant()
+    async with receiver() as shop, dispatching(door) as dispatcher:
+        endpoint = await subscribe(door, key, shop.url)
+        secrets = [endpoint["secret"], *[await rotate(door, key, endpoint) for _ in range(2)]]
+        assert await signed_by(door, dispatcher, shop, key, secrets) == secrets
+        await hours_pass(door, 23)
+        secrets.append(await rotate(door, key, endpoint))
+        assert await signed_by(door, dispatcher, shop, key, secrets) == secrets
+        await hours_pass(door, 2)
+        assert await signed_by(door, dispatcher, shop, key, secrets) == secrets[2:]
+        await hours_pass(door, 22)
+        assert await signed_by(door, dispatcher, shop, key, secrets) == secrets[3:]
+
+
+async def test_webhook__secret_rotated_in_a_loop__the_newest_sign(door: Door) -> None:
+    """What is kept and sent has a bound."""
+    key = await door.merchant()
+    async with receiver() as shop, dispatching(door) as dispatcher:
+        endpoint = await subscribe(door, key, shop.url)
+        newer = [await rotate(door, key, endpoint) for _ in range(MOST_REPLACED + 3)]
+        secrets = [endpoint["secret"], *newer]
+        signing = await signed_by(door, dispatcher, shop, key, secrets)
+        assert signing == secrets[-1 - MOST_REPLACED :]
+
+
+async def rotate(door: Door, key: str, endpoint: dict[str, Any]) -> str:
+    """The new secret."""
+    path = f"/v1/webhook-endpoints/{endpoint['id']}/rotate-secret"
+    return str((await door.call("POST", path, key=key)).body["secret"])
+
+
+async def signed_by(
+    door: Door, dispatcher: WebhookDispatcher, shop: Receiver, key: str, secrets: list[str]
+) -> list[str]:
+    """Which of these verify what comes next."""
+    await door.invoice(key)
+    await deliver(dispatcher)
+    headers, body = shop.got[-1]
+    return [secret for secret in secrets if verifies(secret, body, headers)]
+
+
+def verifies(secret: str, body: bytes, headers: dict[str, str]) -> bool:
+    try:
+        Webhook(secret).verify(body, headers)
+    except WebhookVerificationError:
+        return False
+    return True
+
+
+async def hours_pass(door: Door, hours: int) -> None:
+    """For whatever ends some time after a secret was rotated."""
+    async with door.ledger.transaction() as tx:
+        (row,) = await tx.conn.execute(sa.select(webhook_endpoints))
+        earlier = timedelta(hours=hours)
+        kept = [
+            Replaced(one.sealed, one.until - earlier)
+            for one in still_signing(
+                row.previous_secret_encrypted, row.previous_secret_until, tx.now
+            )
+        ]
+        await tx.conn.execute(webhook_endpoints.update().values(**columns_of(kept)))
 
 
 async def test_webhook__types_chosen__others_are_not_sent(door: Door) -> None:
