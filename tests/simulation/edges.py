@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gateway.webhooks.sender import Message, Reply
+from gateway.webhooks.sender import Message, Reply, judged
 from tests.simulation.faults import Faults
 from tests.simulation.machine.loop import PROCESS, Process
 
@@ -88,11 +88,18 @@ class Mailbox:
     taken: dict[str, list[str]] = field(default_factory=dict)
     """Event ids by URL, in the order in which each was first answered with 200."""
     attempts: int = 0
+    gone: set[str] = field(default_factory=set)
+    """URLs at which nobody is any more: 410."""
+    told_gone: set[str] = field(default_factory=set)
+    """Of them, those that have said so."""
+    on_arrival: Callable[[Message, datetime], None] = lambda _message, _now: None
+    """Told of each attempt as it begins."""
 
     async def send(self, message: Message, now: datetime) -> Reply:
         process = PROCESS.get()
         assert process is not None
         self.attempts += 1
+        self.on_arrival(message, now)
         about = f"{message.url}|{message.event_id}"
         if self.faults.holds("webhook_down", message.url, 600.0):
             await asyncio.sleep(0.01)
@@ -102,6 +109,9 @@ class Mailbox:
             return Reply("failed", error="no answer within 10 s")
         await asyncio.sleep(0.02)
         assert json.loads(message.body)["id"] == message.event_id
+        if message.url in self.gone:
+            self.told_gone.add(message.url)
+            return judged(410)
         fails = self.faults.strikes("webhook_fails", about)
         taken = self.taken.setdefault(message.url, [])
         # An endpoint may have taken what it then answers with an error.

@@ -101,6 +101,9 @@ FAULTS: Mapping[str, float] = {
     "merchant_moves_in_flight": 0.05,  # the same, while a batch is under way, per batch
     "terms_changed": 0.03,  # by ten minutes, per merchant: schedule, minimum, fee, delay, reserve
     "debt_written_off": 0.1,  # by ten minutes: what merchants owe is given up
+    "endpoint_changed": 0.03,  # by ten minutes, per merchant: one more, one less, another, 410
+    "secret_rotated": 0.03,  # the same: an endpoint has another secret, once or twice
+    "key_rotated": 0.03,  # the same: another API key, while somebody uses the old one
     "webhook_fails": 0.1,  # f27
     "webhook_slow": 0.02,
     "webhook_down": 0.05,  # f27: by ten minutes

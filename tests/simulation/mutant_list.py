@@ -460,4 +460,66 @@ GUARDED = (
     ),
 )
 
-MUTANTS: tuple[Spoilt, ...] = (*WATCHER, *LEDGER, *PAYING, *GIVING, *GUARDED)
+PENDING = {"webhook_fails": 0.5, "webhook_down": 0.3}
+TOLD = (
+    Spoilt(
+        "what waits is still sent to a deleted endpoint",
+        (
+            Change(
+                "ledger/webhooks.py",
+                '    await give_up(tx, endpoint_id, "the endpoint was deleted")\n',
+                "",
+            ),
+            Change(
+                "ledger/deliveries.py",
+                '    if endpoint.deleted_at is not None or endpoint.status != "enabled":\n',
+                '    if endpoint.status != "enabled":\n',
+            ),
+        ),
+        {**PENDING, "endpoint_changed": 3.0},
+    ),
+    one(
+        "an endpoint that is gone stays enabled",
+        "gateway/webhooks/dispatcher.py",
+        '            gone = sorted({e.delivery.endpoint_id for e in group if e.reply.outcome == "gone"})\n',
+        "            gone = []\n",
+        {"endpoint_changed": 3.0},
+    ),
+    one(
+        "an endpoint is told what it did not ask for",
+        "ledger/outbox.py",
+        "    return event_type in types\n",
+        "    return event_type not in BY_REQUEST_ONLY\n",
+        {"endpoint_changed": 3.0},
+    ),
+    one(
+        "signed with the old secret only",
+        "gateway/webhooks/dispatcher.py",
+        "            sealed = (delivery.secret_encrypted, *delivery.replaced_secrets)\n",
+        "            sealed = delivery.replaced_secrets or (delivery.secret_encrypted,)\n",
+        {**PENDING, "secret_rotated": 3.0},
+    ),
+    one(
+        "a secret that is replaced again is forgotten",
+        "ledger/webhooks.py",
+        '    kept = [Replaced(row["secret_encrypted"], tx.now + overlap), *before]\n',
+        '    kept = [Replaced(row["secret_encrypted"], tx.now + overlap), *before[:0]]\n',
+        {**PENDING, "secret_rotated": 3.0},
+    ),
+    one(
+        "a revoked key is still taken",
+        "ledger/api_keys.py",
+        "        api_keys.c.key_hash == hash_key(key), api_keys.c.revoked_at.is_(None)\n",
+        "        api_keys.c.key_hash == hash_key(key)\n",
+        {"key_rotated": 3.0},
+    ),
+    one(
+        "a key is looked at once, at the door",
+        "gateway/writing.py",
+        "    await still_admitted(call.request, tx, operation.who)\n",
+        "",
+        {"key_rotated": 3.0},
+    ),
+)
+
+MUTANTS: tuple[Spoilt, ...] = (*WATCHER, *LEDGER, *PAYING, *GIVING, *GUARDED, *TOLD)

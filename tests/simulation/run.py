@@ -22,6 +22,8 @@ from tests.simulation.life import operators, people, weather
 from tests.simulation.life.approver import approver
 from tests.simulation.life.bookkeeper import bookkeeper
 from tests.simulation.life.disasters import epochs, restored_backup
+from tests.simulation.life.hooks import register, webmasters
+from tests.simulation.life.keys import locksmiths
 from tests.simulation.life.moving import movers
 from tests.simulation.life.offline import keep_signed
 from tests.simulation.life.owner import owner
@@ -106,7 +108,7 @@ async def _live(world: World) -> None:
     chores = [asyncio.create_task(weather.keep_running(world, slot)) for slot in slots]
     chores.append(asyncio.create_task(keep_signed(world)))
     await settle_readiness(world)
-    merchants = [await people.open_shop(world, n) for n in range(world.scale.merchants)]
+    merchants = [await _open(world, n) for n in range(world.scale.merchants)]
     storms = [asyncio.create_task(weather.chain_weather(world, plan)) for plan in world.plans]
     storms += [asyncio.create_task(weather.machine_weather(world, slot)) for slot in slots]
     storms += [
@@ -119,6 +121,8 @@ async def _live(world: World) -> None:
         asyncio.create_task(givers(world)),
         asyncio.create_task(approver(world)),
         asyncio.create_task(movers(world)),
+        asyncio.create_task(webmasters(world)),
+        asyncio.create_task(locksmiths(world)),
         asyncio.create_task(bookkeeper(world)),
         *(asyncio.create_task(weather.stopping(world, plan)) for plan in world.plans),
     ]
@@ -136,6 +140,12 @@ async def _live(world: World) -> None:
     world.steps = checks.steps  # type: ignore[attr-defined]
     for task in chores:
         task.cancel()
+
+
+async def _open(world: World, number: int) -> people.Merchant:
+    merchant = await people.open_shop(world, number)
+    await register(world, merchant, merchant.url)
+    return merchant
 
 
 async def _arrive(world: World, merchants: list[people.Merchant], place: int) -> None:

@@ -120,6 +120,16 @@ def guarded() -> dict[str, Any]:
     )  # fmt: skip
 
 
+@cache
+def told() -> dict[str, Any]:
+    """Endpoints, their secrets and API keys change all the time; a backup forgets some of it."""
+    more = ("--invoices", "3", "--quiet", "1.5")
+    return run(
+        5, *more, restored=1, endpoint_changed=2, secret_rotated=2, key_rotated=2,
+        webhook_fails=0.5, webhook_slow=0.3, webhook_down=0.3,
+    )  # fmt: skip
+
+
 def struck(totals: Mapping[str, Any], *names: str) -> None:
     """At least one of these did happen."""
     assert any(totals["faults"].get(name) for name in names), totals["faults"]
@@ -273,3 +283,15 @@ def test_f21_simulated_issuers__paused_blacklisted_and_no_gas_money__all_paid_la
 
 def test_f27_simulated_endpoints__fail_and_time_out__told_in_order() -> None:
     struck(bad_luck(), "webhook_fails", "webhook_slow", "webhook_down")
+
+
+def test_f27_simulated_endpoints__deleted_added_gone_and_secrets_rotated__told_and_verified() -> (
+    None
+):
+    for name in ("endpoint_changed", "secret_rotated"):
+        struck(told(), name)
+
+
+def test_f28_simulated_keys__revoked_while_somebody_uses_them__refused_and_nothing_done() -> None:
+    struck(told(), "key_rotated")
+    assert told()["counts"]["revoked keys tried"] >= 1, told()["counts"]

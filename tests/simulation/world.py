@@ -26,6 +26,7 @@ from tests.simulation.chain.transactions import Tx, decode_raw
 from tests.simulation.daemon import Edges, Running, start
 from tests.simulation.edges import Mailbox, SimMoments, executor
 from tests.simulation.faults import Faults
+from tests.simulation.hooks import Hook
 from tests.simulation.image import Books, Image, SqliteImage
 from tests.simulation.image_postgres import PostgresImage, Server
 from tests.simulation.machine.dice import Dice
@@ -61,7 +62,11 @@ class Merchant:
     number: int
     id: str = ""
     key: str = ""
+    key_id: str = ""
+    """Empty: the one that he was made with."""
     url: str = ""
+    hooks: dict[str, str] = field(default_factory=dict)
+    """Webhook endpoints that he wants: ids by URL."""
     destinations: dict[str, bytes] = field(default_factory=dict)
     former: list[tuple[str, bytes]] = field(default_factory=list)
     """Chains and addresses at which he was paid before he moved."""
@@ -153,6 +158,14 @@ class World:
         self.merchants: list[Merchant] = []
         self.bills: list[Bill] = []
         self.by_address: dict[bytes, Bill] = {}
+        self.hooks: dict[str, Hook] = {}
+        """Webhook endpoints by URL, as the books have or had them."""
+        self.successors: dict[str, str] = {}
+        """API keys that their merchants have replaced, and by which."""
+        self.leaving: set[str] = set()
+        """API keys that are being revoked, or were."""
+        self.revoked: dict[bytes, int] = {}
+        """Hashes of revoked keys, and how much others had done with each by then."""
         self.executions: dict[tuple[str, int, int], tuple[bytes, list[str]]] = {}
         """Batches that ran: transaction and the payouts in them that did not fail, as the books
         had them then."""
@@ -353,6 +366,17 @@ class World:
         """A process that answers."""
         ready = [r for r in self.running if r.serves and not r.process.frozen]
         return ready[0] if ready else None
+
+    def key_now(self, key: str) -> str:
+        """Whatever has taken the place of a key."""
+        while key in self.successors:
+            key = self.successors[key]
+        return key
+
+    def replace_key(self, merchant: Merchant, key: str, key_id: str) -> None:
+        """From now on whatever the merchant asks is asked with this one."""
+        self.successors[merchant.key] = key
+        merchant.key, merchant.key_id = key, key_id
 
     # --- what others see ---------------------------------------------------------------
 

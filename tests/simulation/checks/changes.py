@@ -14,6 +14,8 @@ WATCHED = {
     **dict.fromkeys(MACHINES, ("status",)),
     "payments": ("status", "block_hash", "is_final"),
     "accounts": (),
+    "webhook_endpoints": ("secret_encrypted", "status", "deleted_at"),
+    "api_keys": ("revoked_at",),
 }
 """Columns whose change counts; none: any."""
 KEPT = (*MACHINES, "accounts", "transfers")

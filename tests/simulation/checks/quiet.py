@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import defaultdict
-from typing import Any
 
 from settlement.leading import lease_name
 from tests.simulation import town
+from tests.simulation.checks import hooks
 from tests.simulation.life.approver import decide_all
 from tests.simulation.life.bookkeeper import given_up, usual_terms
+from tests.simulation.life.hooks import look_after_hooks
 from tests.simulation.life.moving import look_after_destinations
 from tests.simulation.life.oblivion import resolve_suspense
 from tests.simulation.life.operators import clear_halts, fill_up, release_holds, resume_all
@@ -57,6 +58,7 @@ async def quiet_period(world: World) -> None:
         given = make_good(world)
         await decide_all(world)
         await look_after_destinations(world)
+        await look_after_hooks(world)
         await resolve_suspense(world)
         await release_holds(world)
         await ask(world, "POST", "/v1/admin/payouts/run", town.ADMIN_KEY, {})
@@ -184,7 +186,7 @@ def final_checks(world: World) -> None:
     _foreign(world)
     _refunds(world)
     _once(world)
-    _webhooks(world)
+    hooks.final(world)
     _bounds(world)
 
 
@@ -348,29 +350,6 @@ def _once(world: World) -> None:
     ).fetchone()
     if row[0]:
         world.violated("I2", f"{row[0]} payments of nothing count")
-
-
-def _webhooks(world: World) -> None:
-    """I11: every event reached its endpoint, those of one object in their order."""
-    endpoints: dict[str, Any] = {
-        row["id"]: row["url"]
-        for row in world.books.execute("SELECT id, url FROM webhook_endpoints")
-    }
-    rows = world.books.execute(
-        "SELECT d.endpoint_id, d.object_id, d.status, e.id, e.type FROM webhook_deliveries d"
-        " JOIN events e ON e.seq = d.event_seq ORDER BY d.id"
-    ).fetchall()
-    order: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for row in rows:
-        url = endpoints[row["endpoint_id"]]
-        if row["status"] != "delivered" or row["id"] not in world.mailbox.taken.get(url, ()):
-            world.violated("I11", f"event {row['type']} of {row['object_id']} was not delivered")
-        order[url, row["object_id"]].append(row["id"])
-    for (url, thing), expected in order.items():
-        wanted = set(expected)
-        got = [event for event in world.mailbox.taken.get(url, ()) if event in wanted]
-        if got != [event for event in expected if event in set(got)]:
-            world.violated("I11", f"events of {thing} came out of order at {url}")
 
 
 def _bounds(world: World) -> None:

@@ -11,6 +11,7 @@ from ledger.states import MACHINES
 from settlement.leading import lease_name
 from tests.simulation import town
 from tests.simulation.chain.blocks import SimChain
+from tests.simulation.checks.hooks import HookChecks
 from tests.simulation.checks.sealing import Sealing
 from tests.simulation.machine.loop import Process
 from tests.simulation.world import World
@@ -46,6 +47,7 @@ class StepChecks:
         self._classified: set[str] = set()
         self._cursors: dict[str, tuple[int, int]] = {}
         self._sealing = Sealing(world)
+        self._hooks = HookChecks(world)
         self._holders: dict[str, tuple[tuple[str, int], Process]] = {}
         """By lease: owner with its fencing token, and the process that wrote itself in."""
         self.steps = 0
@@ -68,6 +70,10 @@ class StepChecks:
             self.nonces()
             ended = [r for r in changes if r["tbl"] == "transactions" and r["status"] in OVER]
             self.settled_late([row["id"] for row in ended])
+        if "webhook_endpoints" in touched:
+            self._hooks.changed(r["id"] for r in changes if r["tbl"] == "webhook_endpoints")
+        if "api_keys" in touched:
+            self._hooks.keys_changed(r["id"] for r in changes if r["tbl"] == "api_keys")
         self._sealing.look([row["id"] for row in changes if row["tbl"] == "batches"])
         self.cursors()
         if self._world.pending_executions:
@@ -86,6 +92,7 @@ class StepChecks:
         confirmed = [p for (table, p), now in self._statuses.items() if now == "confirmed"]
         self._young = {p: books.execute(PAYMENT, (p,)).fetchone() for p in confirmed}
         self._cursors, self._holders = {}, {}
+        self._hooks.begin_again()
 
     def postings(self) -> None:
         """I1: what is debited is credited, pending and posted, by chain and token; nobody has

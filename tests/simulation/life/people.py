@@ -19,23 +19,57 @@ RETRY_SECONDS = 5.0
 
 
 async def answer_of(
-    world: World, method: str, path: str, key: str, body: Any = None, *, once: str = ""
-) -> tuple[int, Any]:
-    """Status and body of the first answer that decides something; ``once`` as for :func:`ask`."""
+    world: World, method: str, path: str, key: str, body: Any = None, *, once: str = "",
+    exactly: bool = False,
+) -> tuple[int, Any]:  # fmt: skip
+    """Status and body of the first answer that decides something; ``once`` as for :func:`ask`.
+
+    :param exactly: with this key, whether its merchant has another by now or not.
+    """
     headers = {"Idempotency-Key": once} if once else {}
     while True:
         server = world.serving()
         found = None
         if server is not None:
-            found = await server.call(method, path, key, body, **headers)
+            sent = key if exactly else world.key_now(key)
+            found = await server.call(method, path, sent, body, **headers)
         if found is not None:
             status, answer = found
             world.counts[f"http {status // 100}xx"] += 1
             if status == 500:
                 world.violated("I13", f"{method} {path} answered 500")
-            if status not in (429, 503) and not _at_work(status, answer):
+            refused = status == 401 and not exactly and await _has_another(world, sent)
+            if status not in (429, 503) and not refused and not _at_work(status, answer):
                 return status, answer
         await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _has_another(world: World, key: str) -> bool:
+    """Whether a merchant's request that was refused is to be sent with another key."""
+    if world.key_now(key) != key or key in world.leaving:
+        return True
+    owner = next((m for m in world.merchants if m.key == key), None)
+    if owner is not None and world.forgot:  # a key that the backup does not have
+        await issue_key(world, owner, others=True)
+        return True
+    return False
+
+
+async def issue_key(world: World, merchant: Merchant, *, others: bool) -> None:
+    """The operator gives a merchant a key; where an answer is lost, one more.
+
+    :param others: refuse all that he had.
+    """
+    if others:
+        world.leaving.add(merchant.key)
+    path = f"/v1/admin/merchants/{merchant.id}/api-keys"
+    made: dict[str, Any] = {"api_key": None}
+    while made["api_key"] is None:
+        number = world.counts["keys issued"] = world.counts["keys issued"] + 1
+        made = await ask(
+            world, "POST", path, town.ADMIN_KEY, {"revoke_others": others}, once=f"issue-{number}"
+        )
+    world.replace_key(merchant, made["api_key"], made["id"])
 
 
 def _at_work(status: int, answer: Any) -> bool:
@@ -66,7 +100,7 @@ async def ask(
 
 
 async def open_shop(world: World, number: int) -> Merchant:
-    """A merchant with a key, destinations and a webhook endpoint."""
+    """A merchant with a key and destinations."""
     merchant = Merchant(number, url=f"https://shop{number}.example/hooks")
     world.merchants.append(merchant)
     made = None
@@ -81,10 +115,6 @@ async def open_shop(world: World, number: int) -> Merchant:
     for chain in world.chains:
         merchant.destinations[chain] = town.account(f"payout {number} {chain}")
         await want_money_at(world, merchant, chain, "destination")
-    await ask(
-        world, "POST", "/v1/webhook-endpoints", merchant.key, {"url": merchant.url},
-        once=f"hook-{number}",
-    )  # fmt: skip
     return merchant
 
 
