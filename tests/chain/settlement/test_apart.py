@@ -13,30 +13,15 @@ from chain.erc20 import encode_paused
 from chain.model import BlockRef, TxRequest
 from chain.rpc.errors import CallReverted, NodeError, Unreachable
 from config.units import Address, to_hex
-from ledger.holds import open_holds
-from ledger.pauses import pause, resume
 from ledger.schema import batches
-from tests.chain.settlement.test_breaker import OtherReceipts, pauses
-from tests.chain.settlement.test_faults import AMOUNT, funded
-from tests.chain.settlement.test_lanes import rows, stuck_batch
-from tests.chain.settlement.test_lies import EPOCH, about, providers
-from tests.chain.settlement.world import SpyingClient, World, recipient
+from tests.chain.settlement.clients import OtherReceipts, SpyingClient
+from tests.chain.settlement.lying import EPOCH, about, providers
+from tests.chain.settlement.scenes import AMOUNT, ONE_DATABASE, funded, rich, stuck_batch
+from tests.chain.settlement.world import World, recipient
 from tests.support.fault_proxy import Fault, Kind
 
-pytestmark = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+pytestmark = ONE_DATABASE
 SIMULATE = to_hex(selector("simulate(address,bytes)"))
-
-
-async def rich(world: World, *symbols: str) -> str:
-    """A merchant whose money is in the treasury for good, and more of it than was paid out."""
-    merchant = await world.merchant()
-    for symbol in symbols:
-        await world.paid_invoice(merchant, symbol, 10**13)
-    await world.watch(mine=4)
-    first = [await world.promise(merchant, symbol, 10**6, recipient(1)) for symbol in symbols]
-    await world.settle(world.service(), world.all_are("paid", *first))
-    world.clock.advance(11)
-    return merchant
 
 
 class Troubled(SpyingClient):
@@ -63,8 +48,7 @@ async def test_f09_no_estimate_of_a_sweep_and_a_token_that_breaks_nodes__others_
     world: World,
 ) -> None:
     merchant = await rich(world, "USDC", "DAI")
-    await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
+    await world.deposited(merchant, "USDC", AMOUNT)
     waits = await world.promise(merchant, "DAI", 10**6, recipient(2))
     payout = await world.promise(merchant, "USDC", 10**6, recipient(3))
     sealed = await world.promise(merchant, "USDC", 10**6, recipient(4))
@@ -74,7 +58,7 @@ async def test_f09_no_estimate_of_a_sweep_and_a_token_that_breaks_nodes__others_
             await service.tick()
         await world.watch(mine=1)
     assert await world.all_are("paid", payout, sealed)()
-    assert (await world.payout(waits))["status"] == "queued"
+    assert await world.status(waits) == "queued"
     assert world.observer.count("part_failed_too") > 0
     await service._guarded_tick()
     assert "no estimate" in (service.status().last_error or ""), "readiness knows of it"
@@ -88,25 +72,23 @@ async def test_breaker_trips_while_following__nothing_leaves_in_that_tick(world:
     for _ in range(20):
         last = await world.promise(merchant, "USDC", 1, recipient(2))
         await service.tick()
-        if await pauses(world):
+        if await world.pauses():
             break
         await world.watch(mine=1)
-    assert await pauses(world) == ["payouts:anvil"]
-    assert (await world.payout(last))["status"] == "queued"
+    assert await world.pauses() == ["payouts:anvil"]
+    assert await world.status(last) == "queued"
 
 
 async def test_token_is_stopped__what_was_sealed_before_waits__other_tokens_go(
     world: World,
 ) -> None:
     payout, service, _ = await stuck_batch(world)
-    async with world.ledger.transaction() as tx:
-        await pause(tx, "payouts:anvil/USDC", "the breaker")
-    await world.fund(world.keys.sponsor("payouts").address, 10**20)
+    await world.pause("payouts:anvil/USDC", "the breaker")
+    await world.fund_sponsor("payouts", 10**20)
     other = await funded(world, "DAI")
     await world.settle(service, world.all_are("paid", other))
-    assert (await world.payout(payout))["status"] == "batched"
-    async with world.ledger.transaction() as tx:
-        await resume(tx, "payouts")
+    assert await world.status(payout) == "batched"
+    await world.resume("payouts")
     await world.settle(service, world.all_are("paid", payout))
 
 
@@ -123,8 +105,7 @@ async def test_f05_first_provider_answers_calls_as_before_the_contracts__paid_an
     async with providers(world, anvil, lie, none, used) as client:
         await world.settle(world.service(client=client), world.all_are("paid", payout), rounds=60)
     assert min(fault.struck for fault in (lie, none, used)) > 0
-    async with world.ledger.reading() as tx:
-        assert await open_holds(tx) == []
+    assert await world.holds() == []
 
 
 class Behind(SpyingClient):
@@ -151,17 +132,14 @@ async def test_f03_node_without_the_money_yet__deposit_is_not_held__swept_when_i
 ) -> None:
     client = Behind(world.client)
     service = world.service(client=client)
-    for _ in range(3):
-        await service.tick()
-        await world.watch(mine=1)
+    await world.rounds(service, 3)
     head = await world.client.block("latest")
     assert head is not None
     payout = await funded(world)
     client.at = head.number
     for _ in range(3):
         await service.tick()
-    async with world.ledger.reading() as tx:
-        assert await open_holds(tx) == []
-    assert [b for b in await rows(world, batches) if b.purpose == "sweep"] == []
+    assert await world.holds() == []
+    assert [b for b in await world.rows(batches) if b.purpose == "sweep"] == []
     client.at = None
     await world.settle(service, world.all_are("paid", payout))

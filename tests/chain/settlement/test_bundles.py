@@ -12,19 +12,18 @@ from chain.send import SendOutcome, SendResult
 from config.units import Address, Amount, Hash32, checksum
 from ledger.batches import open_batches
 from ledger.books import totals_of
-from ledger.holds import open_holds, release_hold
+from ledger.holds import open_holds
 from ledger.leases import LONGEST
 from ledger.pauses import active_pauses
 from ledger.postings import AccountKind, AccountRef, balance
 from settlement.finish import finish_batch
-from tests.chain.settlement.test_breaker import minutes
-from tests.chain.settlement.test_restore import Backup, copy, restored, run_on
-from tests.chain.settlement.world import SpyingClient, World, recipient
+from tests.chain.settlement.clients import SpyingClient
+from tests.chain.settlement.restoring import Backup, restored, run_on
+from tests.chain.settlement.scenes import AMOUNT, ONE_DATABASE, minutes, treasury_filled
+from tests.chain.settlement.world import World, recipient
 from tests.support.dev_chain import dev_account
 
-AMOUNT = 5_000001
-__all__ = ["copy"]
-pytestmark = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+pytestmark = ONE_DATABASE
 
 
 class Stranger(SpyingClient):
@@ -60,11 +59,7 @@ async def test_f23_stranger_runs_our_batch_and_gives_one_unit_in_the_same_transa
     world: World,
 ) -> None:
     """The batch makes the transaction known to the books; what came with it is still a gift."""
-    merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
-    first = await world.promise(merchant, "USDC", 1, recipient(1))
-    await world.settle(world.service(), world.all_are("paid", first))
+    merchant = await treasury_filled(world)
     world.clock.advance(11)
     gift = (world.tokens["USDC"], encode_transfer(world.contracts.treasury, Amount(1)))
     other = await stranger(world, 1, gift)
@@ -99,18 +94,17 @@ async def test_f20_stranger_ran_a_batch_of_the_backup_and_one_since_in_one_trans
     service = world.service(client=await stranger(world, 2))
     known = await world.promise(merchants[0], "USDC", 10, recipient(1001))
     await run_on(world, service, 3)
-    url = await copy(world)  # type: ignore[misc]
+    url = await copy(world)
     since = await world.promise(merchants[1], "USDC", 20, recipient(1002))
     if known_one == "refused":
-        await world.run(world.tokens["USDC"], "blacklist(address)", recipient(1001))
+        await world.blacklist(recipient(1001))
     await world.settle(service, world.all_are("paid", since))
     await run_on(world, service, 8)
     status = "on_hold" if known_one == "refused" else "paid"
-    assert (await world.payout(known))["status"] == status
+    assert await world.status(known) == status
     old = await restored(world, url)
     if known_one == "final":
-        async with old.ledger.reading() as tx:
-            (batch,) = await open_batches(tx, "anvil", "payouts")
+        (batch,) = await old.open_batches("payouts")
         receipt = await old.client.receipt(Hash32((await world.payout(known))["tx_hash"]))
         assert receipt is not None
         async with old.ledger.transaction() as tx:
@@ -120,10 +114,9 @@ async def test_f20_stranger_ran_a_batch_of_the_backup_and_one_since_in_one_trans
     again = old.service()
     for _ in range(2):
         await run_on(old, again, 25)
-        async with old.ledger.transaction() as tx:
-            for lane in [h for h in await open_holds(tx) if h.kind == "lane"]:
-                await release_hold(tx, lane.id)  # whose nonces those were, no log can tell
-    assert (await old.payout(known))["status"] == status
+        for lane in await old.holds("lane"):
+            await old.release(lane)  # whose nonces those were, no log can tell
+    assert await old.status(known) == status
     await old.agrees()
     async with old.ledger.reading() as tx:
         assert await active_pauses(tx) == []

@@ -7,15 +7,15 @@ import sqlalchemy as sa
 
 from chain.send import SendResult
 from ledger.schema import transactions
-from tests.chain.settlement.world import Crash, CrashingLedger, SpyingClient, World, recipient
-
-AMOUNT = 5_000001
+from tests.chain.settlement.clients import SpyingClient
+from tests.chain.settlement.crashing import Crash, CrashingLedger
+from tests.chain.settlement.scenes import AMOUNT
+from tests.chain.settlement.world import World, recipient
 
 
 async def _one_payout(world: World, number: int) -> str:
     merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
+    await world.deposited(merchant, "USDC", AMOUNT)
     return await world.promise(merchant, "USDC", AMOUNT, recipient(number))
 
 
@@ -87,7 +87,7 @@ async def test_f13_crash_around_a_replacement__stored_before_it_is_sent(
     payout = await _one_payout(world, 1001)
     spy = SpyingClient(world.client)
     service = world.service(client=spy)
-    await world.rpc.call("evm_setAutomine", False)
+    await world.automine(False)
     while not spy.sends:
         await service.tick()
         await world.watch(mine=0)
@@ -104,7 +104,7 @@ async def test_f13_crash_around_a_replacement__stored_before_it_is_sent(
     spy.die_after = 0
     await stored_before_sent(world, spy)
     world.clock.advance(11)
-    await world.rpc.call("evm_setAutomine", True)
+    await world.automine(True)
     await world.settle(world.service(client=spy), world.all_are("paid", payout))
     await stored_before_sent(world, spy)
     assert await world.held("USDC", recipient(1001)) == AMOUNT

@@ -13,22 +13,19 @@ from chain.deposit_factory import decode_create, encode_create
 from config.clock import SystemClock
 from config.errors import WalletError
 from config.units import Address, checksum, to_hex
-from ledger.batches import open_batches
 from ledger.deposit_factories import FactorySource, found_factories
-from ledger.holds import open_holds
 from ledger.leases import acquire
 from settlement import creating
 from settlement.leading import lease_name
 from settlement.service import ChainSettlement
-from tests.chain.settlement.test_lies import providers
+from tests.chain.settlement.lying import providers
+from tests.chain.settlement.scenes import AMOUNT, ONE_DATABASE
 from tests.chain.settlement.world import CHAIN_ID, MNEMONIC, World, recipient
 from tests.support.dev_chain import LocalSigner, dev_account
 from tests.support.fault_proxy import Fault, Kind
 from wallets.create2 import CloneDeriver, clone_code
 from wallets.keyring import keyring_from_mnemonic
 
-AMOUNT = 5_000001
-ONE_DATABASE = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
 """What differs here is on the chain; the books' part runs on both in ``tests/ledger``."""
 
 
@@ -109,8 +106,7 @@ async def test_f05_create2__one_provider_shows_foreign_code__not_held__swept(
     world: World, keyless: ChainSettlement, anvil: Anvil
 ) -> None:
     merchant = await world.merchant()
-    deposit = await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
+    deposit = await world.deposited(merchant, "USDC", AMOUNT)
     lie = Fault(Kind.answers, {"eth_getCode"}, value="0x00", naming=to_hex(deposit))
     world.clock.advance(11)
     async with providers(world, anvil, lie, count=2) as client:
@@ -119,8 +115,7 @@ async def test_f05_create2__one_provider_shows_foreign_code__not_held__swept(
         )
         await settled(world, service, merchant, AMOUNT)
     assert lie.struck > 0
-    async with world.ledger.reading() as tx:
-        assert await open_holds(tx) == []
+    assert await world.holds() == []
 
 
 @ONE_DATABASE
@@ -133,9 +128,9 @@ async def test_create2__somebody_created_it_first__swept_all_the_same(
     await create(world, 0, 3)
     await world.watch(mine=4)
     # In the very block of the sweep, before it: sealed to be created, and then it is there.
-    await world.rpc.call("evm_setAutomine", False)
+    await world.automine(False)
     payout = await world.promise(merchant, "USDC", 4 * AMOUNT, recipient(1))
-    await world.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**9))
+    await world.next_base_fee(10**9)
     stranger = dev_account(7)
     fees = await world.client.fees()
     signed = stranger.sign_transaction(
@@ -153,7 +148,7 @@ async def test_create2__somebody_created_it_first__swept_all_the_same(
     )
     await world.client.send_raw(bytes(signed.raw_transaction))
     await keyless.tick()
-    await world.rpc.call("evm_setAutomine", True)
+    await world.automine(True)
     await world.watch(mine=1)
     block = await world.rpc.call("eth_getBlockByNumber", "latest", True)
     if not block["transactions"]:
@@ -164,8 +159,7 @@ async def test_create2__somebody_created_it_first__swept_all_the_same(
     sweeper = checksum(world.keys.sponsor("sweeps").address).lower()
     assert order == [stranger.address.lower(), sweeper]
     await world.settle(keyless, world.all_are("paid", payout))
-    async with world.ledger.reading() as tx:
-        assert await open_holds(tx) == []
+    assert await world.holds() == []
 
 
 @ONE_DATABASE
@@ -177,8 +171,7 @@ async def test_create2__one_blacklisted__others_are_swept_and_it_is_held(
     await world.run(world.tokens["USDC"], "blacklist(address)", deposits[1])
     await world.watch(mine=4)
     await settled(world, keyless, merchant, 3 * AMOUNT)
-    async with world.ledger.reading() as tx:
-        (held,) = await open_holds(tx)
+    (held,) = await world.holds()
     assert held.object_id == f"anvil/{deposits[1].hex()}/USDC"
     assert "blacklisted" in held.reason
     assert await exist(world, *deposits) == [True, False, True, True]
@@ -207,11 +200,9 @@ async def test_create2__address_of_a_key_from_before__held_and_others_swept(
     world.source = None
     with_key = await world.paid_invoice(merchant, "USDC", AMOUNT)
     world.source = source
-    await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
+    await world.deposited(merchant, "USDC", AMOUNT)
     await settled(world, keyless, merchant, AMOUNT)
-    async with world.ledger.reading() as tx:
-        (held,) = await open_holds(tx)
+    (held,) = await world.holds()
     assert (held.object_id, held.object_type) == (f"anvil/{with_key.hex()}", "address")
     assert "only its key" in held.reason
 
@@ -224,15 +215,13 @@ async def test_create2__account_of_a_key_that_delegates__swept_without_the_key(
     merchant, source = await world.merchant(), world.source
     world.source = None
     with_keys = world.service()
-    deposit = await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
+    deposit = await world.deposited(merchant, "USDC", AMOUNT)
     world.clock.advance(60)  # the lease of the other process ends
     await settled(world, with_keys, merchant, AMOUNT)
     world.source = source
     world.clock.advance(60)
     await world.pay("USDC", deposit, AMOUNT)
-    await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
+    await world.deposited(merchant, "USDC", AMOUNT)
     await settled(world, settlement(world), merchant, 2 * AMOUNT)
 
 
@@ -253,8 +242,7 @@ async def test_create2__factory_missing_or_another__chain_is_not_offered_until_i
     await world.rpc.call("anvil_setCode", checksum(world.contracts.factory), "0x")
     await deploy_factory(world)
     await service.tick()
-    await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
+    await world.deposited(merchant, "USDC", AMOUNT)
     await settled(world, service, merchant, AMOUNT)
     assert world.observer.count("deposit_factory_missing") == 2
 
@@ -280,8 +268,7 @@ async def test_create2__creating_costs_more_than_an_entry_may__created_before_an
     assert (sizes[0], sum(sizes)) == (1, 5)
     # Three in the first, one in the second, none twice.
     assert world.observer.count("deposit_addresses_created_apart") == 2
-    async with world.ledger.reading() as tx:
-        assert await open_holds(tx) == []
+    assert await world.holds() == []
 
 
 @ONE_DATABASE
@@ -295,8 +282,7 @@ async def test_create2__created_apart_and_not_mined_yet__not_sealed_again(
     assert [await creating.create_apart(ctx, lease, n, 1) for n in ([0, 1], [1, 0], [1, 2])] == [
         1, 0, 1,
     ]  # fmt: skip
-    async with world.ledger.reading() as tx:
-        sealed = await open_batches(tx, "anvil", "sweeps")
+    sealed = await world.open_batches("sweeps")
     assert [decode_create(batch.calldata) for batch in sealed] == [[0, 1], [2]]
 
 

@@ -14,8 +14,10 @@ import sqlalchemy as sa
 from config.errors import DatabaseError, LeaseLostError
 from ledger.schema import transactions
 from ledger.store import Ledger, Tx
-from tests.chain.settlement.test_faults import AMOUNT, funded, until_sent
-from tests.chain.settlement.world import SleepingLedger, SpyingClient, World, recipient
+from tests.chain.settlement.clients import SpyingClient
+from tests.chain.settlement.crashing import SleepingLedger
+from tests.chain.settlement.scenes import AMOUNT, funded, until_sent
+from tests.chain.settlement.world import World, recipient
 from tests.support.postgres import PostgresCluster
 
 WAYS = ["before", "inside", "answer_lost"]
@@ -54,7 +56,7 @@ async def ticks(world: World, service: Any, payout: str, rounds: int = 40) -> in
         except (DatabaseError, LeaseLostError):
             trouble += 1
         await world.watch(mine=1)
-        if (await world.payout(payout))["status"] == "paid":
+        if await world.status(payout) == "paid":
             return trouble
     raise AssertionError(f"not paid: {world.observer.notes[-5:]}")
 

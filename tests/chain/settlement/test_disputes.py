@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from chain.abi import encode_call
 from chain.anvil import Anvil
 from chain.artifacts import load_artifact
 from chain.model import BlockRef, TxRequest
 from chain.multicall import MULTICALL3
 from chain.rpc.errors import NodeBehind
 from config.units import Address, Hash32, checksum, to_hex
-from ledger.attempts import open_attempts
-from ledger.holds import open_holds
 from ledger.lanes import open_lane
 from settlement.native import native_row
 from settlement.service import ChainSettlement
-from tests.chain.settlement.test_apart import rich
-from tests.chain.settlement.test_breaker import minutes
-from tests.chain.settlement.test_faults import AMOUNT, funded, until_sent
-from tests.chain.settlement.test_lanes import owner_sends, stuck_batch
-from tests.chain.settlement.test_lies import payout_batches, providers
-from tests.chain.settlement.world import SpyingClient, World, recipient
+from tests.chain.settlement.clients import SpyingClient
+from tests.chain.settlement.lying import providers
+from tests.chain.settlement.scenes import (
+    AMOUNT,
+    ONE_DATABASE,
+    epoch_raised,
+    funded,
+    minutes,
+    rich,
+    stuck_batch,
+    until_sent,
+)
+from tests.chain.settlement.world import World, recipient
 from tests.support.fault_proxy import Fault, Kind
 
-pytestmark = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+pytestmark = ONE_DATABASE
 
 
 def nonce_lie(sender: Address) -> Fault:
@@ -41,8 +43,7 @@ async def under_one_lease(world: World, service: ChainSettlement, seconds: int) 
 
 
 async def disputes(world: World) -> list[Any]:
-    async with world.ledger.reading() as tx:
-        return [h for h in await open_holds(tx) if h.object_type == "providers"]
+    return await world.holds("providers")
 
 
 async def test_f18_two_providers_differ_about_an_idle_nonce__hold_names_both__ends_when_they_agree(
@@ -62,7 +63,7 @@ async def test_f18_two_providers_differ_about_an_idle_nonce__hold_names_both__en
         (hold,) = await disputes(world)
         assert hold.object_id == "anvil/providers/nonce of payouts"
         assert all(f"{name} tells" in hold.reason for name in client.providers)
-        assert (await world.payout(payout))["status"] == "batched"
+        assert await world.status(payout) == "batched"
         client.liar.clear()
         await world.settle(service, world.all_are("paid", payout))
     assert await disputes(world) == []
@@ -70,8 +71,7 @@ async def test_f18_two_providers_differ_about_an_idle_nonce__hold_names_both__en
 
 async def last_sent(world: World, count: int) -> Hash32:
     """The newest of so many attempts on one nonce."""
-    async with world.ledger.reading() as tx:
-        attempts = await open_attempts(tx, "anvil", "sweeps")
+    attempts = await world.attempts("sweeps")
     assert [a.attempt for a in attempts] == list(range(count))
     return attempts[-1].tx_hash
 
@@ -85,14 +85,14 @@ async def test_f14_f17_provider_keeps_what_it_is_sent_and_lies_about_the_nonce__
         keeps = Fault(Kind.kept)
         client.liar.add(keeps)
         service = world.service(client=client)
-        await world.rpc.call("evm_setAutomine", False)
+        await world.automine(False)
         await until_sent(world, service, "sweeps")
         await under_one_lease(world, service, 32)
         assert (await world.client.transaction_block(await last_sent(world, 2)))[0]
         client.liar.add(nonce_lie(world.keys.sponsor("sweeps").address))
         await under_one_lease(world, service, 32)
         assert (await world.client.transaction_block(await last_sent(world, 3)))[0]
-        await world.rpc.call("evm_setAutomine", True)
+        await world.automine(True)
         client.liar.clear()
         await world.settle(service, world.all_are("paid", payout))
     assert keeps.struck > 1
@@ -111,17 +111,16 @@ async def test_f18_epoch_raised_and_no_node_has_the_final_state__given_up_by_its
     world: World,
 ) -> None:
     payout, _, _ = await stuck_batch(world)
-    await owner_sends(world, encode_call("raiseEpoch(uint64)", 1))
-    await world.fund(world.keys.sponsor("payouts").address, 10**20)
+    await epoch_raised(world)
+    await world.fund_sponsor("payouts", 10**20)
     world.clock.advance(11)
     service = world.service(client=Pruned(world.client))
     await service.tick()
-    assert await payout_batches(world) == [(0, 0, "sealed")], "the raise is not final yet"
+    assert await world.payout_batches() == [(0, 0, "sealed")], "the raise is not final yet"
     await world.settle(service, world.all_are("paid", payout))
-    assert await payout_batches(world) == [(0, 0, "void"), (1, 0, "final")]
+    assert await world.payout_batches() == [(0, 0, "void"), (1, 0, "final")]
     assert await world.held("USDC", recipient(world.merchants)) == AMOUNT
-    async with world.ledger.reading() as tx:
-        assert [h for h in await open_holds(tx) if "batch_" in h.object_id] == []
+    assert [h for h in await world.holds() if "batch_" in h.object_id] == []
 
 
 async def test_native__many_addresses__one_call_where_multicall3_is_else_each_by_itself(

@@ -2,65 +2,51 @@
 
 from __future__ import annotations
 
-import pytest
-import sqlalchemy as sa
+from typing import Any
 
-from chain.anvil import Anvil, DevRpc
-from chain.client import ChainClient
+import pytest
+
 from chain.model import FeeQuote, TxRequest
 from chain.rpc.errors import NodeError
-from config.units import checksum
-from ledger.attempts import committed_wei, open_attempts
-from ledger.holds import open_holds, release_hold
-from ledger.schema import batches
+from config.units import Address, checksum
+from ledger.attempts import committed_wei
 from settlement.support7702 import supports_7702
-from tests.chain.settlement.world import (
-    Crash,
-    CrashingLedger,
-    SpyingClient,
-    World,
-    build_world,
-    recipient,
-)
+from tests.chain.settlement.clients import SpyingClient
+from tests.chain.settlement.crashing import Crash, CrashingLedger
+from tests.chain.settlement.scenes import AMOUNT, ONE_DATABASE, funded, treasury_filled
+from tests.chain.settlement.world import World, recipient
 
-AMOUNT = 5_000001
 ONE_TOP_UP = 12 * 10**13
 """What one may take at its highest price, wei, gas for the token's transfer in it."""
-ONE_DATABASE = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
 
 
-async def _world(anvil: Anvil, rpc: DevRpc, client: ChainClient, url: str) -> World:
-    return await build_world(rpc, anvil.rpc_url, client, url, supports_7702=False)
+@pytest.fixture
+def configured() -> dict[str, Any]:
+    return {"supports_7702": False}
 
 
-async def test_fallback__deposits_swept_by_their_own_keys__paid(
-    anvil: Anvil, dev_rpc: DevRpc, client: ChainClient, migrated_url: str
-) -> None:
-    world = await _world(anvil, dev_rpc, client, migrated_url)
+async def unswept(world: World) -> tuple[Address, str]:
+    """An address with a deposit of a merchant's, and the payout that waits for its sweep."""
+    merchant = await world.merchant()
+    deposit = await world.deposited(merchant, "USDC", AMOUNT)
+    return deposit, await world.promise(merchant, "USDC", AMOUNT, recipient(1))
+
+
+async def test_fallback__deposits_swept_by_their_own_keys__paid(world: World) -> None:
     merchant = await world.merchant()
     for symbol in ("USDC", "USDT"):
         await world.paid_invoice(merchant, symbol, AMOUNT)
     await world.watch(mine=4)
     ids = [await world.promise(merchant, s, AMOUNT, recipient(1)) for s in ("USDC", "USDT")]
     await world.settle(world.service(), world.all_are("paid", *ids))
-    async with world.ledger.reading() as tx:
-        query = sa.select(batches.c.purpose, batches.c.status).order_by(batches.c.id)
-        found = [tuple(row) for row in await tx.conn.execute(query)]
     assert (
-        sorted(found)
+        sorted(await world.batches())
         == [("payout", "final")] * 2 + [("top_up", "final")] * 2 + [("transfer", "final")] * 2
     )
-    await world.ledger.dispose()
 
 
-async def test_f13_fallback__dies_at_every_other_write__moved_once(
-    anvil: Anvil, dev_rpc: DevRpc, client: ChainClient, migrated_url: str
-) -> None:
-    world = await _world(anvil, dev_rpc, client, migrated_url)
-    merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
-    payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1))
+async def test_f13_fallback__dies_at_every_other_write__moved_once(world: World) -> None:
+    payout = await funded(world)
     for writes in range(2, 40, 2):
         ledger = CrashingLedger(world.ledger, writes, committed=writes % 4 == 0)
         try:
@@ -71,47 +57,37 @@ async def test_f13_fallback__dies_at_every_other_write__moved_once(
         break
     assert await world.held("USDC", recipient(1)) == AMOUNT
     await world.agrees()
-    await world.ledger.dispose()
 
 
 @ONE_DATABASE
 async def test_fallback__sponsor_cannot_even_send_the_top_up__payouts_go_on_and_it_says_so(
-    anvil: Anvil, dev_rpc: DevRpc, client: ChainClient, migrated_url: str
+    world: World,
 ) -> None:
     """A node refuses to estimate a transfer of coin that is not there. Anvil does not."""
 
     async def estimated(asked: TxRequest) -> int:
-        if asked.sender is not None and asked.value > await client.balance(asked.sender):
+        if asked.sender is not None and asked.value > await world.client.balance(asked.sender):
             message = "insufficient funds for transfer"
             raise NodeError(message, where="anvil", message=message)
-        return await client.estimate_gas(asked)
+        return await world.client.estimate_gas(asked)
 
-    world = await _world(anvil, dev_rpc, client, migrated_url)
-    merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
-    first = await world.promise(merchant, "USDC", AMOUNT // 2, recipient(1))
-    await world.settle(world.service(), world.all_are("paid", first))
-    await world.fund(world.keys.sponsor("sweeps").address, 1)
-    await world.paid_invoice(merchant, "USDT", AMOUNT)
-    await world.watch(mine=4)
+    merchant = await treasury_filled(world, paid=AMOUNT // 2)
+    await world.fund_sponsor("sweeps", 1)
+    await world.deposited(merchant, "USDT", AMOUNT)
     world.clock.advance(11)
     waits = await world.promise(merchant, "USDT", AMOUNT, recipient(1))
     second = await world.promise(merchant, "USDC", AMOUNT // 4, recipient(1))
     strict = SpyingClient(world.client)
     strict.estimate_gas = estimated
     await world.settle(world.service(client=strict), world.all_are("paid", second))
-    assert (await world.payout(waits))["status"] == "queued"
-    async with world.ledger.reading() as tx:
-        assert "anvil/sweeps/gas" in {h.object_id for h in await open_holds(tx)}
-    await world.ledger.dispose()
+    assert await world.status(waits) == "queued"
+    assert "anvil/sweeps/gas" in {h.object_id for h in await world.holds()}
 
 
 @ONE_DATABASE
 async def test_fallback__sponsor_can_pay_for_one_of_two_in_flight__the_other_takes_no_nonce(
-    anvil: Anvil, dev_rpc: DevRpc, client: ChainClient, migrated_url: str
+    world: World,
 ) -> None:
-    world = await _world(anvil, dev_rpc, client, migrated_url)
     merchant = await world.merchant()
     for _ in range(2):
         await world.paid_invoice(merchant, "USDC", AMOUNT)
@@ -119,38 +95,30 @@ async def test_fallback__sponsor_can_pay_for_one_of_two_in_flight__the_other_tak
     payout = await world.promise(merchant, "USDC", 2 * AMOUNT, recipient(1))
     sponsor = world.keys.sponsor("sweeps").address
     await world.fund(sponsor, ONE_TOP_UP * 3 // 2)
-    await dev_rpc.call("evm_setAutomine", False)
+    await world.automine(False)
     service = world.service()
     for _ in range(4):
         await service.tick()
+    (only,) = await world.attempts()
     async with world.ledger.reading() as tx:
-        (only,) = await open_attempts(tx, "anvil")
         wei = await committed_wei(tx, "anvil", sponsor)
     assert ONE_TOP_UP * 3 // 4 < wei < ONE_TOP_UP * 5 // 4
     assert (only.lane, only.nonce) == ("sweeps", 0)
     assert world.observer.count("sponsor_empty") > 0
     await world.fund(sponsor, 10**18)
     await world.settle(service, world.all_are("paid", payout))
-    await world.ledger.dispose()
 
 
 @ONE_DATABASE
 @pytest.mark.parametrize(("times", "goes"), [(2, True), (4, False)], ids=["twice", "four_times"])
 async def test_f15_fallback__gas_costs_more_since_it_was_given__goes_while_that_pays_for_a_block(
-    anvil: Anvil,
-    dev_rpc: DevRpc,
-    client: ChainClient,
-    migrated_url: str,
+    world: World,
     times: int,
     goes: bool,
 ) -> None:
     """Three times the base fee was given: the usual first offer, twice what it is now, is more."""
-    world = await _world(anvil, dev_rpc, client, migrated_url)
-    merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
-    payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1))
-    sealed_at = await client.fees()
+    payout = await funded(world)
+    sealed_at = await world.client.fees()
     await world.service().tick()
 
     async def dearer() -> FeeQuote:
@@ -162,93 +130,67 @@ async def test_f15_fallback__gas_costs_more_since_it_was_given__goes_while_that_
     if goes:
         await world.settle(service, world.all_are("paid", payout))
     else:
-        for _ in range(12):
-            await service.tick()
-            await world.watch(mine=1)
-        async with world.ledger.reading() as tx:
-            (fees,) = [h for h in await open_holds(tx) if h.object_type == "fees"]
+        await world.rounds(service, 12)
+        (fees,) = await world.holds("fees")
         assert fees.object_id.startswith("anvil/deposit:")
         assert "is sent native coin" in fees.reason
-        dear.fees = client.fees
+        dear.fees = world.client.fees
         await world.settle(service, world.all_are("paid", payout))
-        async with world.ledger.reading() as tx:
-            assert await open_holds(tx) == []
-    await world.ledger.dispose()
+        assert await world.holds() == []
 
 
 @ONE_DATABASE
 async def test_fallback__the_gas_s_own_transfer_reverts__deposit_is_held_and_swept_once_released(
-    anvil: Anvil, dev_rpc: DevRpc, client: ChainClient, migrated_url: str
+    world: World,
 ) -> None:
-    world = await _world(anvil, dev_rpc, client, migrated_url)
-    merchant = await world.merchant()
-    deposit = await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
-    payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1))
-    await dev_rpc.call("evm_setAutomine", False)
+    deposit, payout = await unswept(world)
+    await world.automine(False)
     service = world.service()
     for _ in range(3):
         await service.tick()
-    await dev_rpc.call("anvil_setCode", checksum(deposit), "0xfe")  # takes nothing
+    await world.rpc.call("anvil_setCode", checksum(deposit), "0xfe")  # takes nothing
     for _ in range(8):
         await world.watch(mine=1)
         await service.tick()
-    async with world.ledger.reading() as tx:
-        query = sa.select(batches.c.purpose, batches.c.status).order_by(batches.c.id)
-        assert [tuple(row) for row in await tx.conn.execute(query)] == [
-            ("top_up", "void"), ("transfer", "void"),
-        ]  # fmt: skip
-        (held,) = await open_holds(tx)
+    assert await world.batches() == [("top_up", "void"), ("transfer", "void")]
+    (held,) = await world.holds()
     assert held.reason == "the transfer of gas to it reverted"
-    await dev_rpc.call("anvil_setCode", checksum(deposit), "0x")
-    async with world.ledger.transaction() as tx:
-        await release_hold(tx, held.id, "looked at")
+    await world.rpc.call("anvil_setCode", checksum(deposit), "0x")
+    await world.release(held, "looked at")
     await world.settle(service, world.all_are("paid", payout))
-    await world.ledger.dispose()
 
 
 @ONE_DATABASE
 async def test_fallback__the_chain_learns_7702_later__an_address_that_sent_for_us_is_swept_again(
-    anvil: Anvil, dev_rpc: DevRpc, client: ChainClient, migrated_url: str
+    world: World,
 ) -> None:
-    world = await _world(anvil, dev_rpc, client, migrated_url)
-    merchant = await world.merchant()
-    deposit = await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
-    payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1))
+    deposit, payout = await unswept(world)
     await world.settle(world.service(), world.all_are("paid", payout))
-    assert await client.nonce(deposit) == 1
+    assert await world.client.nonce(deposit) == 1
     await world.pay("USDC", deposit, AMOUNT)
     await world.watch(mine=4)
-    payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1))
+    again = await world.promise("mer_1", "USDC", AMOUNT, recipient(1))
     world.chain = world.chain.model_copy(update={"supports_7702": True})
     world.clock.advance(11)
-    await world.settle(world.service(), world.all_are("paid", payout))
-    await world.ledger.dispose()
+    await world.settle(world.service(), world.all_are("paid", again))
 
 
 @ONE_DATABASE
 async def test_f21_fallback__deposit_address_is_blacklisted__on_hold_with_the_reason__then_swept(
-    anvil: Anvil, dev_rpc: DevRpc, client: ChainClient, migrated_url: str
+    world: World,
 ) -> None:
-    world = await _world(anvil, dev_rpc, client, migrated_url)
-    merchant = await world.merchant()
-    deposit = await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
-    payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1))
-    await world.run(world.tokens["USDC"], "blacklist(address)", deposit)
+    deposit, payout = await unswept(world)
+    await world.blacklist(deposit)
     service = world.service()
     await service.tick()
     await service.tick()
-    async with world.ledger.reading() as tx:
-        (held,) = await open_holds(tx)
+    (held,) = await world.holds()
     assert "blacklisted" in held.reason
-    await world.run(world.tokens["USDC"], "unBlacklist(address)", deposit)
-    async with world.ledger.transaction() as tx:
-        await release_hold(tx, held.id)
+    await world.unblacklist(deposit)
+    await world.release(held)
     await world.settle(service, world.all_are("paid", payout))
-    await world.ledger.dispose()
 
 
+@pytest.mark.parametrize("configured", [{}], ids=["auto"])
 async def test_supports_7702__asked_of_the_chain(world: World) -> None:
     assert await supports_7702(world.service().context)

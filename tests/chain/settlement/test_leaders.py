@@ -7,9 +7,10 @@ from ledger.books import totals_of
 from ledger.cursors import get_cursor
 from ledger.postings import AccountKind, AccountRef
 from ledger.schema import transactions
-from tests.chain.settlement.world import SleepingLedger, SpyingClient, World, recipient
-
-AMOUNT = 5_000001
+from tests.chain.settlement.clients import SpyingClient
+from tests.chain.settlement.crashing import SleepingLedger
+from tests.chain.settlement.scenes import AMOUNT
+from tests.chain.settlement.world import World, recipient
 
 
 async def test_f19_leader_asleep_before_any_write__its_writes_are_refused__paid_once(
@@ -20,8 +21,7 @@ async def test_f19_leader_asleep_before_any_write__its_writes_are_refused__paid_
     for write in range(2, 16):
         number += 1
         merchant = await world.merchant()
-        await world.paid_invoice(merchant, "USDC", AMOUNT)
-        await world.watch(mine=4)
+        await world.deposited(merchant, "USDC", AMOUNT)
         payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1000 + number))
         other, paid = world.service(client=spy), world.all_are("paid", payout)
 
@@ -51,8 +51,7 @@ async def test_f19_leader_asleep_before_any_write__its_writes_are_refused__paid_
 
 async def test_draw__sweep_mined_but_not_final__payout_waits(world: World) -> None:
     merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
+    await world.deposited(merchant, "USDC", AMOUNT)
     payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1))
     service = world.service()
     treasury = AccountRef(AccountKind.TREASURY, "anvil", "USDC")
@@ -66,6 +65,6 @@ async def test_draw__sweep_mined_but_not_final__payout_waits(world: World) -> No
         assert all(r.block_number <= cursor.final.number for r in rows if r.status == "final")
         if not any(r.status == "final" for r in rows):
             assert posted == 0
-            assert (await world.payout(payout))["status"] == "queued"
+            assert await world.status(payout) == "queued"
         await world.watch(mine=1)
-    assert (await world.payout(payout))["status"] == "paid"
+    assert await world.status(payout) == "paid"

@@ -11,25 +11,23 @@ from chain.model import BlockHeader, BlockRef, Log
 from chain.rpc.errors import RpcError, Unreachable
 from ledger.comparisons import compared_block
 from settlement.service import ChainSettlement
-from tests.chain.settlement.test_breaker import AMOUNT, Forgetful, pauses, stolen
+from tests.chain.settlement.clients import Forgetful, SpyingClient
+from tests.chain.settlement.scenes import (
+    ONE_DATABASE,
+    breaker_released,
+    destroyed,
+    stolen,
+    treasury_filled,
+)
 from tests.chain.settlement.test_narrow_ranges import narrow, short_looks
-from tests.chain.settlement.test_unexplained import destroyed, release
-from tests.chain.settlement.world import SpyingClient, World, recipient
+from tests.chain.settlement.world import World
 
 __all__ = ["narrow", "short_looks"]
-pytestmark = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
-
-
-async def head_of(world: World) -> int:
-    return int(await world.rpc.call("eth_blockNumber"), 16)
+pytestmark = ONE_DATABASE
 
 
 async def paid_once(world: World, client: SpyingClient) -> None:
-    merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
-    first = await world.promise(merchant, "USDC", 1, recipient(1))
-    await world.settle(world.service(client=client), world.all_are("paid", first))
+    await treasury_filled(world, world.service(client=client))
     world.clock.advance(11)
 
 
@@ -53,9 +51,9 @@ async def test_f03_start_at_a_node_behind_the_final_block__not_compared_past_wha
 ) -> None:
     client = Behind(world.client)
     await paid_once(world, client)
-    client.head = await head_of(world)
+    client.head = await world.head()
     await stolen(world, 3)
-    gone = await head_of(world)
+    gone = await world.head()
     await world.watch(mine=8)
     service = world.service(client=client)
     for _ in range(3):
@@ -66,9 +64,7 @@ async def test_f03_start_at_a_node_behind_the_final_block__not_compared_past_wha
     assert mark is not None
     assert mark < gone
     client.head = None
-    for _ in range(8):
-        await service.tick()
-        await world.watch(mine=1)
+    await world.rounds(service, 8)
     assert world.observer.count("outflow_adopted") == 1
 
 
@@ -103,7 +99,7 @@ async def test_f07_outflow_that_was_passed_over__first_look_back_fails__the_next
     await paid_once(world, client)
     await stolen(world, 3)
     await world.watch(mine=8)
-    client.old = await head_of(world) - 6
+    client.old = await world.head() - 6
     client.empty = True
     service = world.service(client=client)
     await service.tick()
@@ -148,7 +144,7 @@ async def test_f07_difference_without_a_transfer__looked_for_in_portions__its_ho
     await looks(world, service, 1)
     await destroyed(world, 3)
     await looks(world, service, 12, mine=4)
-    assert "3 base units of USDC less than the books" in await release(world)
+    assert "3 base units of USDC less than the books" in await breaker_released(world)
     await looks(world, service, 3)
-    assert await pauses(world) == []
+    assert await world.pauses() == []
     await world.agrees()

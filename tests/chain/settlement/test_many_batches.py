@@ -14,13 +14,13 @@ from chain.model import TxRequest
 from chain.rpc.errors import Timeout
 from config.models import SettlementSettings
 from config.units import Address, to_hex
-from ledger.attempts import open_attempts
 from ledger.schema import batches, merchants, payouts, transactions
 from settlement.native import look_at_native
 from settlement.reconcile import reconcile
 from settlement.service import ChainSettlement
-from tests.chain.settlement.test_faults import AMOUNT, funded, until_sent
-from tests.chain.settlement.world import SpyingClient, World, recipient
+from tests.chain.settlement.clients import SpyingClient
+from tests.chain.settlement.scenes import AMOUNT, ONE_DATABASE, funded, spied, until_sent
+from tests.chain.settlement.world import World, recipient
 
 
 async def in_treasury(world: World, count: int) -> list[str]:
@@ -68,7 +68,7 @@ async def test_dispatch__several_batches__in_flight_in_order_up_to_the_limit(
     world.clock.advance(11)
     spy = SpyingClient(world.client)
     service = small(world, in_flight=3, client=spy)
-    await world.rpc.call("evm_setAutomine", False)
+    await world.automine(False)
     for _ in range(3):
         await service.tick()
     assert await sent(world) == [(n, "broadcast") for n in range(3)]
@@ -98,8 +98,7 @@ async def test_reconcile__many_in_flight__their_receipts_are_read_a_few_at_a_tim
     for _ in range(6):
         await service.tick()
     await world.mine()
-    async with world.ledger.reading() as tx:
-        assert len(await open_attempts(tx, "anvil")) == 6
+    assert len(await world.attempts()) == 6
     lanes = [world.keys.sponsor(lane).address for lane in ("payouts", "sweeps")]
     for look in (
         lambda client: reconcile(client, world.ledger, world.contracts),
@@ -122,21 +121,18 @@ async def test_seal__not_full_while_more_is_planned__waits_for_company_but_not_f
     service = world.service()
     await service.tick()
     await service.tick()
-    assert (await world.payout(payout))["status"] == "queued"
+    assert await world.status(payout) == "queued"
     world.clock.advance(10)
     await service.tick()
     await service.tick()
-    assert (await world.payout(payout))["status"] == "submitted"
+    assert await world.status(payout) == "submitted"
 
 
 async def test_f18_dropped_from_every_mempool__same_bytes_sent_again_soon(world: World) -> None:
-    payout = await funded(world)
-    spy = SpyingClient(world.client)
-    service = world.service(client=spy)
-    await world.rpc.call("evm_setAutomine", False)
+    payout, service, spy = await spied(world)
+    await world.automine(False)
     await until_sent(world, service, "sweeps")
-    async with world.ledger.reading() as tx:
-        (first,) = await open_attempts(tx, "anvil", "sweeps")
+    (first,) = await world.attempts("sweeps")
     await world.rpc.call("anvil_dropTransaction", to_hex(first.tx_hash))
     world.clock.advance(6)
     await service.tick()
@@ -146,13 +142,13 @@ async def test_f18_dropped_from_every_mempool__same_bytes_sent_again_soon(world:
     assert spy.sends == 2
     assert await world.client.transaction_block(first.tx_hash) == (True, None)
     assert world.observer.replacements == 0
-    await world.rpc.call("evm_setAutomine", True)
+    await world.automine(True)
     await world.mine()
     await world.settle(service, world.all_are("paid", payout))
     assert all(len(versions) == 1 for versions in spy.sent.values())
 
 
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+@ONE_DATABASE
 async def test_sweep__more_addresses_than_one_takes__chain_asked_about_no_more_than_those(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,13 +176,13 @@ async def test_sweep__more_addresses_than_one_takes__chain_asked_about_no_more_t
     assert [n for lane, n in world.observer.sealed if lane == "sweeps"] == [3, 3, 1]
 
 
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+@ONE_DATABASE
 async def test_dispatch__one_estimate_fails__those_before_it_go_out_and_it_is_next(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = await in_treasury(world, 3)
     world.clock.advance(11)
-    await world.rpc.call("evm_setAutomine", False)
+    await world.automine(False)
     service = small(world)
     real = ChainClient.estimate_gas
     asked: list[object] = []

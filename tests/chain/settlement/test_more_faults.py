@@ -5,30 +5,26 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-import pytest
-
 from chain.model import TxRequest
 from chain.rpc.errors import NodeError, RpcError
 from chain.send import SendOutcome, SendResult
 from config.catalogue import Catalogue
 from config.units import Address, Hash32
 from ledger.attempts import open_attempts
-from ledger.holds import open_holds, release_hold
-from ledger.lanes import get_lane
-from ledger.leases import acquire
 from ledger.listing import PageQuery, list_entries
 from ledger.schema import transactions
-from settlement.fees import Fees
-from settlement.lanes.following import Following, replace
-from settlement.service import lease_name
-from tests.chain.settlement.test_faults import AMOUNT, funded, until_sent
-from tests.chain.settlement.world import SpyingClient, World, recipient
+from tests.chain.settlement.clients import SpyingClient, swallowed
+from tests.chain.settlement.scenes import (
+    AMOUNT,
+    ONE_DATABASE,
+    cancel_payout,
+    funded,
+    spied,
+    until_sent,
+)
+from tests.chain.settlement.world import World, recipient
 
 GWEI = 10**9
-
-
-async def swallowed(raw: bytes) -> SendResult:
-    return SendResult(SendOutcome.unknown, "502 Bad Gateway")
 
 
 class NoNonce(SpyingClient):
@@ -63,11 +59,9 @@ async def test_f14_send_unknown_and_the_nonce_query_fails_too__stays_unknown_the
             await service.tick()
         await world.watch(mine=1)
         world.clock.advance(31)
-    async with world.ledger.reading() as tx:
-        rows = list(await tx.conn.execute(transactions.select()))
-        lane = await get_lane(tx, "anvil", "sweeps")
+    rows = await world.rows(transactions)
+    lane = await world.lane("sweeps")
     assert {(row.nonce, row.status) for row in rows} == {(0, "broadcast")}
-    assert lane is not None
     assert lane.halted_reason is None
     client.answer, client.blind = None, False
     world.clock.advance(31)
@@ -78,27 +72,24 @@ async def test_f14_send_unknown_and_the_nonce_query_fails_too__stays_unknown_the
 async def test_f15_base_fee_times_twenty_and_stays__bumped_to_the_cap_then_waits_and_says_so(
     world: World,
 ) -> None:
-    payout = await funded(world)
-    spy = SpyingClient(world.client)
-    service = world.service(client=spy)
-    await world.rpc.call("evm_setAutomine", False)
+    payout, service, _ = await spied(world)
+    await world.automine(False)
     await until_sent(world, service, "sweeps")
     cap = world.chain.fee_cap.max_fee_per_gas
     for _ in range(12):
-        await world.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(cap * 2))
+        await world.next_base_fee(cap * 2)
         await world.mine()
         world.clock.advance(11)
         await service.tick()
         world.clock.advance(20)
         await service.tick()
-    async with world.ledger.reading() as tx:
-        offers = [a.max_fee for a in await open_attempts(tx, "anvil", "sweeps")]
+    offers = [a.max_fee for a in await world.attempts("sweeps")]
     assert offers == sorted(offers)
     assert max(offers) <= cap
     assert len(offers) < 8, "at the cap the same bytes wait: no offer that no node takes"
     assert world.observer.count("waiting_for_lower_fees") > 0
-    await world.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
-    await world.rpc.call("evm_setAutomine", True)
+    await world.next_base_fee(GWEI)
+    await world.automine(True)
     await world.watch(mine=1)
     await world.settle(service, world.all_are("paid", payout))
     assert await world.held("USDC", recipient(1)) == AMOUNT
@@ -107,9 +98,7 @@ async def test_f15_base_fee_times_twenty_and_stays__bumped_to_the_cap_then_waits
 async def test_f16_unmined_and_a_lagging_node_says_nonce_too_low__same_bytes_paid_once(
     world: World,
 ) -> None:
-    payout = await funded(world)
-    spy = SpyingClient(world.client)
-    service = world.service(client=spy)
+    payout, service, spy = await spied(world)
     await until_sent(world, service, "payouts")
     await world.watch(mine=1)
     await service.tick()
@@ -129,39 +118,25 @@ async def test_f16_unmined_and_a_lagging_node_says_nonce_too_low__same_bytes_pai
 async def test_f17_cancel_loses_its_race__payout_is_accounted_for_by_what_was_mined(
     world: World,
 ) -> None:
-    payout = await funded(world)
-    spy = SpyingClient(world.client)
-    service = world.service(client=spy)
+    payout, service, spy = await spied(world)
     await until_sent(world, service, "sweeps")
     await world.watch(mine=4)
     await service.tick()
-    await world.rpc.call("evm_setAutomine", False)
+    await world.automine(False)
     await until_sent(world, service, "payouts")
-    async with world.ledger.transaction() as tx:
-        lease = await acquire(tx, lease_name("anvil"), "process-1")
-        lane = await get_lane(tx, "anvil", "payouts")
-        (attempt,) = await open_attempts(tx, "anvil", "payouts")
-    assert lease is not None
-    assert lane is not None
     spy.answer = swallowed  # the cancel reaches nobody in time
-    following = Following(
-        service.context, lease, lane, world.keys.sponsor("payouts"),
-        await world.finality(), True,
-    )  # fmt: skip
-    higher = Fees(attempt.max_fee * 2, attempt.max_tip * 2)
-    await replace(following, attempt, higher, cancel=True)
+    await cancel_payout(world, service)
     await world.mine()
     spy.answer = None
-    await world.rpc.call("evm_setAutomine", True)
+    await world.automine(True)
     await world.settle(service, world.all_are("paid", payout))
-    async with world.ledger.reading() as tx:
-        rows = list(await tx.conn.execute(transactions.select().order_by(transactions.c.id)))
+    rows = await world.rows(transactions)
     found = [(r.purpose, r.status) for r in rows if r.lane == "payouts"]
     assert found == [("payout", "final"), ("cancel", "replaced")]
     assert await world.held("USDC", recipient(1)) == AMOUNT
 
 
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+@ONE_DATABASE
 async def test_sweep_that_no_node_estimates__on_hold_with_their_words__payouts_go_on(
     world: World,
 ) -> None:
@@ -181,8 +156,7 @@ async def test_sweep_that_no_node_estimates__on_hold_with_their_words__payouts_g
     waits = await funded(world)
 
     async def said() -> bool:
-        async with world.ledger.reading() as tx:
-            return any("gas cannot be told" in h.reason for h in await open_holds(tx))
+        return any("gas cannot be told" in h.reason for h in await world.holds())
 
     await world.settle(service, said)
     assert service.status().last_error is None
@@ -199,20 +173,19 @@ async def test_f21_treasury_itself_blacklisted__its_token_waits_others_go__paid_
     await until_sent(world, service, "sweeps")
     await world.watch(mine=5)
     treasury: Address = world.contracts.treasury
-    await world.run(world.tokens["USDC"], "blacklist(address)", treasury)
+    await world.blacklist(treasury)
     await world.settle(service, world.all_are("paid", other))
     row = await world.payout(refused)
     assert row["status"] == "on_hold"
     assert "blacklisted" in row["reason"]
-    await world.run(world.tokens["USDC"], "unBlacklist(address)", treasury)
-    async with world.ledger.transaction() as tx:
-        for hold in await open_holds(tx):
-            await release_hold(tx, hold.id)
+    await world.unblacklist(treasury)
+    for hold in await world.holds():
+        await world.release(hold)
     await world.settle(service, world.all_are("paid", refused))
     assert await world.held("USDC", recipient(1)) == AMOUNT
 
 
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+@ONE_DATABASE
 async def test_token_taken_out_of_the_configuration__what_flies_is_booked__queued_waits__others_go(
     world: World,
 ) -> None:
@@ -230,7 +203,7 @@ async def test_token_taken_out_of_the_configuration__what_flies_is_booked__queue
         assert await open_attempts(tx, "anvil") == [], "its sweep is booked"
         page = await list_entries(tx, "mer_1", PageQuery(limit=10))
     assert page[0], "in base units"
-    assert (await world.payout(waiting))["status"] == "queued"
+    assert await world.status(waiting) == "queued"
     world.ledger.catalogue = whole
     await until_sent(world, service, "payouts")
     world.ledger.catalogue = catalogue

@@ -17,12 +17,19 @@ from settlement.context import Context
 from settlement.logs import AT_ONCE, logs_between
 from settlement.reconcile import reconcile
 from settlement.restore.scanning import inflows, unknown_inflows, unknown_outflows
-from tests.chain.settlement.test_breaker import Forgetful, stolen
-from tests.chain.settlement.test_faults import AMOUNT, funded
-from tests.chain.settlement.world import SpyingClient, World, recipient
+from tests.chain.settlement.clients import Forgetful, SpyingClient
+from tests.chain.settlement.scenes import (
+    AMOUNT,
+    ONE_DATABASE,
+    funded,
+    gift,
+    stolen,
+    treasury_filled,
+)
+from tests.chain.settlement.world import World
 
 MOST_BLOCKS = 24
-pytestmark = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+pytestmark = ONE_DATABASE
 
 
 @dataclass
@@ -60,20 +67,16 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> Asked:
     return asked
 
 
-async def head_of(world: World) -> int:
-    return int(await world.rpc.call("eth_blockNumber"), 16)
-
-
 @pytest.mark.usefixtures("narrow")
 async def test_f20_comparison_after_a_restore__long_range__every_transfer_found(
     world: World,
 ) -> None:
     ctx: Context = world.service().context
     await world.mine(30)
-    await world.pay("USDC", world.contracts.treasury, 7)
-    paid_in = await head_of(world)
+    await gift(world, 7)
+    paid_in = await world.head()
     await world.mine(60)
-    head = await head_of(world)
+    head = await world.head()
     incoming = await unknown_inflows(ctx, await inflows(ctx, 1, head))
     assert [r.block_number for r in incoming] == [paid_in]
     assert await unknown_outflows(ctx, 1, head) == []
@@ -85,8 +88,8 @@ async def test_f07_long_range__several_steps_at_once__the_limit_is_run_into_once
     paid = []
     for units in (1, 2, 3):
         await world.mine(50)
-        paid.append(await world.pay("USDC", world.contracts.treasury, units))
-    head = await head_of(world)
+        paid.append(await gift(world, units))
+    head = await world.head()
     topics = (TRANSFER_TOPIC, None, world.contracts.treasury.rjust(32, b"\0"))
     for _ in range(2):
         narrow.ranges.clear()
@@ -159,12 +162,8 @@ async def test_f05_gift_and_outflow_long_ago_that_a_start_was_not_shown__looked_
     world: World, narrow: Asked
 ) -> None:
     client = Forgetful(world.client)
-    merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
-    first = await world.promise(merchant, "USDC", 1, recipient(1))
-    await world.settle(world.service(client=client), world.all_are("paid", first))
-    await world.pay("USDC", world.contracts.treasury, 77)
+    await treasury_filled(world, world.service(client=client))
+    await gift(world, 77)
     await stolen(world, 100)
     await world.watch(mine=500)
     world.clock.advance(11)  # the lease is over: a new comparison
@@ -208,9 +207,7 @@ async def test_reconcile__batch_that_waits_since_long_ago__looked_for_in_all_its
     spy.answer = payouts_swallowed
     await funded(world)
     service = world.service(client=spy)
-    for _ in range(16):
-        await service.tick()
-        await world.watch(mine=1)
+    await world.rounds(service, 16)
     assert ("payouts", 1) in world.observer.sealed
     await world.watch(mine=60)
     found = await reconcile(world.client, world.ledger, world.contracts)

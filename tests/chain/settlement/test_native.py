@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-import pytest
-
 from chain.rpc.errors import Unreachable
 from config.units import Address
-from ledger.books import totals_of
-from ledger.holds import open_holds
-from ledger.postings import AccountKind, AccountRef, balance
+from ledger.postings import AccountKind
 from settlement.native import look_at_native, native_row
 from settlement.reconcile import reconcile
-from tests.chain.settlement.test_breaker import minutes
-from tests.chain.settlement.test_faults import until_sent
-from tests.chain.settlement.test_lanes import Blind
-from tests.chain.settlement.world import SpyingClient, World, recipient
+from tests.chain.settlement.clients import Blind, SpyingClient
+from tests.chain.settlement.scenes import ONE_DATABASE, minutes, treasury_filled, until_sent
+from tests.chain.settlement.world import World, recipient
 
 ETHER = 10**18
 
 
 async def booked(world: World, kind: AccountKind) -> int:
-    ref = AccountRef(kind, "anvil", world.chain.native_symbol)
-    async with world.ledger.reading() as tx:
-        return balance(kind, (await totals_of(tx, [ref]))[ref])
+    return await world.booked(kind, world.chain.native_symbol)
 
 
 def sponsors(world: World) -> list[Address]:
@@ -33,11 +26,7 @@ def sponsors(world: World) -> list[Address]:
 
 async def test_native__gas_and_top_ups__books_equal_the_chain_to_the_wei(world: World) -> None:
     service = world.service()
-    merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", 5_000000)
-    await world.watch(mine=4)
-    payout = await world.promise(merchant, "USDC", 5_000000, recipient(1))
-    await world.settle(service, world.all_are("paid", payout))
+    await treasury_filled(world, service, deposit=5_000000, paid=5_000000)
     await minutes(world, service)
     gas = await booked(world, AccountKind.GAS)
     opening = await booked(world, AccountKind.OWNER)
@@ -63,21 +52,19 @@ async def test_native__final_on_chain_and_not_booked_yet__is_neither_top_up_nor_
     service = world.service()
     await minutes(world, service)
     merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", 5_000000)
-    await world.watch(mine=4)
+    await world.deposited(merchant, "USDC", 5_000000)
     payout = await world.promise(merchant, "USDC", 5_000000, recipient(1))
     for _ in range(40):
-        await service.tick()
-        await world.watch(mine=1)
+        await world.rounds(service, 1)
         found = await look_at_native(world.client, world.ledger, "ETH", sponsors(world))
         assert found is not None
         assert found.difference == 0
-        if (await world.payout(payout))["status"] == "paid":
+        if await world.status(payout) == "paid":
             return
     raise AssertionError("not paid")
 
 
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+@ONE_DATABASE
 async def test_f14_native__provider_lacks_receipts__the_second_is_asked_before_coin_is_missing(
     world: World,
 ) -> None:
@@ -85,8 +72,7 @@ async def test_f14_native__provider_lacks_receipts__the_second_is_asked_before_c
     service = world.service(client=client)
     await minutes(world, service)
     merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", 5_000000)
-    await world.watch(mine=4)
+    await world.deposited(merchant, "USDC", 5_000000)
     await world.promise(merchant, "USDC", 5_000000, recipient(1))
     await until_sent(world, service, "sweeps")
     client.blind = True
@@ -99,7 +85,7 @@ async def test_f14_native__provider_lacks_receipts__the_second_is_asked_before_c
     assert rows.agrees
 
 
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+@ONE_DATABASE
 async def test_native__final_block_moves_on_between_two_providers__top_up_is_booked_all_the_same(
     world: World,
 ) -> None:
@@ -127,7 +113,7 @@ async def test_native__final_block_moves_on_between_two_providers__top_up_is_boo
     assert await booked(world, AccountKind.OWNER) == opening + 3
 
 
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+@ONE_DATABASE
 async def test_reconcile__second_provider_dead_while_a_transaction_waits__compared_all_the_same(
     world: World,
 ) -> None:
@@ -137,13 +123,12 @@ async def test_reconcile__second_provider_dead_while_a_transaction_waits__compar
 
     client = Blind(world.client, second=world.client)
     merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", 5_000000)
-    await world.watch(mine=4)
+    await world.deposited(merchant, "USDC", 5_000000)
     await world.promise(merchant, "USDC", 5_000000, recipient(1))
-    await world.rpc.call("evm_setAutomine", False)
+    await world.automine(False)
     await until_sent(world, world.service(client=client), "sweeps")
     found = await reconcile(Blind(world.client, second=Dead()), world.ledger, world.contracts)
-    await world.rpc.call("evm_setAutomine", True)
+    await world.automine(True)
     assert found is not None
     assert found.agrees
 
@@ -162,7 +147,6 @@ async def test_native__coin_gone_without_us__suspense_and_a_hold_that_says_how_m
     assert row.difference == -7
     await minutes(world, service)
     assert await booked(world, AccountKind.SUSPENSE_OUT) == 7
-    async with world.ledger.reading() as tx:
-        reasons = [h.reason for h in await open_holds(tx) if h.object_type == "sponsor"]
+    reasons = [h.reason for h in await world.holds() if h.object_type == "sponsor"]
     assert len(reasons) == 1
     assert reasons[0].startswith("7 wei left the sponsors")

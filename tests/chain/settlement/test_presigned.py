@@ -9,7 +9,6 @@ from eth_utils.crypto import keccak
 
 from chain.artifacts import load_artifact
 from config.units import Address, Hash32
-from ledger.holds import open_holds
 from ledger.presigned import (
     NEEDS_SIGNATURE,
     PresignedRow,
@@ -19,12 +18,11 @@ from ledger.presigned import (
     store_presigned,
 )
 from settlement.service import ChainSettlement
+from tests.chain.settlement.scenes import AMOUNT
 from tests.chain.settlement.world import CHAIN_ID, MNEMONIC, World, recipient
 from tests.support.dev_chain import dev_account
 from wallets.keyring import keyring_from_mnemonic
 from wallets.presigned import authorization_digest
-
-AMOUNT = 5_000001
 
 
 async def presign(world: World, first: int, count: int, *, code: Hash32 | None = None) -> None:
@@ -128,8 +126,7 @@ async def test_authorizations__account_delegates_elsewhere__held_and_others_swep
     await world.watch(mine=4)
     await settled(world, service, merchant, 1)
     assert await world.held("USDC", strange) == AMOUNT
-    async with world.ledger.reading() as tx:
-        (held,) = [h for h in await open_holds(tx) if h.object_type == "address"]
+    (held,) = await world.holds("address")
     assert held.object_id == f"anvil/{strange.hex()}"
     assert "foreign code" in held.reason
     assert world.observer.count("strange_deposit_accounts") > 0
@@ -139,27 +136,20 @@ async def test_presigned__no_signature_for_this_chain__held_until_one_is_importe
     world: World,
 ) -> None:
     merchant, service = await world.merchant(), cold(world)
-    await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
+    await world.deposited(merchant, "USDC", AMOUNT)
     payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1))
-    for _ in range(4):
-        await service.tick()
-        await world.watch(mine=1)
-    async with world.ledger.reading() as tx:
-        holds = await open_holds(tx)
+    await world.rounds(service, 4)
+    holds = await world.holds()
     assert [h.reason for h in holds] == [NEEDS_SIGNATURE]
     await presign(world, 0, 1)
     await world.settle(service, world.all_are("paid", payout))
-    async with world.ledger.reading() as tx:
-        assert await open_holds(tx) == []
+    assert await world.holds() == []
 
 
 async def test_presigned__signed_for_other_code__the_chain_is_never_offered(world: World) -> None:
     await presign(world, 0, 1, code=Hash32(bytes(32)))
     service = cold(world)
-    for _ in range(3):
-        await service.tick()
-        await world.watch(mine=1)
+    await world.rounds(service, 3)
     async with world.ledger.reading() as tx:
         (known,) = await presigned_sets_of(tx)
     assert known.checked_at is None

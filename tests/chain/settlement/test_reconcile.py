@@ -14,13 +14,14 @@ from chain.multicall import MULTICALL3
 from chain.rpc.wire import Call
 from config.units import Address, checksum, to_hex
 from settlement.reconcile import reconcile
+from tests.chain.settlement.scenes import gift, treasury_filled
 from tests.chain.settlement.world import World, recipient
 
 
 async def test_reconcile__money_sent_straight_to_the_treasury__named_by_its_transaction(
     world: World,
 ) -> None:
-    await world.pay("USDC", world.contracts.treasury, 77)
+    await gift(world, 77)
     await world.watch(mine=1)
     found = await reconcile(world.client, world.ledger, world.contracts)
     assert found is not None
@@ -65,12 +66,8 @@ async def test_reconcile__money_left_without_a_booking__difference(world: World)
 
 
 async def test_reconcile__booked_sweeps_and_payouts__are_not_blamed(world: World) -> None:
-    merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", 5_000000)
-    await world.watch(mine=4)
-    payout = await world.promise(merchant, "USDC", 5_000000, recipient(1))
-    await world.settle(world.service(), world.all_are("paid", payout))
-    await world.pay("USDC", world.contracts.treasury, 77)
+    await treasury_filled(world, deposit=5_000000, paid=5_000000)
+    await gift(world, 77)
     await world.watch(mine=1)
     found = await reconcile(world.client, world.ledger, world.contracts)
     assert found is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
 import sqlalchemy as sa
 
 from config.units import Address
@@ -13,6 +12,7 @@ from ledger.refunds import NewRefund, RefundPolicy, create_refund
 from ledger.schema import payments
 from settlement.payouts import TOO_LARGE
 from settlement.planning import REFUSED
+from tests.chain.settlement.scenes import ONE_DATABASE
 from tests.chain.settlement.world import World, recipient
 
 POLICY = RefundPolicy(timedelta(0), approval=False, refused=())
@@ -20,8 +20,7 @@ POLICY = RefundPolicy(timedelta(0), approval=False, refused=())
 
 async def test_refund__beside_a_payout__both_paid_exactly_in_one_batch(world: World) -> None:
     merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", 10_000000)
-    await world.watch(mine=4)
+    await world.deposited(merchant, "USDC", 10_000000)
     async with world.ledger.transaction() as tx:
         invoice = await tx.conn.scalar(sa.select(payments.c.invoice_id))
         new = NewRefund(invoice, Address(recipient(2)), amount="2.5")
@@ -38,14 +37,13 @@ async def test_refund__beside_a_payout__both_paid_exactly_in_one_batch(world: Wo
     assert told == ["refund.paid", "payout.submitted", "payout.queued"]
 
 
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+@ONE_DATABASE
 async def test_refund_to_an_address_of_the_house__on_hold_and_nothing_is_sent_there(
     world: World,
 ) -> None:
     """A gateway without the keys does not know these addresses: it takes the refund."""
     merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", 10_000000)
-    await world.watch(mine=4)
+    await world.deposited(merchant, "USDC", 10_000000)
     ours = [world.contracts.treasury, world.keys.sponsor("payouts").address]
     refunds = []
     async with world.ledger.transaction() as tx:
@@ -60,7 +58,7 @@ async def test_refund_to_an_address_of_the_house__on_hold_and_nothing_is_sent_th
         assert (row["status"], row["reason"]) == ("on_hold", REFUSED)
 
 
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+@ONE_DATABASE
 async def test_f25_refund_larger_than_an_entry_of_a_batch__on_hold_and_the_others_are_paid(
     world: World,
 ) -> None:
@@ -70,8 +68,7 @@ async def test_f25_refund_larger_than_an_entry_of_a_batch__on_hold_and_the_other
     await world.watch(mine=4)
     large = await world.promise(merchant, "DAI", 2**96, recipient(2))
     other = await world.merchant()
-    await world.paid_invoice(other, "DAI", 5)
-    await world.watch(mine=4)
+    await world.deposited(other, "DAI", 5)
     payout = await world.promise(other, "DAI", 5, recipient(3))
     await world.settle(world.service(), world.all_are("paid", payout))
     row = await world.payout(large)

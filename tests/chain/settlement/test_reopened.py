@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
-
 from chain.helper_contracts import batch_digest, content_hash, encode_pay_batch, pack_batch
 from config.units import Amount
+from tests.chain.settlement.scenes import ONE_DATABASE, treasury_filled
 from tests.chain.settlement.world import CHAIN_ID, World, recipient
 from tests.support.dev_chain import dev_account
 
 
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+@ONE_DATABASE
 async def test_f20_next_id_was_executed_under_this_lease__compared_anew_and_booked_then_paid(
     world: World,
 ) -> None:
     """By the same signer, elsewhere: a second database, or a tool. Its id must not be signed again."""
     service = world.service()
-    merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", 100)
-    await world.watch(mine=4)
-    first = await world.promise(merchant, "USDC", 1, recipient(1))
-    await world.settle(service, world.all_are("paid", first))
+    merchant = await treasury_filled(world, service, deposit=100)
     treasury, token = world.contracts.treasury, world.tokens["USDC"]
     packed = pack_batch([(recipient(1), Amount(7))])
     digest = batch_digest(CHAIN_ID, treasury, 0, 1, token, content_hash(packed))

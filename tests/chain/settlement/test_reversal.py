@@ -81,7 +81,7 @@ async def journey(world: World) -> Journey:
     await world.settle(service, swept, audit=False)
     merchant = await world.merchant()
     await world.watch(mine=CONFIRMATIONS)
-    shared = int(await world.rpc.call("eth_blockNumber"), 16)
+    shared = await world.head()
     await world.paid_invoice(merchant, "USDC", AMOUNT)
     await world.watch()
     touched = Touched()
@@ -121,7 +121,7 @@ async def test_f01_payment_reversed__payout_under_way__paid_once_and_owed(
         assert (await j.status(), await j.raws()) == ("batched", [])
     else:
         if stage == "broadcast":
-            await world.rpc.call("evm_setAutomine", False)
+            await world.automine(False)
         await j.service.tick()
         j.kept = tuple(await j.raws())
         assert await j.status() == "submitted"
@@ -132,7 +132,7 @@ async def test_f01_payment_reversed__payout_under_way__paid_once_and_owed(
         await taken_back_below_finality(j)
     else:
         await j.rewrite(with_payout=False)
-    await world.rpc.call("evm_setAutomine", True)
+    await world.automine(True)
     await world.watch(mine=1)
     await world.agrees()
     assert await j.left(AccountKind.RECEIVABLE) == AMOUNT

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from config.errors import LeaseLostError, WalletError
-from ledger.lanes import get_lane
-from tests.chain.settlement.test_faults import AMOUNT, funded, statuses
-from tests.chain.settlement.world import SpyingClient, World, recipient
+from tests.chain.settlement.clients import SpyingClient
+from tests.chain.settlement.scenes import AMOUNT, funded
+from tests.chain.settlement.world import World, recipient
 
 Act = Callable[[], Awaitable[None]]
 
@@ -72,13 +72,14 @@ async def test_f30_signer_fails_at_each_signature__nothing_lost__paid_once(world
         try:
             await service.tick()
         except WalletError:
-            async with world.ledger.reading() as tx:
-                lanes = [await get_lane(tx, "anvil", name) for name in ("sweeps", "payouts")]
+            lanes = [await world.lane(name) for name in ("sweeps", "payouts")]
             used = sum(lane.next_nonce for lane in lanes if lane is not None)
-            assert used == len(await statuses(world)), "a nonce is taken with its bytes or not"
+            assert used == len(await world.attempt_statuses()), (
+                "a nonce is taken with its bytes or not"
+            )
         await world.watch(mine=1)
         await world.agrees()
-        if (await world.payout(payout))["status"] == "paid":
+        if await world.status(payout) == "paid":
             break
     assert failed >= 3, "the authorization, the sweep's transaction, the batch's"
     assert await world.held("USDC", recipient(1)) == AMOUNT
@@ -104,7 +105,7 @@ async def test_f30_signer_slower_than_the_lease__what_it_signed_is_not_kept(worl
         await world.watch(mine=1)
     assert refused > 0
     assert spy.sends == 0
-    assert await statuses(world) == []
+    assert await world.attempt_statuses() == []
     slow = False
     await world.settle(service, world.all_are("paid", payout))
     assert await world.held("USDC", recipient(1)) == AMOUNT
@@ -137,6 +138,6 @@ async def test_f30_one_lanes_signer_down__no_half_signed_thing_in_the_books(
         except WalletError as error:
             assert "key service" in str(error)
         await world.watch(mine=1)
-    assert await statuses(world) == ([] if part == "sweeps" else ["final"])
+    assert await world.attempt_statuses() == ([] if part == "sweeps" else ["final"])
     world.clock.advance(11)
     await world.settle(world.service(), world.all_are("paid", payout))

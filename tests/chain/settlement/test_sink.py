@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-
 from chain.abi import encode_call
 from chain.send import SendResult
 from config.units import Address, to_hex
-from ledger.books import totals_of
 from ledger.holds import open_holds, release_hold
-from ledger.postings import AccountKind, AccountRef, balance
+from ledger.postings import AccountKind
 from ledger.suspense import Resolve, resolve
-from tests.chain.settlement.world import SpyingClient, World, recipient
+from tests.chain.settlement.clients import SpyingClient
+from tests.chain.settlement.scenes import AMOUNT, ONE_DATABASE
+from tests.chain.settlement.world import World, recipient
 
-AMOUNT = 5_000001
 ELSEWHERE = Address(b"\x99" * 20)
 THREE_DAYS = 3 * 86_400
 
@@ -29,8 +27,7 @@ async def by_owner(world: World, signature: str, *values: object) -> None:
 
 
 async def places(world: World) -> list[str]:
-    async with world.ledger.reading() as tx:
-        return [h.object_id for h in await open_holds(tx)]
+    return [h.object_id for h in await world.holds()]
 
 
 async def move_to(world: World, sink: Address) -> None:
@@ -39,7 +36,7 @@ async def move_to(world: World, sink: Address) -> None:
     await by_owner(world, "applySink()")
 
 
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+@ONE_DATABASE
 async def test_sink_announced_then_moved__holds_say_so__nothing_is_swept_until_it_is_back(
     world: World,
 ) -> None:
@@ -53,8 +50,7 @@ async def test_sink_announced_then_moved__holds_say_so__nothing_is_swept_until_i
     assert await places(world) == ["anvil/sink/announced"]
     await world.rpc.call("evm_increaseTime", THREE_DAYS)
     await by_owner(world, "applySink()")
-    deposit = await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
+    deposit = await world.deposited(merchant, "USDC", AMOUNT)
     for _ in range(4):
         world.clock.advance(31)
         await service.tick()
@@ -68,13 +64,7 @@ async def test_sink_announced_then_moved__holds_say_so__nothing_is_swept_until_i
     assert await places(world) == []
 
 
-async def suspense_out(world: World) -> int:
-    ref = AccountRef(AccountKind.SUSPENSE_OUT, "anvil", "USDC")
-    async with world.ledger.reading() as tx:
-        return balance(ref.kind, (await totals_of(tx, [ref]))[ref])
-
-
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+@ONE_DATABASE
 async def test_sink_moved_while_a_sweep_is_on_its_way__booked_as_gone_there__paid_again_once_resolved(
     world: World,
 ) -> None:
@@ -94,7 +84,7 @@ async def test_sink_moved_while_a_sweep_is_on_its_way__booked_as_gone_there__pai
     await world.watch(mine=4)
 
     async def gone() -> bool:
-        return await suspense_out(world) == 2 * AMOUNT
+        return await world.booked(AccountKind.SUSPENSE_OUT) == 2 * AMOUNT
 
     await world.settle(service, gone)
     assert await world.held("USDC", ELSEWHERE) == 2 * AMOUNT
@@ -113,8 +103,7 @@ async def test_sink_moved_while_a_sweep_is_on_its_way__booked_as_gone_there__pai
         (hold,) = [h for h in await open_holds(tx) if h.object_type == "breaker"]
         assert f"{2 * AMOUNT} base units were swept to 0x9999" in hold.reason
         await release_hold(tx, hold.id)
-    await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
+    await world.deposited(merchant, "USDC", AMOUNT)
     payout = await world.promise(merchant, "USDC", AMOUNT, recipient(1))
     await world.settle(world.service(), world.all_are("paid", payout))
     assert await places(world) == []

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import pytest
-
 from chain.abi import encode_call
 from chain.multicall import encode_aggregate
 from chain.send import SendResult
-from ledger.batches import open_batches
-from ledger.holds import open_holds
-from ledger.pauses import active_pauses
-from tests.chain.settlement.world import SpyingClient, World, recipient
+from tests.chain.settlement.clients import SpyingClient
+from tests.chain.settlement.scenes import AMOUNT, ONE_DATABASE, treasury_filled
+from tests.chain.settlement.world import World, recipient
 from tests.support.dev_chain import dev_account
-
-AMOUNT = 5_000001
 
 
 async def nothing_is_stopped(world: World) -> None:
-    async with world.ledger.reading() as tx:
-        assert await active_pauses(tx) == []
-        assert await open_holds(tx) == []
+    assert await world.pauses() == []
+    assert await world.holds() == []
 
 
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+@ONE_DATABASE
 async def test_f23_zero_value_logs_of_a_real_token_out_of_the_treasury__nothing_stops(
     world: World,
 ) -> None:
     """Address poisoning: ``transferFrom`` of nothing needs no allowance, and moves nothing."""
     merchant = await world.merchant()
-    deposit = await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
+    deposit = await world.deposited(merchant, "USDC", AMOUNT)
     first = await world.promise(merchant, "USDC", 1, recipient(1))
     await world.settle(world.service(), world.all_are("paid", first))
     treasury = world.contracts.treasury
@@ -48,25 +41,20 @@ async def test_f23_zero_value_logs_of_a_real_token_out_of_the_treasury__nothing_
     await nothing_is_stopped(world)
 
 
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
+@ONE_DATABASE
 async def test_stranger_submits_two_of_our_batches_in_one_transaction__each_is_booked_by_its_own(
     world: World,
 ) -> None:
     """Signed batches lie in the open mempool, and a contract may call the treasury twice."""
     world.settings = world.settings.model_copy(update={"max_batch": 1})
-    merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", AMOUNT)
-    await world.watch(mine=4)
     service = world.service(client=(spy := SpyingClient(world.client)))
-    first = await world.promise(merchant, "USDC", 1, recipient(1))
-    await world.settle(service, world.all_are("paid", first))
+    merchant = await treasury_filled(world, service)
     multicall = await world.dev.create(dev_account(0), "Multicall")
     both = [await world.promise(merchant, "USDC", 10 + n, recipient(n)) for n in (1, 2)]
     done: list[bool] = []
 
     async def front_run(raw: bytes) -> SendResult:
-        async with world.ledger.reading() as tx:
-            batches = await open_batches(tx, "anvil", "payouts")
+        batches = await world.open_batches("payouts")
         if len(batches) == 2 and not done:
             done.append(True)
             calls = encode_aggregate([(b.target, b.calldata) for b in batches])

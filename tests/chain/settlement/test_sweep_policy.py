@@ -12,13 +12,14 @@ from ledger.listing import list_balances
 from settlement.measures import tell_unswept
 from settlement.sweep_plan import DELEGATION_GAS
 from settlement.sweeps import chosen_deposits
-from tests.chain.settlement.world import Recorder, World, recipient
+from tests.chain.settlement.inspection import Recorder
+from tests.chain.settlement.world import World, recipient
 
 GWEI = 10**9
 
 
 async def base_fee(world: World, gwei: int) -> None:
-    await world.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(gwei * GWEI))
+    await world.next_base_fee(gwei * GWEI)
     await world.watch(mine=1)
 
 
@@ -36,8 +37,7 @@ async def test_sweep__gas_rises_and_falls__waits_goes_when_cheap__or_when_a_payo
     with_policy(world, 3000, sweep_max_cost_bps=100, sweep_max_age=timedelta(days=30))
     merchant = await world.merchant()
     # First sweep: 43,000 gas. At 40 gwei 4.30 USD, at 4 gwei 0.43 USD and the tip.
-    deposit = await world.paid_invoice(merchant, "USDC", 100_000000)
-    await world.watch(mine=4)
+    deposit = await world.deposited(merchant, "USDC", 100_000000)
     service = world.service()
     token = world.ledger.catalogue.token("anvil", "USDC")
     ctx = service.context
@@ -54,8 +54,7 @@ async def test_sweep__gas_rises_and_falls__waits_goes_when_cheap__or_when_a_payo
 
     # The same address again is worth it at a price that is too high for a new one.
     await world.pay("USDC", deposit, 100_000000)
-    other = await world.paid_invoice(merchant, "USDC", 100_000000)
-    await world.watch(mine=4)
+    other = await world.deposited(merchant, "USDC", 100_000000)
     await base_fee(world, 15)
     assert [d.address for d in await chosen_deposits(ctx, token)] == [deposit]
     await base_fee(world, 90)
@@ -83,8 +82,7 @@ async def test_dust__credited_and_named__in_metric_and_balance__until_more_comes
     world.settings = world.settings.model_copy(update={"sweep_minimum": "2.00"})
     merchant = await world.merchant()
     deposit = await world.paid_invoice(merchant, "USDC", 1_500000)
-    await world.paid_invoice(merchant, "DAI", 5 * 10**18)
-    await world.watch(mine=4)
+    await world.deposited(merchant, "DAI", 5 * 10**18)
     ctx = world.service().context
     await tell_unswept(ctx, DELEGATION_GAS)
     assert teller.left[("USDC", "below_minimum")] == (1, 1_500000)
@@ -122,8 +120,7 @@ async def test_sweep__alone_it_would_wait_at_the_fee_cap__not_sealed_until_more_
 ) -> None:
     with_policy(world)
     merchant = await world.merchant()
-    await world.paid_invoice(merchant, "USDC", 20_000000)
-    await world.watch(mine=4)
+    await world.deposited(merchant, "USDC", 20_000000)
     await base_fee(world, 4)
     ctx = world.service().context
     token = world.ledger.catalogue.token("anvil", "USDC")

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from eth_account import Account
-from eth_account.typed_transactions.typed_transaction import TypedTransaction
-from hexbytes import HexBytes
 
 from chain.abi import decode_uint, encode_call
 from chain.anvil import DevRpc
 from chain.client import ChainClient
 from chain.deployment import Deployer, HelperContracts, deployment_steps, plan_addresses
 from chain.erc20 import encode_balance_of, encode_transfer
-from chain.model import Log, Receipt
-from chain.send import SendResult
+from chain.model import Log
 from config.catalogue import Catalogue
 from config.chains import ChainSettings
 from config.clock import SystemClock
 from config.models import SettlementSettings
-from config.units import Address, Amount, Hash32, checksum, from_hex
+from config.units import Address, Amount, Hash32, checksum, from_hex, to_hex
 from ledger.cursors import BlockMark, BlockRow, advance_cursor, get_cursor, rewind, start_cursor
 from ledger.invoices import (
     InvoiceSpec,
@@ -38,28 +32,26 @@ from ledger.payment_moves import PaymentMove, move_payments, open_payments
 from ledger.payment_rows import PaymentPolicy
 from ledger.payment_rules import Sighting
 from ledger.payments import record_sightings
-from ledger.payouts import NewPayout, create_payouts
-from ledger.schema import merchants, payout_destinations, payouts
+from ledger.schema import merchants, payout_destinations
 from ledger.sources import Source
-from ledger.sql import as_row
 from ledger.states import PaymentStatus
-from ledger.store import Ledger, Tx, make_engine
+from ledger.store import Ledger, make_engine
 from settlement.context import Policy
-from settlement.lanes.finality import Finality
-from settlement.observer import SilentObserver
 from settlement.reconcile import reconcile
 from settlement.service import ChainSettlement
 from settlement.verdicts import Patience
+from tests.chain.settlement.inspection import Inspection, Recorder
 from tests.support.clock import ManualClock, SeededEntropy
 from tests.support.dev_chain import DevChain, LocalSigner, address_of, dev_account
 from wallets.derivation import DepositDeriver
-from wallets.keyring import KeyRing, keyring_from_mnemonic
+from wallets.keyring import KeyRing, Lane, keyring_from_mnemonic
 
 CHAIN_ID = 31337
 # Not Anvil's own: its funded accounts lie on the path of the deposit addresses, and an
 # account that has sent cannot be a deposit address.
 MNEMONIC = "legal winner thank year wave sausage worth useful legal winner thank yellow"
 CONFIRMATIONS = 3
+_LISTING = {"USDC": "blacklist(address)", "USDT": "addBlackList(address)"}
 PAYER = 5
 """Anvil's account that pays the invoices; the others belong to sponsors or the deployer."""
 
@@ -70,28 +62,7 @@ def recipient(number: int) -> Address:
 
 
 @dataclass
-class Recorder(SilentObserver):
-    """Keeps what settlement told."""
-
-    notes: list[tuple[str, dict[str, object]]] = field(default_factory=list)
-    replacements: int = 0
-    sealed: list[tuple[str, int]] = field(default_factory=list)
-
-    def note(self, event: str, **fields: object) -> None:
-        self.notes.append((event, fields))
-
-    def replaced(self, chain: str, lane: str) -> None:
-        self.replacements += 1
-
-    def batch_sealed(self, chain: str, lane: str, size: int) -> None:
-        self.sealed.append((lane, size))
-
-    def count(self, event: str) -> int:
-        return sum(name == event for name, _ in self.notes)
-
-
-@dataclass
-class World:
+class World(Inspection):
     rpc: DevRpc
     dev: DevChain
     client: ChainClient
@@ -154,6 +125,12 @@ class World:
                 return
         raise AssertionError(f"not settled after {rounds} rounds: {self.observer.notes[-6:]}")
 
+    async def rounds(self, service: ChainSettlement, count: int) -> None:
+        """Tick, then a block, so often."""
+        for _ in range(count):
+            await service.tick()
+            await self.watch(mine=1)
+
     # --- money in ----------------------------------------------------------------------
 
     async def merchant(self, address: Address | None = None, fee_bps: int | None = None) -> str:
@@ -200,27 +177,54 @@ class World:
         await self.pay(symbol, deposit, amount)
         return deposit
 
+    async def deposited(self, merchant_id: str, symbol: str, amount: int) -> Address:
+        """A paid invoice whose payment is confirmed and final."""
+        deposit = await self.paid_invoice(merchant_id, symbol, amount)
+        await self.watch(mine=CONFIRMATIONS + 1)
+        return deposit
+
     async def pay(self, symbol: str, to: Address, amount: int) -> Hash32:
         data = encode_transfer(to, Amount(amount))
         return (await self.dev.must(dev_account(PAYER), self.tokens[symbol], data)).tx_hash
 
     async def mint(self, symbol: str, to: Address, amount: int) -> None:
-        data = encode_call("mint(address,uint256)", to, amount)
-        await self.dev.must(dev_account(0), self.tokens[symbol], data)
+        await self.run(self.tokens[symbol], "mint(address,uint256)", to, amount)
+
+    async def blacklist(self, account: Address, symbol: str = "USDC") -> None:
+        await self.run(self.tokens[symbol], _LISTING[symbol], account)
+
+    async def unblacklist(self, account: Address) -> None:
+        await self.run(self.tokens["USDC"], "unBlacklist(address)", account)
 
     async def run(self, to: Address, signature: str, *values: object) -> None:
         await self.dev.must(dev_account(0), to, encode_call(signature, *values))
 
     # --- a small watcher ---------------------------------------------------------------
 
+    async def automine(self, on: bool) -> None:
+        """Off: what is sent stays in the mempool until a block is asked for."""
+        await self.rpc.call("evm_setAutomine", on)
+
+    async def next_base_fee(self, wei: int) -> None:
+        await self.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(wei))
+
+    async def act_as(self, account: Address, to: Address, data: bytes = b"") -> Hash32:
+        """A transaction of an account, whoever has its key."""
+        await self.rpc.call("anvil_impersonateAccount", to_hex(account))
+        call = {"from": to_hex(account), "to": to_hex(to), "data": to_hex(data)}
+        return Hash32(from_hex(await self.rpc.call("eth_sendTransaction", call)))
+
     async def mine(self, blocks: int = 1) -> None:
         await self.rpc.call("anvil_mine", hex(blocks))
+
+    async def head(self) -> int:
+        return int(await self.rpc.call("eth_blockNumber"), 16)
 
     async def watch(self, *, mine: int = 0) -> None:
         """Bring the books up to the head: reorgs, payments, confirmations, finality."""
         if mine:
             await self.mine(mine)
-        head = int(await self.rpc.call("eth_blockNumber"), 16)
+        head = await self.head()
         await self._unwind(head)
         async with self.ledger.reading() as tx:
             cursor = await get_cursor(tx, "anvil")
@@ -291,25 +295,6 @@ class World:
         assert receipt is not None
         return [entry.log_index for entry in receipt.logs].index(log.log_index)
 
-    # --- asking ------------------------------------------------------------------------
-
-    async def promise(self, merchant_id: str, symbol: str, amount: int, to: Address) -> str:
-        """A payout as a run would make it."""
-        async with self.ledger.transaction() as tx:
-            new = NewPayout(merchant_id, "anvil", symbol, amount, to)
-            return (await create_payouts(tx, [new]))[0]
-
-    async def payout(self, payout_id: str) -> dict[str, Any]:
-        async with self.ledger.reading() as tx:
-            row = (await tx.conn.execute(payouts.select().where(payouts.c.id == payout_id))).one()
-        return dict(as_row(row))
-
-    def all_are(self, status: str, *ids: str) -> Callable[[], Awaitable[bool]]:
-        async def check() -> bool:
-            return all([(await self.payout(i))["status"] == status for i in ids])
-
-        return check
-
     async def agrees(self, emptied: int | None = None) -> None:
         """Every unit at our addresses is in the books, whatever is under way.
 
@@ -319,13 +304,12 @@ class World:
         assert found is not None
         assert found.agrees, [r for r in found.rows if r.difference]
 
-    async def finality(self) -> Finality:
-        """As a tick sees it."""
-        async with self.ledger.reading() as tx:
-            return Finality(await get_cursor(tx, "anvil"))
-
     async def held(self, symbol: str, account: Address) -> int:
         return decode_uint(await self.dev.call(self.tokens[symbol], encode_balance_of(account)))
+
+    async def fund_sponsor(self, lane: Lane, wei: int) -> None:
+        """Set what a lane's sponsor has for gas."""
+        await self.fund(self.keys.sponsor(lane).address, wei)
 
     async def fund(self, account: Address, wei: int) -> None:
         await self.rpc.call("anvil_setBalance", checksum(account), hex(wei))
@@ -348,7 +332,6 @@ def _sighting(log: Log, row: BlockRow, ordinal: int) -> Sighting:
 
 
 def _settings(url: str, tokens: dict[str, Address], **changes: Any) -> ChainSettings:
-    decimals = {"DAI": 18}
     return ChainSettings.model_validate(
         {
             "name": "anvil",
@@ -361,7 +344,7 @@ def _settings(url: str, tokens: dict[str, Address], **changes: Any) -> ChainSett
                 {
                     "symbol": symbol,
                     "address": checksum(address),
-                    "decimals": decimals.get(symbol, 6),
+                    "decimals": 18 if symbol == "DAI" else 6,
                     "currency": "USD",
                 }
                 for symbol, address in tokens.items()
@@ -409,91 +392,9 @@ async def build_world(
     )
     for symbol in tokens:
         await world.mint(symbol, address_of(dev_account(PAYER)), 10**30)
-    for lane in ("sweeps", "payouts"):
-        await world.fund(keys.sponsor(lane).address, 10**20)  # type: ignore[arg-type]
+    await world.fund_sponsor("sweeps", 10**20)
+    await world.fund_sponsor("payouts", 10**20)
     head = int(await rpc.call("eth_blockNumber"), 16)
     async with ledger.transaction() as tx:
         await start_cursor(tx, "anvil", CHAIN_ID, await world._row(head))
     return world
-
-
-class Crash(BaseException):
-    """What a test raises where a process would have been killed."""
-
-
-class CrashingLedger:
-    """The ledger of a process that dies at its n-th write: just before or just after the commit."""
-
-    def __init__(self, ledger: Ledger, at: int, *, committed: bool) -> None:
-        self._ledger = ledger
-        self._left = at
-        self._committed = committed
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ledger, name)
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Tx]:
-        self._left -= 1
-        async with self._ledger.transaction() as tx:
-            yield tx
-            if self._left == 0 and not self._committed:
-                raise Crash
-        if self._left == 0:
-            raise Crash
-
-
-class SpyingClient:
-    """A client that remembers what was sent, and may die before or after a send, or lie."""
-
-    def __init__(self, client: ChainClient) -> None:
-        self._client = client
-        self.sent: dict[tuple[Address, int], set[bytes]] = {}
-        self.sends = 0
-        self.die_before = 0
-        self.die_after = 0
-        self.most_receipts = 0
-        self.answer: Callable[[bytes], Awaitable[SendResult]] | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def heeding(self, heed: Callable[[Log], object]) -> SpyingClient:
-        self._client = self._client.heeding(heed)
-        return self
-
-    async def receipts(self, tx_hashes: Sequence[Hash32]) -> list[Receipt | None]:
-        self.most_receipts = max(self.most_receipts, len(tx_hashes))
-        return await self._client.receipts(tx_hashes)
-
-    async def send_raw(self, raw: bytes, *, everywhere: bool = False) -> SendResult:
-        self.sends += 1
-        if self.sends == self.die_before:
-            raise Crash
-        sender = Address(from_hex(Account.recover_transaction(raw)))
-        nonce = int(TypedTransaction.from_bytes(HexBytes(raw)).as_dict()["nonce"])
-        self.sent.setdefault((sender, nonce), set()).add(raw)
-        result = await (self.answer or self._client.send_raw)(raw)
-        if self.sends == self.die_after:
-            raise Crash
-        return result
-
-
-class SleepingLedger:
-    """The ledger of a process that is stopped just before its n-th write, for longer than a lease."""
-
-    def __init__(self, ledger: Ledger, at: int, meanwhile: Callable[[], Awaitable[object]]) -> None:
-        self._ledger = ledger
-        self._left = at
-        self._meanwhile = meanwhile
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ledger, name)
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Tx]:
-        self._left -= 1
-        if self._left == 0:
-            await self._meanwhile()
-        async with self._ledger.transaction() as tx:
-            yield tx
