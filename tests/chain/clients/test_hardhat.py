@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from chain.anvil import Anvil, DevRpc
@@ -20,8 +22,10 @@ from tests.chain.watcher.world import PAYER, World, make_world
 from tests.support.dev_chain import address_of
 from tests.support.hardhat import Hardhat
 
-NewUrl = Callable[[], str]
 Books = dict[str, Any]
+Build = Callable[[DevRpc, str, str], Awaitable[Any]]
+"""A world from a node, the node's URL and a database's."""
+OnBoth = Callable[[Build, Callable[[Any], Awaitable[None]]], Awaitable[tuple[Books, Books]]]
 
 
 async def books_of(ledger: Ledger) -> Books:
@@ -49,24 +53,42 @@ async def books_of(ledger: Ledger) -> Books:
         }  # fmt: skip
 
 
-async def on_both(
-    story: Callable[[World], Awaitable[None]],
+@pytest.fixture
+def on_both(
     anvil: Anvil,
     dev_rpc: DevRpc,
     hardhat: Hardhat,
     hardhat_rpc: DevRpc,
-    new_url: NewUrl,
-    make_client: MakeClient,
-) -> tuple[Books, Books]:
-    """The books after the same story on Anvil and on Hardhat."""
-    found = []
-    for rpc, url in ((dev_rpc, anvil.rpc_url), (hardhat_rpc, hardhat.rpc_url)):
-        world = await make_world(rpc, url, new_url(), make_client)
-        await story(world)
-        await world.agrees()
-        found.append(await books_of(world.ledger))
-        await world.ledger.dispose()
-    return found[0], found[1]
+    new_migrated_url: Callable[[], str],
+) -> OnBoth:
+    """Builds a world on either node and tells it the story; the books of Anvil's and of the other."""
+
+    async def tell(build: Build, story: Callable[[Any], Awaitable[None]]) -> tuple[Books, Books]:
+        found = []
+        for rpc, url in ((dev_rpc, anvil.rpc_url), (hardhat_rpc, hardhat.rpc_url)):
+            world = await build(rpc, url, new_migrated_url())
+            await story(world)
+            found.append(await books_of(world.ledger))
+            await world.ledger.dispose()
+        return found[0], found[1]
+
+    return tell
+
+
+@pytest.fixture
+def watching(make_client: MakeClient) -> Build:
+    """A world where money comes in."""
+    return partial(make_world, make_client=make_client)
+
+
+@pytest.fixture
+def paying(make_client: MakeClient) -> Build:
+    """A world where money goes out."""
+
+    async def build(rpc: DevRpc, url: str, database: str) -> PayingWorld:
+        return await build_world(rpc, url, make_client([url]), database)
+
+    return build
 
 
 async def money_in(world: World) -> None:
@@ -76,15 +98,7 @@ async def money_in(world: World) -> None:
         7, tokens=("USDC", "USDT", "DAI", "FEE")
     )
     await world.pay(exact.address, 10_000_000)
-    exchange = await world.chain.create(PAYER, "Disperser")
-    await world.pay(exchange, 10_000_000)
-    await world.call(
-        exchange,
-        "disperse(address,address[],uint256[])",
-        world.tokens["USDC"],
-        [split.address, split.address],
-        [4_000_000, 6_000_000],
-    )
+    await world.disperse((split.address, 4_000_000), (split.address, 6_000_000))
     await world.follow()
     await world.pay(over.address, 10_000_001)
     await world.pay(usdt.address, 10_000_000, "USDT")
@@ -98,21 +112,14 @@ async def money_in(world: World) -> None:
         address_of(PAYER),
         [nothing.address] * 3,
     )
-    await world.mine(3)
-    await world.follow()
+    await world.settle()
+    await world.agrees()
 
 
 async def test_second_client__money_in__same_books_as_on_anvil(
-    anvil: Anvil,
-    dev_rpc: DevRpc,
-    hardhat: Hardhat,
-    hardhat_rpc: DevRpc,
-    new_migrated_url: NewUrl,
-    make_client: MakeClient,
+    on_both: OnBoth, watching: Build
 ) -> None:
-    ours, other = await on_both(
-        money_in, anvil, dev_rpc, hardhat, hardhat_rpc, new_migrated_url, make_client
-    )
+    ours, other = await on_both(watching, money_in)
     assert other == ours
     assert sorted(status for status, _ in other["invoices"]) == [
         "new",
@@ -139,22 +146,15 @@ async def reorganised(world: World) -> None:
     world.restart()
     await world.pay(other.address, 10_000_000)
     await world.pay(invoice.address, 10_000_000)
-    await world.mine(3)
-    await world.follow()
+    await world.settle()
     assert sorted(await world.statuses()) == ["confirmed", "confirmed", "orphaned"]
+    await world.agrees()
 
 
 async def test_second_client__reorg__same_books_as_on_anvil(
-    anvil: Anvil,
-    dev_rpc: DevRpc,
-    hardhat: Hardhat,
-    hardhat_rpc: DevRpc,
-    new_migrated_url: NewUrl,
-    make_client: MakeClient,
+    on_both: OnBoth, watching: Build
 ) -> None:
-    ours, other = await on_both(
-        reorganised, anvil, dev_rpc, hardhat, hardhat_rpc, new_migrated_url, make_client
-    )
+    ours, other = await on_both(watching, reorganised)
     assert other == ours
     assert other["invoices"] == [("paid", []), ("paid", [])]
 
@@ -181,19 +181,8 @@ async def money_out(world: PayingWorld) -> None:
 
 
 async def test_second_client__money_out__same_books_as_on_anvil(
-    anvil: Anvil,
-    dev_rpc: DevRpc,
-    hardhat: Hardhat,
-    hardhat_rpc: DevRpc,
-    new_migrated_url: NewUrl,
-    make_client: MakeClient,
+    on_both: OnBoth, paying: Build
 ) -> None:
-    found = []
-    for rpc, url in ((dev_rpc, anvil.rpc_url), (hardhat_rpc, hardhat.rpc_url)):
-        world = await build_world(rpc, url, make_client([url]), new_migrated_url())
-        await money_out(world)
-        found.append(await books_of(world.ledger))
-        await world.ledger.dispose()
-    ours, other = found
+    ours, other = await on_both(paying, money_out)
     assert other == ours
     assert [status for status, *_ in other["payouts"]] == ["paid"] * 6

@@ -6,14 +6,11 @@ import pytest
 
 from chain.model import TRANSFER_TOPIC
 from chain.rpc.errors import RpcError
-from tests.chain.rpc.conftest import MakeClient
-from tests.chain.watcher.test_lies import honest, liar, pay_many, persist
+from tests.chain.watcher.scenes import ServedBy, pay_many, persist
 from tests.chain.watcher.world import World
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
 from watcher.doubts import IncompleteReply
 from watcher.status import Outcome
-
-__all__ = ["honest", "liar"]
 
 ONE_DATABASE = pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
 """What is tried here is between daemon and provider, in many kinds."""
@@ -31,10 +28,10 @@ async def test_f06_false_answers__always_from_one_of_two__the_other_one_serves(
     world: World,
     liar: FaultProxy,
     honest: FaultProxy,
-    make_client: MakeClient,
+    served_by: ServedBy,
 ) -> None:
     """The liar is first in the configuration, so it is asked until it is found out."""
-    world.restart(make_client([liar.url, honest.url], clock=world.clock))
+    served_by(liar.url, honest.url)
     await world.follow()
     fault = liar.add(Fault(kind))
     await persist(world, await pay_many(world, 3))
@@ -46,9 +43,9 @@ async def test_f06_false_answers__always_from_one_of_two__the_other_one_serves(
 
 
 async def test_f06_false_answers__from_the_only_provider__nothing_believed_then_all_found(
-    world: World, liar: FaultProxy, make_client: MakeClient
+    world: World, liar: FaultProxy, served_by: ServedBy
 ) -> None:
-    world.restart(make_client([liar.url], clock=world.clock))
+    served_by(liar.url)
     await world.follow()
     expected: list[str] = []
     for kind in FALSE:
@@ -74,10 +71,10 @@ async def test_f06_false_answers__from_the_only_provider__nothing_believed_then_
 
 @ONE_DATABASE
 async def test_f06_all_logs_of_a_block__said_to_be_of_another__the_other_one_is_asked(
-    world: World, liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
+    world: World, liar: FaultProxy, honest: FaultProxy, served_by: ServedBy
 ) -> None:
     """The filtered answer is empty against the bloom, and what should settle it cannot be so."""
-    world.restart(make_client([liar.url, honest.url], clock=world.clock))
+    served_by(liar.url, honest.url)
     await world.follow()
     liar.add(Fault(Kind.empty_logs, naming=TRANSFER_TOPIC.hex()))
     false = liar.add(Fault(Kind.outside_log, naming='"topics": []'))
@@ -88,10 +85,10 @@ async def test_f06_all_logs_of_a_block__said_to_be_of_another__the_other_one_is_
 
 
 async def test_f06_receipts_denied__by_one_of_two__waits_until_it_has_them(
-    world: World, liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
+    world: World, liar: FaultProxy, honest: FaultProxy, served_by: ServedBy
 ) -> None:
     """It may be late, or the other one may have invented them: nothing is confirmed meanwhile."""
-    world.restart(make_client([honest.url, liar.url], clock=world.clock))
+    served_by(honest.url, liar.url)
     await world.follow()
     fault = liar.add(Fault(Kind.null_receipt))
     all_paid = await pay_many(world, 1)
@@ -107,9 +104,9 @@ async def test_f06_receipts_denied__by_one_of_two__waits_until_it_has_them(
 
 
 async def test_f06_receipts_denied__by_the_only_provider__read_again(
-    world: World, liar: FaultProxy, make_client: MakeClient
+    world: World, liar: FaultProxy, served_by: ServedBy
 ) -> None:
-    world.restart(make_client([liar.url], clock=world.clock))
+    served_by(liar.url)
     await world.follow()
     all_paid = await pay_many(world, 2)
     fault = liar.add(Fault(Kind.null_receipt, times=5))
@@ -137,10 +134,10 @@ async def test_f06_logs_refused__always_by_one_of_two__the_other_one_serves(
     world: World,
     liar: FaultProxy,
     honest: FaultProxy,
-    make_client: MakeClient,
+    served_by: ServedBy,
 ) -> None:
     """It has the newest head and answers everything else well."""
-    world.restart(make_client([liar.url, honest.url], clock=world.clock))
+    served_by(liar.url, honest.url)
     await world.follow()
     fault = liar.add(Fault(Kind.error, methods={"eth_getLogs"}, value=error))
     await persist(world, await pay_many(world, 2))

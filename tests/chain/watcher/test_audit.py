@@ -17,9 +17,9 @@ from ledger.coverage import Coverage, coverage
 from ledger.cursors import Cursor
 from ledger.findings import open_findings
 from ledger.holds import open_holds, release_hold
-from ledger.rescans import request_rescan
 from ledger.store import Tx
 from tests.chain.watcher.lying import lie
+from tests.chain.watcher.scenes import ask_to_reread
 from tests.chain.watcher.world import PAYER, Invoice, World
 from tests.support.dev_chain import address_of
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
@@ -36,15 +36,7 @@ async def go_round(world: World) -> None:
 
 async def pay_both(world: World, first: Invoice, second: Invoice, units: int = 10_000_000) -> None:
     """One transaction, so that the block's bloom and answer hold a log of ours either way."""
-    exchange = await world.chain.create(PAYER, "Disperser")
-    await world.pay(exchange, 2 * units)
-    await world.call(
-        exchange,
-        "disperse(address,address[],uint256[])",
-        world.tokens["USDC"],
-        [first.address, second.address],
-        [units, units],
-    )
+    await world.disperse((first.address, units), (second.address, units))
     await world.mine(3)
 
 
@@ -83,8 +75,7 @@ async def test_balance_audit__agrees__one_call_or_a_batch__nothing_written(
     await world.pay(invoices[0].address, 10_000_000)
     await world.pay(invoices[1].address, 4_000_000)
     await world.pay(invoices[1].address, 10**18, "DAI")
-    await world.mine(3)
-    await world.follow()
+    await world.settle()
     seen.asked.clear()
     await go_round(world)
     methods = [method for _, method in seen.asked]
@@ -124,8 +115,7 @@ async def test_balance_above__no_provider_shows_a_transfer__named_by_a_hold_unti
         assert (await open_holds(tx), len(await open_findings(tx))) == ([], 1)
     # The provider is replaced, the range read again: credited, and the finding is over.
     omitting.omitted = set()
-    async with world.ledger.transaction() as tx:
-        await request_rescan(tx, "anvil", 1, await world.head(), "command")
+    await ask_to_reread(world, 1, await world.head())
     await world.follow()
     assert await world.status(hidden) == "paid"
     await go_round(world)
@@ -142,8 +132,7 @@ async def test_balance_below__money_left_an_address__named_by_a_hold(
     await world.follow()
     invoice, other = await world.invoices(2)
     await world.pay(invoice.address, 10_000_000)
-    await world.mine(3)
-    await world.follow()
+    await world.settle()
     await take_away(world, invoice.address, 3_000_000)
     await world.follow()
     await go_round(world)

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from chain.erc20 import encode_transfer
 from config.catalogue import Catalogue
-from config.units import MAX_AMOUNT, Amount, to_hex
+from config.units import MAX_AMOUNT
 from ledger.schema import events, ignored_logs
 from tests.chain.watcher.world import PAYER, World
 from tests.support.dev_chain import address_of
 
 
-async def settle(world: World) -> None:
-    await world.mine(3)
-    await world.follow()
-
-
 async def test_exact_payment__three_confirmations__invoice_paid(world: World) -> None:
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
+    invoice = await world.paid_invoice()
     await world.follow()
     assert (await world.status(invoice), await world.statuses()) == ("processing", ["detected"])
     await world.mine()
@@ -40,8 +32,7 @@ async def test_events__each_block_read_by_itself__tell_confirmations_as_they_are
     world: World,
 ) -> None:
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
+    await world.paid_invoice()
     await world.follow()
     await world.mine()
     await world.follow()
@@ -67,7 +58,7 @@ async def test_f22_tokens__each_conduct__paid_in_full(world: World, token: str, 
     await world.follow()
     invoice = await world.invoice()
     await world.pay(invoice.address, units, token)
-    await settle(world)
+    await world.settle()
     assert await world.status(invoice) == "paid"
     await world.agrees()
 
@@ -87,7 +78,7 @@ async def test_f25_amounts__one_unit_off_or_split__exact(
     invoice = await world.invoice()
     for units in parts:
         await world.pay(invoice.address, units)
-    await settle(world)
+    await world.settle()
     view = await world.view(invoice)
     assert (view["status"], view["exceptions"]) == (status, exceptions)
     assert [p["amount"] for p in await world.payments()] == parts
@@ -101,7 +92,7 @@ async def test_f25_amount__largest_of_256_bits__recorded_to_the_unit(world: Worl
     await world.follow()
     invoice = await world.invoice()
     await world.pay(invoice.address, MAX_AMOUNT, "LOOK")
-    await settle(world)
+    await world.settle()
     (payment,) = await world.payments()
     assert (payment["amount"], payment["reason"]) == (MAX_AMOUNT, "unsupported_token")
 
@@ -109,16 +100,8 @@ async def test_f25_amount__largest_of_256_bits__recorded_to_the_unit(world: Worl
 async def test_f24_two_transfers__one_transaction__both_counted(world: World) -> None:
     await world.follow()
     invoice = await world.invoice()
-    exchange = await world.chain.create(PAYER, "Disperser")
-    await world.pay(exchange, 10_000_000)
-    await world.call(
-        exchange,
-        "disperse(address,address[],uint256[])",
-        world.tokens["USDC"],
-        [invoice.address, invoice.address],
-        [4_000_000, 6_000_000],
-    )
-    await settle(world)
+    await world.disperse((invoice.address, 4_000_000), (invoice.address, 6_000_000))
+    await world.settle()
     assert await world.status(invoice) == "paid"
     assert [(p["ordinal"], p["amount"]) for p in await world.payments()] == [
         (0, 4_000_000),
@@ -130,16 +113,8 @@ async def test_f24_two_transfers__one_transaction__both_counted(world: World) ->
 async def test_f24_one_transaction__pays_fifty_invoices__each_paid(world: World) -> None:
     await world.follow()
     invoices = await world.invoices(50)
-    exchange = await world.chain.create(PAYER, "Disperser")
-    await world.pay(exchange, 500_000_000)
-    await world.call(
-        exchange,
-        "disperse(address,address[],uint256[])",
-        world.tokens["USDC"],
-        [invoice.address for invoice in invoices],
-        [10_000_000] * 50,
-    )
-    await settle(world)
+    await world.disperse(*((invoice.address, 10_000_000) for invoice in invoices))
+    await world.settle()
     assert [await world.status(invoice) for invoice in invoices] == ["paid"] * 50
     await world.agrees()
 
@@ -164,30 +139,17 @@ async def test_f24_mint_to_the_address__credited(world: World) -> None:
     await world.follow()
     invoice = await world.invoice()
     await world.call(world.tokens["USDC"], "mint(address,uint256)", invoice.address, 10_000_000)
-    await settle(world)
+    await world.settle()
     assert await world.status(invoice) == "paid"
     await world.agrees()
 
 
 async def test_f24_self_transfer__moves_nothing__ignored(world: World) -> None:
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
-    await settle(world)
-    before = await world.head()
-    await world.rpc.call("anvil_setBalance", to_hex(invoice.address), hex(10**18))
-    await world.rpc.call("anvil_impersonateAccount", to_hex(invoice.address))
-    sent = {
-        "from": to_hex(invoice.address),
-        "to": to_hex(world.tokens["USDC"]),
-        "data": to_hex(encode_transfer(invoice.address, Amount(10_000_000))),
-    }
-    await world.rpc.call("eth_sendTransaction", sent)
-    for _ in range(2_000):  # automine is not synchronous
-        if await world.head() > before:
-            break
-        await asyncio.sleep(0.002)
-    await settle(world)
+    invoice = await world.paid_invoice()
+    await world.settle()
+    await world.transfer_as(invoice.address, invoice.address, 10_000_000)
+    await world.settle()
     found = [(p["status"], p["reason"]) for p in await world.payments()]
     assert found == [("confirmed", None), ("ignored", "zero_value")]
     assert (await world.view(invoice))["exceptions"] == []
@@ -206,7 +168,7 @@ async def test_bridged_variant__flagged_by_the_registry__seen_and_labelled(world
     await world.follow()
     invoice = await world.invoice(tokens=["USDC"])
     await world.pay(invoice.address, 10_000_000, "USDT")
-    await settle(world)
+    await world.settle()
     view = await world.view(invoice)
     assert (view["status"], view["exceptions"]) == ("new", ["wrong_token"])
     (payment,) = view["payments"]
@@ -218,7 +180,7 @@ async def test_wrong_token__registered_not_offered__held(world: World) -> None:
     await world.follow()
     invoice = await world.invoice(tokens=["USDC"])
     await world.pay(invoice.address, 10_000_000, "USDT")
-    await settle(world)
+    await world.settle()
     view = await world.view(invoice)
     assert (view["status"], view["exceptions"]) == ("new", ["wrong_token", "held"])
     assert [(p["status"], p["reason"], p["held"]) for p in await world.payments()] == [
@@ -231,7 +193,7 @@ async def test_f22_fee_on_transfer__recipient_short__booked_as_the_log_says(worl
     await world.follow()
     invoice = await world.invoice(tokens=["FEE"])
     await world.pay(invoice.address, 10_000_000, "FEE")
-    await settle(world)
+    await world.settle()
     assert [p["amount"] for p in await world.payments()] == [9_900_000]
     assert await world.status(invoice) == "partially_paid"
     await world.agrees()
@@ -241,7 +203,7 @@ async def test_late__after_expiry__credited_and_labelled(world: World) -> None:
     await world.follow()
     invoice = await world.invoice(expires=timedelta(seconds=-60))
     await world.pay(invoice.address, 10_000_000)
-    await settle(world)
+    await world.settle()
     view = await world.view(invoice)
     assert (view["status"], view["exceptions"]) == ("paid", ["late"])
     await world.agrees()
@@ -251,7 +213,7 @@ async def test_unmatched__after_monitor_until__held(world: World) -> None:
     await world.follow()
     invoice = await world.invoice(expires=timedelta(seconds=-60), monitor=timedelta(seconds=10))
     await world.pay(invoice.address, 10_000_000)
-    await settle(world)
+    await world.settle()
     (payment,) = await world.payments()
     assert (payment["status"], payment["reason"], payment["held"]) == (
         "confirmed",
@@ -283,7 +245,7 @@ async def test_f23_no_money__zero_lookalike_malformed__ignored_with_reason(
             invoice.address,
             10**7,
         )
-    await settle(world)
+    await world.settle()
     found = [(p["status"], p["reason"]) for p in await world.payments()]
     expected = [
         ("ignored", "zero_value"),
@@ -313,7 +275,7 @@ async def test_f23_dust__ten_thousand_zero_transfers__a_hundred_rows_and_a_numbe
             [invoice.address] * 100,
         )
     await world.pay(invoice.address, 10_000_000)
-    await settle(world)
+    await world.settle()
     async with world.ledger.reading() as tx:
         counts = (await tx.conn.execute(sa.select(ignored_logs.c.count))).scalars().all()
     assert counts == [10_000]
@@ -329,6 +291,6 @@ async def test_strangers__transfers_to_others__nothing_recorded(world: World, fe
     await world.invoice()
     for i in range(5):
         await world.pay(address_of(PAYER), i + 1)
-    await settle(world)
+    await world.settle()
     assert await world.payments() == []
     assert world.observer.logs.get("stranger", 0) == (0 if few else 5)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import aiohttp
 import pytest
 
 from chain.anvil import Anvil, DevRpc
-from tests.chain.rpc.conftest import MakeClient
 from tests.chain.watcher.lying import lag
-from tests.chain.watcher.test_lies import persist
-from tests.chain.watcher.world import World, chain_settings
+from tests.chain.watcher.scenes import ServedBy, final_by_tag, follows, pay_many, persist, try_ticks
+from tests.chain.watcher.world import World
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
 from watcher.service import EXPECTED
 
@@ -26,10 +25,28 @@ async def other(anvil: Anvil) -> AsyncIterator[FaultProxy]:
         yield proxy
 
 
+@asynccontextmanager
+async def inventing(anvil: Anvil, blocks: int = 0) -> AsyncIterator[tuple[str, DevRpc]]:
+    """A provider that makes up blocks, so many at once, above the chain's head: URL and node."""
+    invented = replace(anvil.options, extra=("--fork-url", anvil.rpc_url))
+    async with Anvil(invented) as liar, DevRpc(liar.rpc_url) as rpc:
+        if blocks:
+            await rpc.call("anvil_mine", hex(blocks))
+        yield liar.rpc_url, rpc
+
+
+async def calls_the_newest_final(world: World, provider: FaultProxy) -> Fault:
+    """And goes on calling this one final when others have come."""
+    newest = await world.rpc.call("eth_getBlockByNumber", "latest", False)
+    return provider.add(
+        Fault(Kind.answers, {"eth_getBlockByNumber"}, value=newest, naming='"finalized"')
+    )
+
+
 async def test_f03_second_provider_sees_fewer_blocks_above__waits_until_both_see_enough(
-    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+    world: World, anvil: Anvil, other: FaultProxy, served_by: ServedBy
 ) -> None:
-    world.restart(make_client([anvil.rpc_url, other.url], clock=world.clock))
+    served_by(anvil.rpc_url, other.url)
     await world.follow()
     invoice = await world.invoice()
     receipt = await world.pay(invoice.address, 10_000_000)
@@ -47,10 +64,10 @@ async def test_f03_second_provider_sees_fewer_blocks_above__waits_until_both_see
 
 
 async def test_f03_second_provider_only_ever_behind__waited_for_ten_minutes_and_no_longer(
-    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+    world: World, anvil: Anvil, other: FaultProxy, served_by: ServedBy
 ) -> None:
     """A node that lags for good must not be worse than none."""
-    world.restart(make_client([anvil.rpc_url, other.url], clock=world.clock))
+    served_by(anvil.rpc_url, other.url)
     await world.mine(40)
     await world.follow()
     invoice = await world.invoice()
@@ -69,24 +86,19 @@ async def test_f03_second_provider_only_ever_behind__waited_for_ten_minutes_and_
 
 @pytest.mark.parametrize("first", [False, True])
 async def test_one_provider_stopped_long_ago__what_is_final_goes_on_by_the_word_of_the_other(
-    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient, *, first: bool
+    world: World, anvil: Anvil, other: FaultProxy, served_by: ServedBy, *, first: bool
 ) -> None:
     """Also where it is asked first now and then, and a payment waits that it does not have."""
-    urls = [other.url, anvil.rpc_url] if first else [anvil.rpc_url, other.url]
-    world.restart(make_client(urls, clock=world.clock))
+    served_by(*([other.url, anvil.rpc_url] if first else [anvil.rpc_url, other.url]))
     await world.follow()
     before = (await world.cursor())[1]
     stopped = await world.rpc.call("eth_getBlockByNumber", "latest", False)
     other.add(Fault(Kind.null_block, {"eth_getBlockByNumber"}, naming="0x"))
     other.add(Fault(Kind.answers, {"eth_getBlockByNumber"}, value=stopped, naming='"latest"'))
     other.add(Fault(Kind.null_receipt))
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
+    await world.paid_invoice()
     await world.mine(20)
-    for _ in range(8):
-        with suppress(*EXPECTED):
-            await world.watcher.tick()
-        world.clock.advance(1)
+    await try_ticks(world, 8)
     assert (await world.cursor())[1] == before
 
     async def final_moved() -> bool:
@@ -97,18 +109,14 @@ async def test_one_provider_stopped_long_ago__what_is_final_goes_on_by_the_word_
 
 
 async def test_tag__one_of_two_calls_the_newest_block_finalized__waits_for_the_other(
-    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+    world: World, anvil: Anvil, other: FaultProxy, served_by: ServedBy
 ) -> None:
-    world.settings = chain_settings(world.url, world.tokens, finality="finalized")
-    world.restart(make_client([other.url, anvil.rpc_url], clock=world.clock))
+    final_by_tag(world)
+    served_by(other.url, anvil.rpc_url)
     await world.mine(70)
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
-    newest = await world.rpc.call("eth_getBlockByNumber", "latest", False)
-    lie = other.add(
-        Fault(Kind.answers, {"eth_getBlockByNumber"}, value=newest, naming='"finalized"')
-    )
+    await world.paid_invoice()
+    lie = await calls_the_newest_final(world, other)
     await world.follow_some(6)
     head = await world.head()
     assert lie.struck > 0
@@ -116,16 +124,15 @@ async def test_tag__one_of_two_calls_the_newest_block_finalized__waits_for_the_o
 
 
 async def test_tag__the_other_one_cannot_tell_its_own_for_a_moment__waited_for(
-    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+    world: World, anvil: Anvil, other: FaultProxy, served_by: ServedBy
 ) -> None:
     """It has told it before: this is silence, and no word for whatever the first one says."""
-    world.settings = chain_settings(world.url, world.tokens, finality="finalized")
+    final_by_tag(world)
     async with FaultProxy(anvil.rpc_url) as honest:
-        world.restart(make_client([other.url, honest.url], clock=world.clock))
+        served_by(other.url, honest.url)
         await world.mine(70)
         await world.follow()
-        newest = await world.rpc.call("eth_getBlockByNumber", "latest", False)
-        other.add(Fault(Kind.answers, {"eth_getBlockByNumber"}, value=newest, naming="finalized"))
+        await calls_the_newest_final(world, other)
         await world.mine(1)
         await world.follow_some(2)
         for failure in (Kind.null_block, Kind.error):
@@ -144,17 +151,15 @@ async def test_tag__the_other_one_cannot_tell_its_own_for_a_moment__waited_for(
 
 
 async def test_f02_one_of_two_makes_blocks_up_above_the_head__not_final__left_without_a_halt(
-    world: World, anvil: Anvil, make_client: MakeClient
+    world: World, anvil: Anvil, served_by: ServedBy
 ) -> None:
     """By its word alone, the true chain would have broken the promise of what was final."""
     await world.mine(6)
-    world.restart(make_client([anvil.rpc_url], clock=world.clock))
+    served_by(anvil.rpc_url)
     await world.follow()
     _, final = await world.cursor()
-    invented = replace(anvil.options, extra=("--fork-url", anvil.rpc_url))
-    async with Anvil(invented) as liar, DevRpc(liar.rpc_url) as rpc:
-        await rpc.call("anvil_mine", hex(150))
-        world.restart(make_client([liar.rpc_url, anvil.rpc_url], clock=world.clock))
+    async with inventing(anvil, 150) as (liar, _):
+        served_by(liar, anvil.rpc_url)
         top = await world.head() + 150
         await world.mine(10)
 
@@ -163,47 +168,30 @@ async def test_f02_one_of_two_makes_blocks_up_above_the_head__not_final__left_wi
 
         await persist(world, follows_the_liar)
         assert (await world.cursor())[1] <= final + 2
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
-    await world.mine(3)
-    world.restart(make_client([anvil.rpc_url], clock=world.clock))
-
-    async def paid() -> bool:
-        return await world.status(invoice) == "paid"
-
-    await persist(world, paid, 60)
+    served_by(anvil.rpc_url)
+    await persist(world, await pay_many(world, 1), 60)
     assert world.observer.violations == 0
     await world.agrees()
 
 
 async def test_f02_one_of_three_makes_blocks_up_above_the_head__the_others_are_followed(
-    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+    world: World, anvil: Anvil, other: FaultProxy, served_by: ServedBy
 ) -> None:
     await world.mine(6)
-    world.restart(make_client([anvil.rpc_url], clock=world.clock))
+    served_by(anvil.rpc_url)
     await world.follow()
-    invented = replace(anvil.options, extra=("--fork-url", anvil.rpc_url))
-    async with Anvil(invented) as liar, DevRpc(liar.rpc_url) as rpc:
-        await rpc.call("anvil_mine", hex(150))
-        urls = [liar.rpc_url, anvil.rpc_url, other.url]
-        world.restart(make_client(urls, clock=world.clock))
-        invoice = await world.invoice()
-        await world.pay(invoice.address, 10_000_000)
-        await world.mine(3)
-
-        async def paid() -> bool:
-            return await world.status(invoice) == "paid"
-
-        await persist(world, paid, 60)
+    async with inventing(anvil, 150) as (liar, _):
+        served_by(liar, anvil.rpc_url, other.url)
+        await persist(world, await pay_many(world, 1), 60)
     assert world.observer.violations == 0
 
 
 async def test_f02_newest_block_exchanged_and_no_other_comes__followed_after_a_while_not_at_once(
-    world: World, anvil: Anvil, make_client: MakeClient
+    world: World, anvil: Anvil, served_by: ServedBy
 ) -> None:
     """Two nodes behind one URL differ about the newest block for a moment: that is no reorg."""
     await world.mine(6)
-    world.restart(make_client([anvil.rpc_url], clock=world.clock))
+    served_by(anvil.rpc_url)
     await world.follow()
     world.clock.advance(3600)  # another process leads
     await world.reorg(1)
@@ -217,17 +205,15 @@ async def test_f02_newest_block_exchanged_and_no_other_comes__followed_after_a_w
 
 
 async def test_f02_one_of_two_goes_on_making_blocks_up__not_believed_however_long_it_takes(
-    world: World, anvil: Anvil, make_client: MakeClient
+    world: World, anvil: Anvil, served_by: ServedBy
 ) -> None:
     """The other one is below its blocks for longer than a node that lags is waited for."""
     await world.mine(6)
-    world.restart(make_client([anvil.rpc_url], clock=world.clock))
+    served_by(anvil.rpc_url)
     await world.follow()
     fork = await world.head()
-    invented = replace(anvil.options, extra=("--fork-url", anvil.rpc_url))
-    async with Anvil(invented) as liar, DevRpc(liar.rpc_url) as rpc:
-        await rpc.call("anvil_mine", hex(150))
-        world.restart(make_client([liar.rpc_url, anvil.rpc_url], clock=world.clock))
+    async with inventing(anvil, 150) as (liar, rpc):
+        served_by(liar, anvil.rpc_url)
         for _ in range(20):
             await world.mine(1)
             await rpc.call("anvil_mine", hex(1))
@@ -238,37 +224,26 @@ async def test_f02_one_of_two_goes_on_making_blocks_up__not_believed_however_lon
         assert cursor > fork + 100, "it leads"
         assert final <= fork
         assert world.observer.withheld > 900, "somebody is told"
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
-    await world.mine(3)
-    world.restart(make_client([anvil.rpc_url], clock=world.clock))
-
-    async def paid() -> bool:
-        return await world.status(invoice) == "paid"
-
-    await persist(world, paid, 60)
+    served_by(anvil.rpc_url)
+    await persist(world, await pay_many(world, 1), 60)
     assert world.observer.violations == 0
     await world.agrees()
 
 
 async def test_f02_one_of_two_makes_new_blocks_up_above_each_head__not_believed(
-    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+    world: World, anvil: Anvil, other: FaultProxy, served_by: ServedBy
 ) -> None:
     """Whenever it is asked, the other one's newest block is on the chain that it shows."""
     await world.mine(6)
     await world.follow()
-    world.restart(make_client([other.url, anvil.rpc_url], clock=world.clock))
-    invented = replace(anvil.options, extra=("--fork-url", anvil.rpc_url))
+    served_by(other.url, anvil.rpc_url)
     for _ in range(16):
         await world.mine(1)
         world.clock.advance(60)
-        async with Anvil(invented) as liar, DevRpc(liar.rpc_url) as rpc:
-            await rpc.call("anvil_mine", hex(40))
+        async with inventing(anvil, 40) as (liar, _):
             other.clear()
-            other.add(Fault(Kind.elsewhere, value=liar.rpc_url))
-            for _ in range(5):
-                with suppress(*EXPECTED):
-                    await world.watcher.tick()
+            other.add(Fault(Kind.elsewhere, value=liar))
+            await try_ticks(world, 5, seconds=0)
     cursor, final = await world.cursor()
     assert cursor >= await world.head() + 30 and len(world.observer.reorgs) > 5, "it leads"
     assert final <= await world.head()
@@ -276,17 +251,15 @@ async def test_f02_one_of_two_makes_new_blocks_up_above_each_head__not_believed(
 
 
 async def test_tag__one_of_two_always_calls_it_too_high__not_believed_however_long_it_takes(
-    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient
+    world: World, anvil: Anvil, other: FaultProxy, served_by: ServedBy
 ) -> None:
     """The other one has these blocks, and says that they are not final: it is not behind."""
-    world.settings = chain_settings(world.url, world.tokens, finality="finalized")
-    world.restart(make_client([other.url, anvil.rpc_url], clock=world.clock))
+    final_by_tag(world)
+    served_by(other.url, anvil.rpc_url)
     await world.mine(70)
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
-    newest = await world.rpc.call("eth_getBlockByNumber", "latest", False)
-    other.add(Fault(Kind.answers, {"eth_getBlockByNumber"}, value=newest, naming='"finalized"'))
+    invoice = await world.paid_invoice()
+    await calls_the_newest_final(world, other)
     for _ in range(15):
         await world.mine(1)
         world.clock.advance(60)
@@ -302,8 +275,7 @@ async def test_f03_second_provider_always_some_blocks_behind__what_is_final_foll
     lagging = lag(world, session, [anvil.rpc_url, other.url], other.url)
     await world.mine(10)
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
+    invoice = await world.paid_invoice()
     lagging.blocks = 6
     for _ in range(9):
         await world.mine(1)
@@ -340,43 +312,33 @@ async def test_f03_two_of_three_only_ever_behind__waited_for_ten_minutes_and_no_
 
 @pytest.mark.parametrize("third", [False, True])
 async def test_f02_one_on_a_branch_of_its_own__another_one_silent_for_a_moment__no_halt(
-    world: World, anvil: Anvil, other: FaultProxy, make_client: MakeClient, *, third: bool
+    world: World, anvil: Anvil, other: FaultProxy, served_by: ServedBy, *, third: bool
 ) -> None:
     """A halt ends by a person's word: the word of one provider is not enough to begin it."""
     await world.mine(6)
-    invented = replace(anvil.options, extra=("--fork-url", anvil.rpc_url))
     async with (
         FaultProxy(anvil.rpc_url) as second,
         FaultProxy(anvil.rpc_url) as honest,
-        Anvil(invented) as liar,
-        DevRpc(liar.rpc_url) as rpc,
+        inventing(anvil) as (liar, rpc),
     ):
-        urls = [other.url, second.url, honest.url] if third else [other.url, second.url]
-        world.restart(make_client(urls, clock=world.clock))
+        served_by(other.url, second.url, *([honest.url] if third else []))
         await world.mine(10)
         await world.follow()
         await rpc.call("anvil_mine", hex(30))
-        other.add(Fault(Kind.elsewhere, value=liar.rpc_url))
+        other.add(Fault(Kind.elsewhere, value=liar))
         second.add(Fault(Kind.refused))
-        for _ in range(20):
-            with suppress(*EXPECTED):
-                await world.watcher.tick()
-            world.clock.advance(1)
+        await try_ticks(world, 20)
         assert world.observer.violations == 0
         second.clear()
         await world.mine(3)
-
-        async def followed() -> bool:
-            return (await world.cursor())[0] == await world.head()
-
-        await persist(world, followed, 120)
+        await persist(world, follows(world), 120)
     assert world.observer.violations == 0
 
 
 async def test_f02_finality_violated_and_the_other_one_dead__halts_after_a_minute(
-    world: World, other: FaultProxy, anvil: Anvil, make_client: MakeClient
+    world: World, other: FaultProxy, anvil: Anvil, served_by: ServedBy
 ) -> None:
-    world.restart(make_client([anvil.rpc_url, other.url], clock=world.clock))
+    served_by(anvil.rpc_url, other.url)
     await world.mine(10)
     await world.follow()
     other.add(Fault(Kind.refused))

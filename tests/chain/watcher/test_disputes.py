@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -11,11 +10,10 @@ import pytest
 from chain.anvil import Anvil
 from config.units import to_hex
 from ledger.holds import Hold, open_holds, release_hold
-from ledger.rescans import request_rescan
 from tests.chain.watcher.lying import Omitting, lag, lie
+from tests.chain.watcher.scenes import ask_to_reread, try_ticks
 from tests.chain.watcher.world import Invoice, World
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
-from watcher.service import EXPECTED
 from watcher.status import Outcome
 from watcher.waits import HOLD_SECONDS, REFUTED_SECONDS
 
@@ -105,8 +103,7 @@ async def test_while_a_payment_waits__second_readings_and_audits_go_on(
 ) -> None:
     liar = lie(world, session, urls[:2], urls[1])
     await paid_and_denied(world, liar)
-    async with world.ledger.transaction() as tx:
-        await request_rescan(tx, "anvil", 1, 5, "command")
+    await ask_to_reread(world, 1, 5)
     world.clock.advance(world.settings.balance_audit.total_seconds())
     await world.watcher.tick()
     outcomes = {(await world.watcher.tick()).outcome for _ in range(6)}
@@ -141,8 +138,7 @@ async def test_two_of_three_deny__taken_back_after_ten_minutes__and_back_when_se
     assert (await world.statuses(), await holds(world)) == (["orphaned"], [])
     assert await world.status(invoice) == "new"
     lying.denied = set()
-    async with world.ledger.transaction() as tx:
-        await request_rescan(tx, "anvil", 1, await world.head(), "command")
+    await ask_to_reread(world, 1, await world.head())
     await world.follow()
     assert await world.status(invoice) == "paid"
     await world.agrees()
@@ -155,14 +151,10 @@ async def test_two_of_three_stand_still_below_it__not_taken_back_however_long_it
     lagging = lag(world, session, urls, *urls[1:])
     await world.mine(10)
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
+    invoice = await world.paid_invoice()
     await world.mine(5)
     lagging.blocks = 8
-    for _ in range(90):
-        with suppress(*EXPECTED):
-            await world.watcher.tick()
-        world.clock.advance(10)
+    await try_ticks(world, 90, seconds=10)
     assert (await world.statuses(), len(await holds(world))) == (["confirming"], 1)
     lagging.blocks = 0
     await wait(world, 60)

@@ -10,7 +10,8 @@ from bursar.metrics.families import Families
 from bursar.metrics.labels import begin_at_zero
 from bursar.metrics.watching import WatcherMetrics
 from chain.rpc.errors import RpcError
-from tests.chain.watcher.world import Counting, World
+from tests.chain.watcher.counting import Counting
+from tests.chain.watcher.world import World
 from watcher import service
 from watcher.status import Outcome
 

@@ -8,20 +8,17 @@ import pytest
 import sqlalchemy as sa
 
 from ledger.schema import blocks
-from tests.chain.rpc.conftest import MakeClient
-from tests.chain.watcher.test_lies import liar
+from tests.chain.watcher.scenes import ServedBy
 from tests.chain.watcher.world import World
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
 from watcher import service
 from watcher.status import Outcome
 
-__all__ = ["liar"]
-
 
 async def test_f04_heads_skipped_repeated_and_older__linked_without_a_gap_each_payment_once(
-    world: World, liar: FaultProxy, make_client: MakeClient
+    world: World, liar: FaultProxy, served_by: ServedBy
 ) -> None:
-    world.restart(make_client([liar.url], clock=world.clock))
+    served_by(liar.url)
     await world.follow()
     start, _ = await world.cursor()
     invoices = await world.invoices(6)
@@ -36,8 +33,7 @@ async def test_f04_heads_skipped_repeated_and_older__linked_without_a_gap_each_p
             await world.watcher.tick()
             cursors.append((await world.cursor())[0])
     liar.clear()
-    await world.mine(3)
-    await world.follow()
+    await world.settle()
     assert all(first <= then for first, then in pairwise(cursors))
     assert await world.statuses() == ["confirmed"] * 6
     assert world.observer.reorgs == []
@@ -75,8 +71,7 @@ async def test_f03_reorg_while_walking_back__the_walk_is_taken_up_again_from_wha
     await world.mine()
     results = await world.follow()
     assert turned and Outcome.REWOUND in {result.outcome for result in results}
-    await world.mine(3)
-    await world.follow()
+    await world.settle()
     assert sorted(await world.statuses()) == ["confirmed", "orphaned"]
     assert [await world.status(i) for i in (invoice, other)] == ["new", "paid"]
     assert world.watcher.status().ready

@@ -7,12 +7,9 @@ from config.catalogue import Catalogue
 from config.units import Address
 from ledger.holds import open_holds
 from settlement.reconcile import reconcile
-from tests.chain.rpc.conftest import MakeClient
-from tests.chain.watcher.test_lies import honest, liar
+from tests.chain.watcher.scenes import ServedBy
 from tests.chain.watcher.world import Invoice, World, chain_settings
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
-
-__all__ = ["honest", "liar"]
 
 
 async def paid_in_an_unknown_token(world: World) -> tuple[Invoice, int]:
@@ -92,7 +89,7 @@ async def test_registered_later__another_process_that_does_not_know_it_led_in_be
 
 
 async def test_registered_later__provider_without_the_block__chain_followed_and_asked_again(
-    world: World, liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
+    world: World, liar: FaultProxy, honest: FaultProxy, served_by: ServedBy
 ) -> None:
     invoice, block = await paid_in_an_unknown_token(world)
     register(world)
@@ -100,16 +97,15 @@ async def test_registered_later__provider_without_the_block__chain_followed_and_
         Kind.error, {"eth_getBlockByNumber"}, value=(4444, "pruned history"), naming=f'"{block:#x}"'
     )
     liar.add(pruned)
-    world.restart(make_client([liar.url], clock=world.clock))
+    served_by(liar.url)
     await world.follow()
     assert pruned.struck and world.watcher.status().ready
     assert await world.statuses() == ["ignored"]
     paid = await world.invoice()
     await world.pay(paid.address, 10_000_000)
-    await world.mine(3)
-    await world.follow()
+    await world.settle()
     assert await world.status(paid) == "paid"
-    world.restart(make_client([liar.url, honest.url], clock=world.clock))
+    served_by(liar.url, honest.url)
     await world.follow()
     assert "ignored" not in await world.statuses()
     assert (await world.view(invoice))["payments"][0]["status"] == "confirmed"

@@ -2,73 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import aiohttp
 import pytest
 
 from chain.anvil import Anvil, DevRpc
 from chain.client import ChainClient
-from chain.erc20 import encode_transfer
 from chain.rpc.errors import BadReply, RpcError
 from chain.rpc.pool import RpcPool
 from chain.rpc.transport import AiohttpTransport, Transport
 from config.clock import SystemClock, SystemEntropy
 from config.errors import ConfigError
-from config.units import Address, Amount, Hash32, from_hex, to_hex
-from ledger.rescans import request_rescan
 from tests.chain.rpc.conftest import MakeClient
+from tests.chain.watcher.scenes import ServedBy, ask_to_reread, follows, pay_many, persist
 from tests.chain.watcher.world import PAYER, World, deploy_tokens
-from tests.support.dev_chain import DevChain
+from tests.support.dev_chain import DevChain, address_of
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
 from watcher import patience
 from watcher.service import EXPECTED
 from watcher.status import Outcome
-
-
-@pytest.fixture
-async def liar(anvil: Anvil) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy(anvil.rpc_url, seed=7) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def honest(anvil: Anvil) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy(anvil.rpc_url, seed=8) as proxy:
-        yield proxy
-
-
-async def persist(world: World, done: Any, limit: int = 300) -> None:
-    """Tick through failures, as ``run`` does, until ``done()``; a second passes between ticks.
-
-    So the rests of providers and the patience with the second one are over well before the
-    limit, at any speed of the machine. Only clients with the world's clock notice.
-    """
-    for _ in range(limit):
-        try:
-            await world.watcher.tick()
-        except EXPECTED:
-            await asyncio.sleep(0)
-        world.clock.advance(1)
-        if await done():
-            return
-    told = world.watcher.status()
-    raise AssertionError(f"not done: {await world.cursor()}, {await world.statuses()}, {told}")
-
-
-async def pay_many(world: World, count: int) -> Any:
-    """Pays ``count`` invoices, a block each; returns a check that all are paid."""
-    invoices = await world.invoices(count)
-    for invoice in invoices:
-        await world.pay(invoice.address, 10_000_000)
-    await world.mine(3)
-
-    async def all_paid() -> bool:
-        return all([await world.status(invoice) == "paid" for invoice in invoices])
-
-    return all_paid
 
 
 async def test_f05_empty_logs__one_provider_for_a_while__refused_and_found(
@@ -86,11 +39,10 @@ async def test_f05_empty_logs__one_provider_for_a_while__refused_and_found(
 async def test_f05_sweep__our_address_as_sender__no_false_alarm(world: World) -> None:
     """Bloom: Transfer topic and deposit address; logs to the address: rightly none."""
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
-    await world.mine(3)
-    await world.follow()
-    out = await sweep(world, invoice.address)
+    invoice = await world.paid_invoice()
+    await world.settle()
+    swept = await world.transfer_as(invoice.address, address_of(PAYER), 10_000_000)
+    out = swept.block_number
     result = await world.watcher.tick()
     assert (result.outcome, await world.cursor()) == (Outcome.ADVANCED, (out, out - 2))
     assert len(await world.payments()) == 1
@@ -105,34 +57,15 @@ async def test_f05_sweep_block__payment_in_it_denied_by_filter__found_in_all_log
     await world.follow()
     liar.add(Fault(Kind.empty_logs, times=1))
     await world.pay(invoice.address, 10_000_000)
-    await world.mine(3)
-    await world.follow()
+    await world.settle()
     assert await world.statuses() == ["confirmed"]
     await world.agrees()
 
 
-async def sweep(world: World, owner: Address) -> int:
-    """Money goes from a deposit address to the payer; the block's number."""
-    await world.rpc.call("anvil_setBalance", to_hex(owner), hex(10**18))
-    await world.rpc.call("anvil_impersonateAccount", to_hex(owner))
-    sent = {
-        "from": to_hex(owner),
-        "to": to_hex(world.tokens["USDC"]),
-        "data": to_hex(encode_transfer(Address(from_hex(PAYER.address)), Amount(10_000_000))),
-    }
-    tx_hash = Hash32(from_hex(await world.rpc.call("eth_sendTransaction", sent)))
-    for _ in range(2_000):
-        receipt = await world.chain.receipt(tx_hash)
-        if receipt is not None:
-            return int(receipt.block_number)
-        await asyncio.sleep(0.002)
-    raise AssertionError("not mined")
-
-
 async def test_f05_empty_logs__always_from_one_of_two__second_provider_found_it(
-    world: World, liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
+    world: World, liar: FaultProxy, honest: FaultProxy, served_by: ServedBy
 ) -> None:
-    world.restart(make_client([liar.url, honest.url], clock=world.clock))
+    served_by(liar.url, honest.url)
     await world.follow()
     liar.add(Fault(Kind.empty_logs))
     done = await pay_many(world, 3)
@@ -142,9 +75,9 @@ async def test_f05_empty_logs__always_from_one_of_two__second_provider_found_it(
 
 
 async def test_f05_f08_everything_wrong_with_one_of_two__twenty_five_payments_once(
-    world: World, liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
+    world: World, liar: FaultProxy, honest: FaultProxy, served_by: ServedBy
 ) -> None:
-    world.restart(make_client([liar.url, honest.url], clock=world.clock))
+    served_by(liar.url, honest.url)
     await world.follow()
     for kind in (Kind.html, Kind.dropped, Kind.null_block, Kind.foreign_log, Kind.truncated):
         liar.add(Fault(kind, share=0.08))
@@ -161,10 +94,7 @@ async def test_f05_f08_everything_wrong_with_one_of_two__twenty_five_payments_on
                 continue
     await world.mine(3)
 
-    async def all_paid() -> bool:
-        return all([await world.status(invoice) == "paid" for invoice in invoices])
-
-    await persist(world, all_paid)
+    await persist(world, world.are_paid(*invoices))
     assert sorted(await world.statuses()) == ["confirmed"] * 25
     assert world.observer.reorgs == []
     await world.agrees()
@@ -179,10 +109,8 @@ async def test_f05_first_reading_missed__backup_scan_finds_it(
     await world.follow()
     fault = liar.add(Fault(Kind.empty_logs))
     monkeypatch.setattr("watcher.doubts.suspiciously_empty", lambda *_: [])
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
-    await world.mine(3)
-    await world.follow()
+    invoice = await world.paid_invoice()
+    await world.settle()
     assert await world.payments() == []
     liar.clear()
     assert fault.struck
@@ -219,8 +147,7 @@ async def test_invented_deposit__second_provider_denies_it__never_confirmed(
         assert await deploy_tokens(world.chain) == world.tokens
         world.restart(make_client([other.rpc_url, anvil.rpc_url]))
         await world.follow()
-        invoice = await world.invoice()
-        await world.pay(invoice.address, 10_000_000)
+        invoice = await world.paid_invoice()
         await world.mine(5)
         await world.follow_some(6)
         assert await world.statuses() == ["confirming"]
@@ -264,8 +191,7 @@ async def test_f05_forged_receipt__single_provider__never_confirmed_with_proof(
     )  # fmt: skip
     world.restart(ChainClient(pool))
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 1)
+    invoice = await world.paid_invoice(1)
     await world.mine(5)
     await world.follow_some(6)
     # Receipts that are honest disprove the payment; forged ones prove nothing.
@@ -279,8 +205,7 @@ async def test_receipts_proof__honest_provider__confirmed_and_told(world: World)
     world.settings = world.settings.model_copy(update={"receipts_proof": True})
     world.restart()
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
+    invoice = await world.paid_invoice()
     await world.mine(5)
     await world.follow()
     assert await world.status(invoice) == "paid"
@@ -299,14 +224,10 @@ async def test_f02_one_provider_on_a_branch_of_its_own__refuted_not_halted(
         world.restart(make_client([other.rpc_url, anvil.rpc_url]))
         with pytest.raises(BadReply, match="still holds"):
             await world.watcher.tick()
-        invoice = await world.invoice()
-        await world.pay(invoice.address, 10_000_000)
+        await world.paid_invoice()
         await world.mine(3)
 
-        async def cursor_at_head() -> bool:
-            return (await world.cursor())[0] == await world.head()
-
-        await persist(world, cursor_at_head)
+        await persist(world, follows(world))
     assert world.observer.violations == 0
     assert len(await world.payments()) == 1
 
@@ -320,12 +241,10 @@ async def test_rescan__provider_with_another_history__nothing_recorded(
     async with Anvil(anvil.options) as other, DevRpc(other.rpc_url) as rpc:
         real, world.chain = world.chain, DevChain(rpc)
         assert await deploy_tokens(world.chain) == world.tokens
-        invoice = await world.invoice()
-        await world.pay(invoice.address, 10_000_000)
+        await world.paid_invoice()
         await world.mine(head - await world.head())
         world.chain = real
-        async with world.ledger.transaction() as tx:
-            await request_rescan(tx, "anvil", 1, head, "command")
+        await ask_to_reread(world, 1, head)
         world.restart(make_client([other.rpc_url]))
         await world.watcher.tick()  # settles what a restart leaves open
         with pytest.raises(BadReply, match="not those that were read before"):
@@ -338,8 +257,7 @@ async def test_second_provider_dead__waits_then_counts_on_one_word(
 ) -> None:
     world.restart(make_client([honest.url, "http://127.0.0.1:1"]))
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
+    invoice = await world.paid_invoice()
     await world.mine(3)
     await world.follow_some(3)
     assert await world.statuses() == ["confirming"]
@@ -351,10 +269,10 @@ async def test_second_provider_dead__waits_then_counts_on_one_word(
 
 
 async def test_second_provider_dead_an_hour_ago__patience_begins_anew(
-    world: World, honest: FaultProxy, make_client: MakeClient
+    world: World, honest: FaultProxy, served_by: ServedBy
 ) -> None:
     """An answer that failed long ago is no reason to take one word for the next payment at once."""
-    world.restart(make_client([honest.url, "http://127.0.0.1:1"], clock=world.clock))
+    served_by(honest.url, "http://127.0.0.1:1")
     await world.follow()
     await persist(world, await pay_many(world, 1))
     assert world.observer.unverified == 1
@@ -377,8 +295,7 @@ async def test_forged_amount__its_provider_is_gone__the_one_that_is_left_denies_
     )  # fmt: skip
     world.restart(ChainClient(pool))
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 1)
+    invoice = await world.paid_invoice(1)
     await world.mine(5)
     await world.follow_some(6)
     assert [(p["status"], p["amount"]) for p in await world.payments()] == [

@@ -6,10 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from chain.erc20 import encode_transfer
 from config.catalogue import Catalogue
 from config.clock import SystemEntropy
-from config.units import Address, Amount, Hash32, from_hex, to_hex
+from config.units import Address
 from ledger.findings import open_findings
 from ledger.holds import open_holds
 from ledger.invoices import InvoiceSpec, Tolerance, create_invoices, load_views
@@ -21,36 +20,14 @@ from tests.support.dev_chain import address_of
 from watcher.service import ChainWatcher
 
 
-async def settle(world: World) -> None:
-    await world.mine(3)
-    await world.follow()
-
-
-async def send_as(world: World, owner: Address, token: str, to: Address, units: int) -> int:
-    """A transfer by somebody whose key the test has not; its receipt's status."""
-    await world.rpc.call("anvil_setBalance", to_hex(owner), hex(10**18))
-    await world.rpc.call("anvil_impersonateAccount", to_hex(owner))
-    sent = {
-        "from": to_hex(owner),
-        "to": to_hex(world.tokens[token]),
-        "data": to_hex(encode_transfer(to, Amount(units))),
-    }
-    tx_hash = Hash32(from_hex(await world.rpc.call("eth_sendTransaction", sent)))
-    for _ in range(400):
-        receipt = await world.chain.receipt(tx_hash)
-        if receipt is not None:
-            return int(receipt.status)
-        await world.rpc.call("evm_mine")
-    raise AssertionError("not mined")
-
-
 async def test_f24_self_transfer__of_a_deposit_address__counted_once(world: World) -> None:
     """The log says that ten arrived; they had been there."""
     await world.follow()
     invoice = await world.invoice(20_000_000)
     await world.pay(invoice.address, 10_000_000)
-    assert await send_as(world, invoice.address, "USDC", invoice.address, 10_000_000) == 1
-    await settle(world)
+    sent = await world.transfer_as(invoice.address, invoice.address, 10_000_000)
+    assert sent.status == 1
+    await world.settle()
     assert [(p["status"], p["reason"]) for p in await world.payments()] == [
         ("confirmed", None),
         ("ignored", "zero_value"),
@@ -64,16 +41,8 @@ async def test_f24_exchange_withdrawal__from_its_contract__credited_and_the_cont
 ) -> None:
     await world.follow()
     invoice = await world.invoice()
-    exchange = await world.chain.create(PAYER, "Disperser")
-    await world.pay(exchange, 10_000_000)
-    await world.call(
-        exchange,
-        "disperse(address,address[],uint256[])",
-        world.tokens["USDC"],
-        [invoice.address],
-        [10_000_000],
-    )
-    await settle(world)
+    exchange = await world.disperse((invoice.address, 10_000_000))
+    await world.settle()
     (payment,) = await world.payments()
     assert (payment["sender"], payment["status"]) == (exchange, "confirmed")
     assert await world.status(invoice) == "paid"
@@ -105,7 +74,7 @@ async def test_f24_other_chain_than_asked__held_and_labelled(world: World) -> No
         address = (await load_views(tx, [made]))[made]["address"]
     invoice = Invoice(made, Address(bytes.fromhex(address[2:])))
     await world.pay(invoice.address, 10_000_000)
-    await settle(world)
+    await world.settle()
     view = await world.view(invoice)
     assert (view["status"], view["exceptions"]) == ("new", ["wrong_chain", "held"])
     assert [(p["status"], p["reason"], p["held"]) for p in await world.payments()] == [
@@ -141,7 +110,7 @@ async def test_f25_tolerance__at_its_edge__decided_to_the_unit(
     await world.follow()
     (invoice,) = await world.invoices(1)
     await world.pay(invoice.address, units)
-    await settle(world)
+    await world.settle()
     assert await world.status(invoice) == status
     assert [p["amount"] for p in await world.payments()] == [units]
     await world.agrees()
@@ -153,7 +122,7 @@ async def test_f25_eighteen_decimals__one_base_unit_short__partially_paid(world:
     exact, short = await world.invoices(2)
     await world.pay(exact.address, 10**19, "DAI")
     await world.pay(short.address, 10**19 - 1, "DAI")
-    await settle(world)
+    await world.settle()
     assert [await world.status(i) for i in (exact, short)] == ["paid", "partially_paid"]
     assert sorted(p["amount"] for p in await world.payments()) == [10**19 - 1, 10**19]
     await world.agrees()
@@ -169,11 +138,11 @@ async def test_f22_token_answers_false__nothing_moved__nothing_credited(world: W
     invoice = await world.invoice(tokens=["BAD"])
     await world.call(hostile, "setConduct(address,uint8)", invoice.address, 1)
     await world.pay(invoice.address, 10_000_000, "BAD")
-    await settle(world)
+    await world.settle()
     assert (await world.status(invoice), await world.payments()) == ("new", [])
     await world.call(hostile, "setConduct(address,uint8)", invoice.address, 0)
     await world.pay(invoice.address, 10_000_000, "BAD")
-    await settle(world)
+    await world.settle()
     assert await world.status(invoice) == "paid"
     await world.agrees()
 
@@ -192,11 +161,11 @@ async def test_f22_rebasing_token__balance_moves_without_a_transfer__named_by_a_
     await world.follow()
     invoice = await world.invoice(tokens=["REB"])
     await world.pay(invoice.address, 10**19, "REB")
-    await settle(world)
+    await world.settle()
     assert await world.status(invoice) == "paid"
     await world.agrees()
     await world.call(rebasing, "rebase(uint256,uint256)", numerator, 10)
-    await settle(world)
+    await world.settle()
     await go_round(world)
     async with world.ledger.reading() as tx:
         (finding,) = await open_findings(tx)

@@ -18,8 +18,7 @@ from config.clock import SystemEntropy
 from config.errors import ConfigError, DatabaseError, LeaseLostError
 from ledger.cursors import get_cursor
 from ledger.store import Ledger, make_engine
-from tests.chain.rpc.conftest import MakeClient
-from tests.chain.watcher.test_lies import honest, liar, pay_many, persist
+from tests.chain.watcher.scenes import ServedBy, pay_many, persist
 from tests.chain.watcher.world import World
 from tests.support.clock import AheadClock
 from tests.support.fault_proxy import Fault, FaultProxy, Kind
@@ -27,8 +26,6 @@ from tests.support.severed import SeverableProxy
 from watcher.expiry import expire_all
 from watcher.service import EXPECTED
 from watcher.status import Outcome
-
-__all__ = ["honest", "liar"]
 
 
 async def tick(world: World, seconds: float) -> bool:
@@ -48,9 +45,9 @@ async def tick(world: World, seconds: float) -> bool:
 
 
 async def test_f09_all_providers_down_for_an_hour__not_ready_then_every_block_read(
-    world: World, liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
+    world: World, liar: FaultProxy, honest: FaultProxy, served_by: ServedBy
 ) -> None:
-    world.restart(make_client([liar.url, honest.url], clock=world.clock))
+    served_by(liar.url, honest.url)
     await world.follow()
     start, _ = await world.cursor()
     for proxy in (liar, honest):
@@ -79,9 +76,9 @@ async def test_f09_all_providers_down_for_an_hour__not_ready_then_every_block_re
 
 
 async def test_f09_one_provider_flapping__every_other_request__followed_all_along(
-    world: World, liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
+    world: World, liar: FaultProxy, honest: FaultProxy, served_by: ServedBy
 ) -> None:
-    world.restart(make_client([liar.url, honest.url], clock=world.clock))
+    served_by(liar.url, honest.url)
     await world.follow()
     liar.add(Fault(Kind.refused, share=0.5))
     invoices = await world.invoices(10)
@@ -102,10 +99,10 @@ async def test_f09_one_provider_flapping__every_other_request__followed_all_alon
 
 
 async def test_f09_one_provider_dead__the_other_one_fails_a_pass__goes_on_with_it(
-    world: World, liar: FaultProxy, honest: FaultProxy, make_client: MakeClient
+    world: World, liar: FaultProxy, honest: FaultProxy, served_by: ServedBy
 ) -> None:
     """Who failed is spared for half a minute, but not for one that is no better."""
-    world.restart(make_client([liar.url, honest.url], clock=world.clock))
+    served_by(liar.url, honest.url)
     await world.invoice()
     await world.follow()
     honest.add(Fault(Kind.refused))
@@ -125,14 +122,14 @@ async def test_f09_one_provider_dead__the_other_one_fails_a_pass__goes_on_with_i
 
 
 async def test_f09_chain_changes_behind_the_url__after_a_restart__refused_and_nothing_credited(
-    world: World, liar: FaultProxy, make_client: MakeClient
+    world: World, liar: FaultProxy, served_by: ServedBy
 ) -> None:
-    world.restart(make_client([liar.url], clock=world.clock))
+    served_by(liar.url)
     await world.follow()
     before = await world.cursor()
     await pay_many(world, 1)
     liar.add(Fault(Kind.wrong_chain, value=10))
-    world.restart(make_client([liar.url], clock=world.clock))
+    served_by(liar.url)
     with pytest.raises(ConfigError, match="serves chain 10 instead of 31337"):
         await world.watcher.tick()
     assert not await tick(world, 61)
@@ -193,10 +190,7 @@ async def test_f31_packets_lost_or_late__one_provider__each_payment_once(
         await tick(world, 1)
     await world.mine(3)
 
-    async def all_paid() -> bool:
-        return all([await world.status(invoice) == "paid" for invoice in invoices])
-
-    await persist(world, all_paid)
+    await persist(world, world.are_paid(*invoices))
     assert bool(network.lost) == bool(loss)
     assert await world.statuses() == ["confirmed"] * 8
     assert world.observer.reorgs == []
@@ -246,10 +240,7 @@ async def test_f31_cut_off_from_the_database__in_the_middle_of_passes__whole_or_
     severed.heal()
     await world.mine(3)
 
-    async def all_paid() -> bool:
-        return all([await world.status(invoice) == "paid" for invoice in invoices])
-
-    await persist(world, all_paid)
+    await persist(world, world.are_paid(*invoices))
     assert await world.statuses() == ["confirmed"] * 12
     await world.agrees()
     with pytest.raises(DatabaseError):
@@ -260,9 +251,9 @@ async def test_f31_cut_off_from_the_database__in_the_middle_of_passes__whole_or_
 
 
 async def test_f31_cut_off_from_the_chain__longer_than_finality__books_untouched_then_caught_up(
-    world: World, liar: FaultProxy, make_client: MakeClient
+    world: World, liar: FaultProxy, served_by: ServedBy
 ) -> None:
-    world.restart(make_client([liar.url], clock=world.clock))
+    served_by(liar.url)
     await world.follow()
     liar.add(Fault(Kind.refused))
     all_paid = await pay_many(world, 8)
@@ -289,8 +280,7 @@ async def test_f26_wall_clock_jumps__paid_in_time__credited_and_not_called_late(
     await tick(world, 1)  # a lease that the jump has ended is taken anew
     await world.follow()
     await world.pay(invoice.address, 6_000_000)
-    await world.mine(3)
-    await world.follow()
+    await world.settle()
     view = await world.view(invoice)
     assert (view["status"], view["exceptions"]) == ("paid", [])
     assert await world.statuses() == ["confirmed"] * 2
@@ -313,8 +303,7 @@ async def test_f26_two_payments_about_the_second_of_expiry__each_by_its_block(
     for offset, invoice in ((0, first), (1, second)):
         await world.rpc.call("evm_setNextBlockTimestamp", second_of_expiry + offset)
         await world.pay(invoice.address, 10_000_000)
-    await world.mine(3)
-    await world.follow()
+    await world.settle()
     assert (await world.view(first))["exceptions"] == []
     assert (await world.view(second))["exceptions"] == ["late"]
     assert [await world.status(i) for i in (first, second)] == ["paid", "paid"]

@@ -22,8 +22,7 @@ from watcher.violation import clear_violation
 
 async def test_f01_one_block_reorg__payment_gone__orphaned_and_unpaid(world: World) -> None:
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
+    invoice = await world.paid_invoice()
     await world.follow()
     await world.reorg(1)
     await world.mine()
@@ -92,8 +91,7 @@ async def test_f01_random_reorgs__below_finality__books_equal_chain_after_every_
             sent = []
         await world.follow()
         await world.agrees()
-    await world.mine(3)
-    await world.follow()
+    await world.settle()
     await world.agrees()
     assert set(await world.statuses()) <= {"confirmed", "orphaned"}
 
@@ -133,8 +131,7 @@ async def violate(world: World) -> None:
 
 async def test_f02_deeper_than_finality__halts_and_deletes_nothing(world: World) -> None:
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
+    await world.paid_invoice()
     await violate(world)
     assert (await world.watcher.tick()).outcome is Outcome.HALTED
     status = world.watcher.status()
@@ -144,16 +141,14 @@ async def test_f02_deeper_than_finality__halts_and_deletes_nothing(world: World)
     assert await world.statuses() == ["confirmed"]
     later = await world.invoice()
     await world.pay(later.address, 10_000_000)
-    await world.mine(3)
-    await world.follow()
+    await world.settle()
     assert await world.status(later) == "new"
 
 
 async def test_f02_operator_names_the_fork__everything_above_taken_back(world: World) -> None:
     await world.follow()
     shared = await world.head()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
+    invoice = await world.paid_invoice()
     await world.mine(6)
     await world.follow()
     assert await world.status(invoice) == "paid"
@@ -172,8 +167,7 @@ async def test_f02_operator_names_the_fork__everything_above_taken_back(world: W
 async def test_f02_command__fork_named__taken_back_and_noted(world: World) -> None:
     await world.follow()
     shared = await world.head()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
+    invoice = await world.paid_invoice()
     await world.mine(6)
     await world.follow()
     await world.reorg(7)
@@ -205,8 +199,7 @@ def settings_of(world: World) -> Settings:
 
 async def test_f02_chain_repaired__cleared_without_a_block__goes_on(world: World) -> None:
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
+    await world.paid_invoice()
     snapshot = await world.rpc.call("evm_snapshot")
     await world.mine(6)
     await world.follow()

@@ -26,7 +26,7 @@ from ledger.invoices import Tolerance
 from ledger.payment_rows import PaymentPolicy
 from ledger.store import Ledger
 from tests.chain.rpc.conftest import MakeClient
-from tests.chain.watcher.test_lies import honest, liar, persist
+from tests.chain.watcher.scenes import ServedBy, persist
 from tests.chain.watcher.test_outages import tick
 from tests.chain.watcher.world import Invoice, World, chain_settings, deploy_tokens
 from tests.support.dev_chain import DevChain
@@ -34,8 +34,6 @@ from tests.support.fault_proxy import Fault, FaultProxy, Kind
 from watcher.observer import SilentObserver
 from watcher.service import ChainWatcher
 from watcher.status import Outcome
-
-__all__ = ["honest", "liar"]
 
 OTHER_ID = 31338
 
@@ -141,10 +139,10 @@ async def test_f09_url_leads_to_another_live_chain__named_not_believed_and_back(
 
 
 async def test_f09_url_leads_to_either_of_two_chains__each_request_anew__none_of_the_other(
-    world: World, other: OtherChain, liar: FaultProxy, make_client: MakeClient
+    world: World, other: OtherChain, liar: FaultProxy, served_by: ServedBy
 ) -> None:
     """Round robin over two records, one of them wrong: headers and logs of different chains."""
-    world.restart(make_client([liar.url], clock=world.clock))
+    served_by(liar.url)
     await world.follow()
     invoices = await world.invoices(6)
     await other.pay(world, invoices[0])
@@ -166,14 +164,13 @@ async def test_f09_url_leads_to_either_of_two_chains__each_request_anew__none_of
 
 
 async def test_f09_final_block_told_by_another_chain__nothing_confirmed_for_it(
-    world: World, other: OtherChain, liar: FaultProxy, make_client: MakeClient
+    world: World, other: OtherChain, liar: FaultProxy, served_by: ServedBy
 ) -> None:
     """Head and logs are right; ``finalized`` came from a chain that is far higher."""
     world.settings = chain_settings(liar.url, world.tokens, finality="finalized")
-    world.restart(make_client([liar.url], clock=world.clock))
+    served_by(liar.url)
     await world.follow()
-    invoice = await world.invoice()
-    await world.pay(invoice.address, 10_000_000)
+    invoice = await world.paid_invoice()
     await other.pay(world, await world.invoice())
     async with DevRpc(other.url) as rpc:
         await rpc.call("anvil_mine", hex(200))
@@ -223,7 +220,6 @@ async def test_f24_paid_on_another_chain__both_watched__credited_there_and_named
     view = await world.view(invoice)
     assert (view["status"], view["exceptions"]) == ("new", ["wrong_chain", "held"])
     await world.pay(invoice.address, 10_000_000)
-    await world.mine(3)
-    await world.follow()
+    await world.settle()
     view = await world.view(invoice)
     assert (view["status"], view["exceptions"]) == ("paid", ["wrong_chain", "held"])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,67 +27,13 @@ from ledger.payment_rows import PaymentPolicy
 from ledger.postings import AccountKind
 from ledger.schema import chain_cursors, events, merchants, payments
 from ledger.store import Ledger, make_engine
+from tests.chain.watcher.counting import Counting
 from tests.support.clock import AheadClock
 from tests.support.dev_chain import DevChain, address_of, dev_account
-from watcher.observer import SilentObserver
 from watcher.service import ChainWatcher
 from watcher.status import Outcome, TickResult
 
 PAYER = dev_account(0)
-
-
-class Counting(SilentObserver):
-    """Keeps what a test wants to know."""
-
-    def __init__(self) -> None:
-        self.logs: dict[str, int] = {}
-        self.reorgs: list[int] = []
-        self.violations = 0
-        self.rescans: list[tuple[str, int, int]] = []
-        self.unverified = 0
-        self.findings: dict[str, int] = {}
-        self.with_coin: int | None = None
-        self.checks: dict[str, datetime] = {}
-        self.coverage: tuple[int, int, int, int] | None = None
-        self.waiting = (0, 0.0)
-        self.withheld = 0.0
-        self.progress: list[float] = []
-
-    def on_progress(self, chain: str, blocks_per_second: float, eta_seconds: float) -> None:
-        self.progress.append(eta_seconds)
-
-    def on_logs(self, chain: str, outcome: str, count: int) -> None:
-        self.logs[outcome] = self.logs.get(outcome, 0) + count
-
-    def on_reorg(self, chain: str, depth: int) -> None:
-        self.reorgs.append(depth)
-
-    def on_finality_violation(self, chain: str) -> None:
-        self.violations += 1
-
-    def on_rescan(self, chain: str, trigger: str, blocks: int, found: int) -> None:
-        self.rescans.append((trigger, blocks, found))
-
-    def on_unverified(self, chain: str, count: int) -> None:
-        self.unverified += count
-
-    def on_check(self, chain: str, check: str, good: bool, at: datetime) -> None:
-        self.checks[check] = at
-
-    def on_coverage(self, chain: str, first: int, last: int, hashes: int, gaps: int) -> None:
-        self.coverage = (first, last, hashes, gaps)
-
-    def on_waiting(self, chain: str, count: int, oldest: float) -> None:
-        self.waiting = (count, oldest)
-
-    def on_withheld(self, chain: str, seconds: float) -> None:
-        self.withheld = seconds
-
-    def on_findings(self, chain: str, kind: str, count: int) -> None:
-        self.findings[kind] = count
-
-    def on_audit_round(self, chain: str, at: datetime, with_coin: int) -> None:
-        self.with_coin = with_coin
 
 
 @dataclass
@@ -145,6 +91,11 @@ class World:
                 return results
         raise AssertionError(f"still busy after {limit} ticks: {results[-5:]}")
 
+    async def settle(self) -> None:
+        """Mine what makes everything final, and follow."""
+        await self.mine(3)
+        await self.follow()
+
     async def follow_some(self, ticks: int) -> None:
         for _ in range(ticks):
             await self.watcher.tick()
@@ -180,16 +131,39 @@ class World:
         return to_hex(bytes(PAYER.sign_transaction(tx).raw_transaction))
 
     async def send(self, raw: str) -> None:
-        """Send and wait until it is mined: automine is not synchronous."""
-        tx_hash = Hash32(from_hex(await self.rpc.call("eth_sendRawTransaction", raw)))
+        """Send and wait until it is mined."""
+        await self._mined(await self.rpc.call("eth_sendRawTransaction", raw))
+
+    async def transfer_as(
+        self, owner: Address, to: Address, units: int, token: str = "USDC"
+    ) -> Receipt:
+        """A transfer by somebody whose key the test has not, mined; it may have failed."""
+        await self.rpc.call("anvil_setBalance", to_hex(owner), hex(10**18))
+        await self.rpc.call("anvil_impersonateAccount", to_hex(owner))
+        data = to_hex(encode_transfer(to, Amount(units)))
+        sent = {"from": to_hex(owner), "to": to_hex(self.tokens[token]), "data": data}
+        return await self._mined(await self.rpc.call("eth_sendTransaction", sent))
+
+    async def _mined(self, tx_hash: str) -> Receipt:
+        """Automine is not synchronous."""
         for _ in range(2_000):
-            if await self.chain.receipt(tx_hash) is not None:
-                return
+            receipt = await self.chain.receipt(Hash32(from_hex(tx_hash)))
+            if receipt is not None:
+                return receipt
             await asyncio.sleep(0.002)
         raise AssertionError("not mined")
 
     async def send_unmined(self, raw: str) -> None:
         await self.rpc.call("eth_sendRawTransaction", raw)
+
+    async def disperse(self, *payments: tuple[Address, int]) -> Address:
+        """An exchange's contract pays all of them, USDC, in one transaction; its address."""
+        exchange = await self.chain.create(PAYER, "Disperser")
+        await self.pay(exchange, sum(units for _, units in payments))
+        recipients, amounts = [list(column) for column in zip(*payments, strict=True)]
+        name = "disperse(address,address[],uint256[])"
+        await self.call(exchange, name, self.tokens["USDC"], recipients, amounts)
+        return exchange
 
     async def call(self, contract: Address, signature: str, *arguments: object) -> Receipt:
         return await self.chain.must(PAYER, contract, encode_call(signature, *arguments))
@@ -237,6 +211,18 @@ class World:
             ids = await create_invoices(tx, merchant, [spec] * count, deposits)
             views = await load_views(tx, ids)
         return [Invoice(i, Address(bytes.fromhex(views[i]["address"][2:]))) for i in ids]
+
+    async def paid_invoice(self, units: int = 10_000_000) -> Invoice:
+        """An invoice of ten dollars, and a payment of so many units of USDC, mined."""
+        invoice = await self.invoice()
+        await self.pay(invoice.address, units)
+        return invoice
+
+    def are_paid(self, *invoices: Invoice) -> Callable[[], Awaitable[bool]]:
+        async def check() -> bool:
+            return all([await self.status(invoice) == "paid" for invoice in invoices])
+
+        return check
 
     async def view(self, invoice: Invoice) -> dict[str, Any]:
         async with self.ledger.reading() as tx:
