@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,29 +16,19 @@ import pytest
 
 from chain.anvil import Anvil, DevRpc
 from tests.support.database import sqlite_url
-from tests.support.world import ADMIN_KEY, World, open_world
-from tests.system.twice import sold_twice_at_one_address
+from tests.support.world import open_world
+from tests.system.twice import WithoutDepositSeed, bare_environment, sold_twice_at_one_address
 
 pytestmark = pytest.mark.timeout(300)
-PASSPHRASE = "a passphrase for tests only"
 FILE = "signed-0.jsonl"
 
 
 @dataclass
-class Cold(World):
-    """A daemon with the keystore that was written without the deposit seed."""
+class Cold(WithoutDepositSeed):
+    """The keystore was written without the deposit seed."""
 
-    def environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("BURSAR_")}
-        return {
-            **kept,
-            "BURSAR_CONFIG": str(self.folder / "bursar.toml"),
-            "BURSAR_ADMIN_KEY": ADMIN_KEY,
-            "BURSAR_KEYSTORE_PASSPHRASE": PASSPHRASE,
-            "BURSAR_WALLETS__SIGNER": "keystore",
-            "BURSAR_WALLETS__KEYSTORE": str(self.folder / "online.json"),
-            "BURSAR_WALLETS__DEPOSITS": "presigned",
-        }
+    keystore = "online.json"
+    deposits = "presigned"
 
 
 @dataclass
@@ -47,15 +36,13 @@ class Offline(Cold):
     """The machine with the seed: a keystore, and no configuration, database or chain."""
 
     def environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("BURSAR_")}
-        return {**kept, "BURSAR_KEYSTORE_PASSPHRASE": PASSPHRASE}
+        return bare_environment()
 
 
 @pytest.fixture(scope="module")
 def signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What an offline machine has after its first signing: keystores and a file to carry over."""
     folder = tmp_path_factory.mktemp("offline")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("BURSAR_")}
     for command in (
         ("init",),
         ("wallets", "online-keystore", "-o", "online.json"),
@@ -64,7 +51,7 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         subprocess.run(
             [sys.executable, "-m", "bursar", *command],
             cwd=folder,
-            env={**kept, "BURSAR_KEYSTORE_PASSPHRASE": PASSPHRASE},
+            env=bare_environment(),
             check=True,
             capture_output=True,
         )

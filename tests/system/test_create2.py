@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,31 +18,21 @@ from config.credentials import Secrets
 from config.models import Settings
 from config.units import checksum, parse_address
 from tests.support.database import sqlite_url
-from tests.support.world import ADMIN_KEY, World, open_world
-from tests.system.twice import sold_twice_at_one_address
+from tests.support.world import open_world
+from tests.system.twice import PASSPHRASE, WithoutDepositSeed, sold_twice_at_one_address
 from wallets.create2 import CloneDeriver
 from wallets.keyring import new_keystore
 from wallets.keystore import read_clear
 
 pytestmark = pytest.mark.timeout(300)
-PASSPHRASE = "a passphrase for tests only"
 
 
 @dataclass
-class Keyless(World):
-    """A daemon whose keystore has no deposit seed, for there are no deposit keys."""
+class Keyless(WithoutDepositSeed):
+    """There are no deposit keys."""
 
-    def environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("BURSAR_")}
-        return {
-            **kept,
-            "BURSAR_CONFIG": str(self.folder / "bursar.toml"),
-            "BURSAR_ADMIN_KEY": ADMIN_KEY,
-            "BURSAR_KEYSTORE_PASSPHRASE": PASSPHRASE,
-            "BURSAR_WALLETS__SIGNER": "keystore",
-            "BURSAR_WALLETS__KEYSTORE": str(self.folder / "keystore.json"),
-            "BURSAR_WALLETS__DEPOSITS": "create2",
-        }
+    keystore = "keystore.json"
+    deposits = "create2"
 
 
 @pytest.fixture

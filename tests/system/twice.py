@@ -2,8 +2,39 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
+from typing import ClassVar
+
 from tests.support.tokens import balance_of
-from tests.support.world import Merchant, World
+from tests.support.world import ADMIN_KEY, Merchant, World
+
+PASSPHRASE = "a passphrase for tests only"
+
+
+def bare_environment() -> dict[str, str]:
+    """This process's, without what would configure a daemon, and with the keystore's passphrase."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("BURSAR_")}
+    return {**kept, "BURSAR_KEYSTORE_PASSPHRASE": PASSPHRASE}
+
+
+@dataclass
+class WithoutDepositSeed(World):
+    """A daemon whose keystore holds the keys of sponsors and treasury, and no deposit seed."""
+
+    keystore: ClassVar[str]
+    deposits: ClassVar[str]
+    """``wallets.deposits``: where its addresses come from."""
+
+    def environment(self) -> dict[str, str]:
+        return {
+            **bare_environment(),
+            "BURSAR_CONFIG": str(self.folder / "bursar.toml"),
+            "BURSAR_ADMIN_KEY": ADMIN_KEY,
+            "BURSAR_WALLETS__SIGNER": "keystore",
+            "BURSAR_WALLETS__KEYSTORE": str(self.folder / self.keystore),
+            "BURSAR_WALLETS__DEPOSITS": self.deposits,
+        }
 
 
 async def sold_twice_at_one_address(world: World) -> tuple[Merchant, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -25,6 +26,7 @@ from ledger import pauses
 from ledger.books import post
 from ledger.merchants import create_merchant
 from ledger.postings import AccountKind, AccountRef, Transfer
+from ledger.schema import merchants
 from ledger.store import Ledger, make_engine
 from settlement.observer import SettlementObserver
 from tests.support.clock import ManualClock
@@ -230,63 +232,62 @@ def test_pause__long_count__rests_longer(took: float, pause: float) -> None:
     assert pause_for(took) == pause
 
 
-async def test_books__counted__shown_and_back_to_zero(
-    migrated_url: str, families: Families, catalogue: Catalogue
-) -> None:
-    clock = ManualClock()
-    ledger = Ledger(
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def ledger(
+    migrated_url: str, catalogue: Catalogue, clock: ManualClock
+) -> AsyncIterator[Ledger]:
+    opened = Ledger(
         make_engine(migrated_url),
         clock=clock,
         entropy=SystemEntropy(),
         catalogue=catalogue,
         public_url="http://127.0.0.1",
     )
-    gauges = BooksGauges(families, ledger, clock)
+    yield opened
+    await opened.dispose()
+
+
+@pytest.fixture
+def gauges(families: Families, ledger: Ledger, clock: ManualClock) -> BooksGauges:
+    return BooksGauges(families, ledger, clock)
+
+
+async def test_books__counted__shown_and_back_to_zero(
+    gauges: BooksGauges, ledger: Ledger, families: Families
+) -> None:
     huge = 2**200
-    try:
-        async with ledger.transaction() as tx:
-            merchant = await create_merchant(tx, "Alpha")
-            await pauses.pause(tx, "payouts:anvil")
-            deposits = AccountRef(AccountKind.DEPOSITS, "anvil", "USDC")
-            owed = AccountRef(AccountKind.MERCHANT, "anvil", "USDC", merchant)
-            await post(tx, [Transfer("k", deposits, owed, huge, "test", "x")])
-        await gauges.refresh()
-        assert value(families, "paused", scope="payouts:anvil") == 1
-        assert value(families, "paused", scope="all") == 0
-        labels = {"chain": "anvil", "token": "USDC"}
-        assert value(families, "ledger_balance", account="merchant", **labels) == float(huge)
-        assert value(families, "ledger_balance", account="deposits", **labels) == float(huge)
-        async with ledger.transaction() as tx:
-            await pauses.resume(tx, "all")
-        await gauges.refresh()
-        assert value(families, "paused", scope="payouts:anvil") == 0
-    finally:
-        await ledger.dispose()
+    async with ledger.transaction() as tx:
+        merchant = await create_merchant(tx, "Alpha")
+        await pauses.pause(tx, "payouts:anvil")
+        deposits = AccountRef(AccountKind.DEPOSITS, "anvil", "USDC")
+        owed = AccountRef(AccountKind.MERCHANT, "anvil", "USDC", merchant)
+        await post(tx, [Transfer("k", deposits, owed, huge, "test", "x")])
+    await gauges.refresh()
+    assert value(families, "paused", scope="payouts:anvil") == 1
+    assert value(families, "paused", scope="all") == 0
+    labels = {"chain": "anvil", "token": "USDC"}
+    assert value(families, "ledger_balance", account="merchant", **labels) == float(huge)
+    assert value(families, "ledger_balance", account="deposits", **labels) == float(huge)
+    async with ledger.transaction() as tx:
+        await pauses.resume(tx, "all")
+    await gauges.refresh()
+    assert value(families, "paused", scope="payouts:anvil") == 0
 
 
 async def test_ages__between_counts__go_on_growing(
-    migrated_url: str, families: Families, catalogue: Catalogue
+    gauges: BooksGauges, ledger: Ledger, families: Families, clock: ManualClock
 ) -> None:
-    from ledger.schema import merchants
-
-    clock = ManualClock()
-    ledger = Ledger(
-        make_engine(migrated_url),
-        clock=clock,
-        entropy=SystemEntropy(),
-        catalogue=catalogue,
-        public_url="http://127.0.0.1",
-    )
-    gauges = BooksGauges(families, ledger, clock)
-    try:
-        async with ledger.transaction() as tx:
-            await create_merchant(tx, "Alpha")
-            due = tx.now - timedelta(seconds=30)
-            await tx.conn.execute(merchants.update().values(next_settlement_at=due))
-        await gauges.refresh()
-        assert value(families, "payout_oldest_due_seconds") == 30
-        clock.advance(12)
-        gauges.show_ages(clock.now())
-        assert value(families, "payout_oldest_due_seconds") == 42
-    finally:
-        await ledger.dispose()
+    async with ledger.transaction() as tx:
+        await create_merchant(tx, "Alpha")
+        due = tx.now - timedelta(seconds=30)
+        await tx.conn.execute(merchants.update().values(next_settlement_at=due))
+    await gauges.refresh()
+    assert value(families, "payout_oldest_due_seconds") == 30
+    clock.advance(12)
+    gauges.show_ages(clock.now())
+    assert value(families, "payout_oldest_due_seconds") == 42
