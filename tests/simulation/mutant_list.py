@@ -513,12 +513,17 @@ TOLD = (
         "        api_keys.c.key_hash == hash_key(key)\n",
         {"key_rotated": 3.0},
     ),
-    one(
+    Spoilt(
         "a key is looked at once, at the door",
-        "gateway/writing.py",
-        "    await still_admitted(call.request, tx, operation.who)\n",
-        "",
-        {"key_rotated": 3.0},
+        (
+            Change(
+                "gateway/writing.py",
+                "    await still_admitted(call.request, tx, operation.who)\n",
+                "",
+            ),
+        ),
+        {"key_rotated": 10.0},
+        seeds=(1, 5),
     ),
 )
 
