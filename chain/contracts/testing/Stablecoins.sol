@@ -54,6 +54,7 @@ contract UsdcLike is StandardTestToken {
 /// @title Behaves like Tether's USDT on Ethereum: 6 decimals, answers nothing, pays blacklisted recipients
 contract UsdtLike is TestToken {
     event AddedBlackList(address account);
+    event RemovedBlackList(address account);
 
     bool public paused;
     mapping(address account => bool listed) public isBlackListed;
@@ -93,6 +94,11 @@ contract UsdtLike is TestToken {
     function addBlackList(address account) external {
         isBlackListed[account] = true;
         emit AddedBlackList(account);
+    }
+
+    function removeBlackList(address account) external {
+        isBlackListed[account] = false;
+        emit RemovedBlackList(account);
     }
 
     function setPaused(bool value) external {

@@ -168,8 +168,8 @@ class Story:
                 entries = packed(self.entries())
                 data = encode_creating_sweep(token, world.helpers.factory, self.indexes(), entries)
             case "list":
-                name = pick(["blacklist(address)", "unBlacklist(address)", "addBlackList(address)"])
-                data = encode_call(name, self.account())
+                name = pick(["blacklist", "unBlacklist", "addBlackList", "removeBlackList"])
+                data = encode_call(f"{name}(address)", self.account())
             case "pause":
                 data = encode_call("setPaused(bool)", self.random.random() < 0.3)
             case "disperse":

@@ -181,11 +181,15 @@ class UsdtLike(Token):
             (value,) = arguments(frame, ["bool"])
             vm.put(int(bool(value)), frame.me, "paused")
             return b""
-        if kind == selector("addBlackList(address)"):
-            (account,) = arguments(frame, ["address"])
-            vm.put(1, frame.me, "listed", account)
-            vm.log(frame.me, (topic("AddedBlackList(address)"),), word(account))
-            return b""
+        for name, event, value in (
+            ("addBlackList", "AddedBlackList", 1),
+            ("removeBlackList", "RemovedBlackList", 0),
+        ):
+            if kind == selector(f"{name}(address)"):
+                (account,) = arguments(frame, ["address"])
+                vm.put(value, frame.me, "listed", account)
+                vm.log(frame.me, (topic(f"{event}(address)"),), word(account))
+                return b""
         raise Revert
 
     def transfer(self, vm: Machine, me: bytes, source: bytes, to: bytes, amount: int) -> bytes:
