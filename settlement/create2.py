@@ -31,8 +31,9 @@ from settlement.clone_plan import CLONE_GAS, CloneState, clone_state, fit_clones
 from settlement.context import Context
 from settlement.creating import create_apart
 from settlement.lanes.finality import Finality
+from settlement.listed_treasury import issuer_stops
 from settlement.outlook import DepositRounds
-from settlement.simulation import is_token_paused, simulate
+from settlement.simulation import simulate
 from settlement.sweep_plan import MOST_AT_ONCE
 from settlement.sweeps import LANE, chosen_deposits, commit_sweep, hold_failing
 from wallets.create2 import CloneDeriver
@@ -94,7 +95,7 @@ async def _seal_token(
     ctx: Context, lease: Lease, token: Token, rounds: DepositRounds, block: int
 ) -> int:
     deposits = (await chosen_deposits(ctx, token, CLONE_GAS, rounds))[:MOST_AT_ONCE]
-    if not deposits or await is_token_paused(ctx, lease, token, block) is not False:
+    if not deposits or await issuer_stops(ctx, lease, token, block) is not False:
         return 0
     sealed = 0
     states = await _states(ctx, lease, deposits)

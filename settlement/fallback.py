@@ -26,8 +26,8 @@ from settlement.batching import gas_limit
 from settlement.context import Context
 from settlement.fees import cap_for
 from settlement.lanes.finality import Finality
+from settlement.listed_treasury import issuer_stops
 from settlement.outlook import DepositRounds
-from settlement.simulation import is_token_paused
 from settlement.sweep_policy import SweepGas
 from settlement.sweeps import chosen_deposits, hold_failing
 
@@ -69,7 +69,7 @@ async def seal_fallback_sweeps(
         deposits: Sequence[Deposit] = []
         with apart.part():
             found = await chosen_deposits(ctx, token, TOP_UP_GAS, rounds)
-            if found and await is_token_paused(ctx, lease, token, block) is False:
+            if found and await issuer_stops(ctx, lease, token, block) is False:
                 deposits = found
         for deposit in deposits:
             lane = deposit_lane(deposit.derivation_index)

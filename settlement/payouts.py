@@ -47,6 +47,7 @@ from settlement.batching import most_entries, pick_batch
 from settlement.context import Context
 from settlement.lanes.adopt import epoch_of
 from settlement.lanes.finality import Finality
+from settlement.listed_treasury import issuer_stops
 from settlement.outflow import OutflowGuard
 from settlement.planning import REFUSED
 from settlement.restore.scanning import executed_ids, executed_of
@@ -195,8 +196,8 @@ def floor_of(ctx: Context, token: str) -> int:
 async def _set_aside(
     ctx: Context, lease: Lease, token: str, rows: list[Row], finality: Finality
 ) -> list[Row] | None:
-    """Those who can be paid now; the others go on hold with the reason. ``None``: providers differ
-    about a pause of the token, and all wait."""
+    """Those who can be paid now; the others go on hold with the reason. ``None``: none of
+    this token may move now, and a hold says why."""
     reasons = _refused(ctx, rows)
     left = [row for row in rows if row["id"] not in reasons]
     told = await _would_fail(ctx, lease, token, left, finality)
@@ -218,14 +219,14 @@ async def _set_aside(
 async def _would_fail(
     ctx: Context, lease: Lease, token: str, rows: Sequence[Row], finality: Finality
 ) -> dict[str, str] | None:
-    """Reasons by id, as the chain tells them; ``None``: not whether the token is paused."""
+    """Reasons by id, as the chain tells them; ``None``: nothing of the token moves now."""
     if not rows:
         return {}
     known = ctx.ledger.catalogue.token(ctx.name, token)
     address = known.address
     entries = [(Address(row["address"]), int(row["amount"])) for row in rows]
     paused, listed, reasons = await asyncio.gather(
-        is_token_paused(ctx, lease, known, finality.final_block),
+        issuer_stops(ctx, lease, known, finality.final_block),
         blacklisted(ctx, address, [account for account, _ in entries]),
         simulate(ctx, ctx.contracts.treasury, address, entries),
     )

@@ -28,10 +28,11 @@ from ledger.sweeps import Deposit, pending_sweeps, seal_items
 from settlement.apart import of_each
 from settlement.context import Context
 from settlement.lanes.finality import Finality
+from settlement.listed_treasury import issuer_stops
 from settlement.outlook import DepositRounds, Outlook, look_at_deposits
 from settlement.payouts import floor_of
 from settlement.presigned import presigned_authorizations
-from settlement.simulation import blacklisted, is_token_paused, simulate
+from settlement.simulation import blacklisted, simulate
 from settlement.sweep_plan import (
     DELEGATION_GAS,
     GAS_BUDGET,
@@ -129,7 +130,7 @@ async def _seal_token(
     ctx: Context, lease: Lease, token: Token, rounds: DepositRounds, block: int
 ) -> bool:
     deposits = (await chosen_deposits(ctx, token, rounds=rounds))[:MOST_AT_ONCE]
-    if not deposits or await is_token_paused(ctx, lease, token, block) is not False:
+    if not deposits or await issuer_stops(ctx, lease, token, block) is not False:
         return False
     states = await account_states(ctx, lease, [d.address for d in deposits])
     deposits = await _signed(ctx, lease, deposits, states)

@@ -165,9 +165,10 @@ async def test_sweep_that_no_node_estimates__on_hold_with_their_words__payouts_g
     assert not await said()
 
 
-async def test_f21_treasury_itself_blacklisted__its_token_waits_others_go__paid_after_release(
+async def test_f21_treasury_itself_blacklisted__its_token_waits_others_go__paid_once_it_is_free(
     world: World,
 ) -> None:
+    """A hold for each payout would be as many releases."""
     refused, other = await funded(world), await funded(world, "DAI")
     service = world.service()
     await until_sent(world, service, "sweeps")
@@ -175,14 +176,14 @@ async def test_f21_treasury_itself_blacklisted__its_token_waits_others_go__paid_
     treasury: Address = world.contracts.treasury
     await world.blacklist(treasury)
     await world.settle(service, world.all_are("paid", other))
-    row = await world.payout(refused)
-    assert row["status"] == "on_hold"
-    assert "blacklisted" in row["reason"]
+    assert (await world.payout(refused))["status"] == "queued"
+    (held,) = await world.holds()
+    assert held.object_id == "anvil/USDC/treasury/listed"
+    assert "blacklisted" in held.reason
     await world.unblacklist(treasury)
-    for hold in await world.holds():
-        await world.release(hold)
     await world.settle(service, world.all_are("paid", refused))
     assert await world.held("USDC", recipient(1)) == AMOUNT
+    assert await world.holds() == []
 
 
 @ONE_DATABASE
