@@ -92,6 +92,9 @@ FAULTS: Mapping[str, float] = {
     "token_paused_in_flight": 0.02,  # f21: per transaction of ours, before it runs
     "blacklisted": 0.05,  # f21: a merchant's destination, per merchant
     "blacklisted_in_flight": 0.1,  # f21: between the check and the block, per batch
+    "customer_blacklisted": 0.1,  # f21: per refund: before it is asked for, promised, in flight
+    "deposit_blacklisted": 0.02,  # f21: per payment: its address, then or while it is swept
+    "treasury_blacklisted": 0.01,  # f21: by ten minutes, for some
     "owner_withdraws": 0.02,  # by ten minutes: the treasury's owner takes tokens, or pays by hand
     "owner_first": 0.02,  # per batch: he takes what it would pay, just before it runs
     "gift": 0.05,  # a stranger sends tokens straight to the treasury, by ten minutes

@@ -527,4 +527,52 @@ TOLD = (
     ),
 )
 
-MUTANTS: tuple[Spoilt, ...] = (*WATCHER, *LEDGER, *PAYING, *GIVING, *GUARDED, *TOLD)
+LISTED = {"merchant_refunds": 3.0, "customer_blacklisted": 1.0}
+
+FROZEN = (
+    one(
+        "a token issuer's list is asked of nobody",
+        "settlement/payouts.py",
+        "        reasons |= dict.fromkeys(listed, BLACKLISTED)\n",
+        "        reasons |= dict.fromkeys(set[int](), BLACKLISTED)\n",
+        LISTED,
+    ),
+    one(
+        "a refund that failed on chain is given up",
+        "settlement/finish.py",
+        "            moves.append(PayoutMove(sent, PayoutStatus.ON_HOLD, reason=reason))\n",
+        "            moves.append(PayoutMove(sent, PayoutStatus.FAILED, reason=reason))\n",
+        LISTED,
+    ),
+    one(
+        "what failed on chain stays drawn on the treasury",
+        "ledger/payouts.py",
+        "    if drawn and step.status in (*_UNSENT, *_OVER):\n",
+        "    if drawn and step.status in (PayoutStatus.QUEUED, *_OVER):\n",
+        LISTED,
+    ),
+    one(
+        "a fresh deposit address is swept although it is listed",
+        "settlement/sweeps.py",
+        "        if held >= deposits[index].amount and place not in listed\n",
+        "        if held >= deposits[index].amount\n",
+        {"deposit_blacklisted": 1.0},
+    ),
+    one(
+        "what the treasury cannot pay yet holds up what is behind it",
+        "settlement/batching.py",
+        '            if row["token"] != token or row["amount"] > left:\n                continue\n',
+        '            if row["token"] != token:\n                continue\n'
+        '            if row["amount"] > left:\n                break\n',
+        {"deposit_blacklisted": 0.7},
+    ),
+    one(
+        "it is swept into a treasury that is listed",
+        "settlement/listed_treasury.py",
+        "    return None if listed is not False else paused\n",
+        "    return paused\n",
+        {"treasury_blacklisted": 5.0},
+    ),
+)
+
+MUTANTS: tuple[Spoilt, ...] = (*WATCHER, *LEDGER, *PAYING, *GIVING, *GUARDED, *TOLD, *FROZEN)

@@ -18,7 +18,7 @@ import structlog
 from tests.simulation.checks.quiet import quiet_period, settle_readiness
 from tests.simulation.checks.steps import StepChecks
 from tests.simulation.image_postgres import Server
-from tests.simulation.life import operators, people, weather
+from tests.simulation.life import issuers, operators, people, weather
 from tests.simulation.life.approver import approver
 from tests.simulation.life.bookkeeper import bookkeeper
 from tests.simulation.life.disasters import epochs, restored_backup
@@ -102,7 +102,11 @@ async def _live(world: World) -> None:
     checks = StepChecks(world)
     world.on_commit = checks
     world.on_restore = checks.begin_again
-    looks = (weather.aimed_reorgs(world), final_reorgs(world))
+    looks = (
+        weather.aimed_reorgs(world),
+        final_reorgs(world),
+        issuers.deposit_lists(world),
+    )
     world.on_block = lambda chain, block: [look(chain, block) for look in looks]
     slots = ["d0", "d1"] if world.faults.strikes("two_daemons", "seed") else ["d0"]
     chores = [asyncio.create_task(weather.keep_running(world, slot)) for slot in slots]
@@ -113,7 +117,7 @@ async def _live(world: World) -> None:
     storms += [asyncio.create_task(weather.machine_weather(world, slot)) for slot in slots]
     storms += [
         asyncio.create_task(operators.operator(world)),
-        asyncio.create_task(operators.issuer(world)),
+        asyncio.create_task(issuers.issuer(world)),
         asyncio.create_task(restored_backup(world)),
         asyncio.create_task(epochs(world)),
         asyncio.create_task(strangers(world)),
@@ -128,6 +132,7 @@ async def _live(world: World) -> None:
     ]
     chores.append(asyncio.create_task(operators.treasurer(world)))
     chores.append(asyncio.create_task(weather.shepherd(world)))
+    chores.append(asyncio.create_task(issuers.clerk(world)))
     customers = [
         asyncio.create_task(_arrive(world, merchants, n)) for n in range(world.scale.invoices)
     ]

@@ -130,6 +130,16 @@ def told() -> dict[str, Any]:
     )  # fmt: skip
 
 
+@cache
+def listed() -> Counter[str]:
+    """Issuers list customers who are to get refunds, deposit addresses and the treasury."""
+    totals = run(
+        2003, "--invoices", "4", "--quiet", "1.5", merchant_refunds=2, customer_blacklisted=1,
+        deposit_blacklisted=0.5, treasury_blacklisted=0.5,
+    )  # fmt: skip
+    return Counter(totals["counts"])
+
+
 def struck(totals: Mapping[str, Any], *names: str) -> None:
     """At least one of these did happen."""
     assert any(totals["faults"].get(name) for name in names), totals["faults"]
@@ -279,6 +289,21 @@ def test_f15_simulated_fees__spikes_and_slow_miners__waits_and_pays() -> None:
 
 def test_f21_simulated_issuers__paused_blacklisted_and_no_gas_money__all_paid_later() -> None:
     struck(bad_luck(), "token_paused", "blacklisted", "sponsor_empty")
+
+
+def test_f21_simulated_customers__listed_before_and_after_sealing__taken_back_or_paid_once() -> (
+    None
+):
+    assert listed()["refunds of listed customers taken back"] >= 1
+    assert listed()["payouts failed on chain"] >= 1
+    assert listed()["listed in flight"] >= 1
+
+
+def test_f21_simulated_deposit_addresses__listed_for_a_while__others_go_and_they_are_swept() -> (
+    None
+):
+    assert listed()["put off a list"] >= 3
+    assert listed()["batch holds released"] >= 1
 
 
 def test_f27_simulated_endpoints__fail_and_time_out__told_in_order() -> None:

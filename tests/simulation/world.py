@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -39,6 +40,20 @@ BACKGROUND = 30.0
 BESIDE = 6.0
 """Granularity of timers once nothing fails any more, where two daemons run: who leads renews its
 lease in time. With a coarser one they would take it from each other at every look, for ever."""
+FOREVER = math.inf
+ListKey = tuple[str, str, bytes]
+"""Chain, token and an address that the token's issuer may have on his list."""
+
+
+@dataclass
+class Sentence:
+    """From when until when an address is to be listed, virtual seconds."""
+
+    since: float
+    """``FOREVER``: not yet; once something of ours that has to do with it is under way."""
+    until: float
+    seen: float = FOREVER
+    """Since when it has been on the list, as far as anybody looked."""
 
 
 @dataclass
@@ -198,6 +213,8 @@ class World:
         that he paid by hand, if any, token and amount."""
         self.refunds: list[Refund] = []
         """All that was ever asked for and not refused, in that order."""
+        self.sentences: dict[ListKey, Sentence] = {}
+        """Whom issuers list, or did, but for the shops' own addresses."""
         self.approved: set[str] = set()
         """What the second person said yes to: ids."""
         self.released: set[str] = set()
@@ -418,6 +435,13 @@ class World:
         slots = self.chains[chain].head.slots
         assert slots is not None
         return slots.get((town.token_address(symbol), "balance", account), 0)
+
+    def is_listed(self, key: ListKey) -> bool:
+        """Whether an address is on the list of a token's issuer, at the head."""
+        chain, symbol, account = key
+        slots = self.chains[chain].head.slots
+        assert slots is not None
+        return bool(slots.get((town.token_address(symbol), "listed", account), 0))
 
     def holds(self, chain: str, tx_hash: bytes) -> bool:
         """Whether a transaction is on the chain, in whichever block."""

@@ -9,9 +9,12 @@ from collections import defaultdict
 from settlement.leading import lease_name
 from tests.simulation import town
 from tests.simulation.checks import hooks
+from tests.simulation.checks.lists import Beside
+from tests.simulation.checks.refunds import refunds, reserved
 from tests.simulation.life.approver import decide_all
 from tests.simulation.life.bookkeeper import given_up, usual_terms
 from tests.simulation.life.hooks import look_after_hooks
+from tests.simulation.life.issuers import end_of_day
 from tests.simulation.life.moving import look_after_destinations
 from tests.simulation.life.oblivion import resolve_suspense
 from tests.simulation.life.operators import clear_halts, fill_up, release_holds, resume_all
@@ -45,6 +48,8 @@ async def quiet_period(world: World) -> None:
     world.faults.calm = True
     world.say("quiet period begins")
     fill_up(world)
+    end_of_day(world)
+    beside = Beside(world)
     end = world.now() + world.scale.quiet_hours * 3600
     await resume_all(world)
     await usual_terms(world)
@@ -54,6 +59,8 @@ async def quiet_period(world: World) -> None:
         await asyncio.sleep(LOOK_EVERY)
         for chain in world.chains.values():
             chain.advance(world.now())
+        reserved(world)
+        beside.look()
         await clear_halts(world)
         given = make_good(world)
         await decide_all(world)
@@ -184,7 +191,8 @@ def final_checks(world: World) -> None:
     _custody(world)
     _breaker(world)
     _foreign(world)
-    _refunds(world)
+    refunds(world)
+    reserved(world)
     _once(world)
     hooks.final(world)
     _bounds(world)
@@ -308,29 +316,6 @@ def _foreign(world: World) -> None:
         if f"{chain}/{lane['lane']}" not in halted:
             text = f"{lane['lane']} on {chain} went past nonce {nonce}, which is not ours"
             world.violated("I5", text)
-
-
-def _refunds(world: World) -> None:
-    """I3: what customers have is what the books say of refunds, to the unit.
-
-    Of what was promised after a backup, and lost with it and the journal, no books know.
-    """
-    if world.without_journal:
-        return
-    paid: dict[tuple[bytes, str, str], int] = defaultdict(int)
-    for row in world.books.execute(
-        "SELECT address, chain, token, amount FROM payouts WHERE kind = 'refund'"
-        " AND status = 'paid'"
-    ):
-        paid[row["address"], row["chain"], row["token"]] += int(row["amount"])
-    for customer in world.customers():
-        for chain in world.chains:
-            for symbol in town.REGISTERED:
-                has = world.balance(chain, symbol, customer)
-                booked = paid[customer, chain, symbol]
-                if has != booked:
-                    text = f"a customer has {has} {symbol} on {chain}, the books paid {booked}"
-                    world.violated("I3", text)
 
 
 def _once(world: World) -> None:

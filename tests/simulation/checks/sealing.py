@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.simulation import town
+from tests.simulation.checks.lists import sealed_for
 from tests.simulation.guards import LARGE_MICROS
 from tests.simulation.world import World
 
@@ -18,6 +19,7 @@ class Sealing:
     def __init__(self, world: World) -> None:
         self._world = world
         self._seen: set[tuple[str, int, int]] = set()
+        self._looked: set[Any] = set()
 
     def look(self, changed: list[Any]) -> None:
         """I3: nothing is sealed for a destination that is revoked, without the second person
@@ -32,6 +34,9 @@ class Sealing:
             row = world.books.execute(
                 "SELECT chain, epoch, onchain_id, purpose FROM batches WHERE id = ?", (batch,)
             ).fetchone()
+            if batch not in self._looked and not world.forgot:
+                self._looked.add(batch)
+                sealed_for(world, batch)
             key = (row["chain"], row["epoch"], row["onchain_id"])
             if row["purpose"] != "payout" or key in self._seen:
                 continue

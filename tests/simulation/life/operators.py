@@ -9,13 +9,12 @@ from typing import Any
 
 from bursar.actions.switches import clear_in
 from bursar.compose import House
-from chain.abi import encode_call
 from ledger.presigned import LOST_PLACE
 from ledger.times import utc_time
 from tests.simulation import town
-from tests.simulation.chain.transactions import Tx
 from tests.simulation.daemon import in_house
-from tests.simulation.life.people import ask, send
+from tests.simulation.life.listed import about, left_alone
+from tests.simulation.life.people import ask
 from tests.simulation.life.weather import strikes
 from tests.simulation.world import World
 
@@ -31,6 +30,8 @@ async def operator(world: World) -> None:
         await clear_halts(world)
         if world.foreign and world.dice.chance("looks after lanes", 0.2):
             await release_holds(world, only="lane")
+        if world.sentences and world.dice.chance("looks at who is listed", 0.1):
+            await release_holds(world, listed=True)
         if strikes(world, "operator_pauses", "all"):
             only = world.dice.pick("pause what", [None, "payouts", "sweeps"])
             body: dict[str, Any] = {} if only is None else {"only": only}
@@ -63,15 +64,16 @@ async def resume_all(world: World) -> None:
         await _do(world, "/v1/admin/resume", body)
 
 
-async def release_holds(world: World, only: str = "") -> int:
+async def release_holds(world: World, only: str = "", *, listed: bool = False) -> int:
     """Look at what is held, and let it go on; returns how many there were.
 
     :param only: holds of one kind.
+    :param listed: those alone that have to do with somebody whom an issuer has listed.
     """
     answer = await ask(world, "GET", "/v1/admin/holds?limit=100", town.ADMIN_KEY)
     for hold in answer["data"]:
         place = hold["object"]["id"]
-        if only not in ("", hold["kind"]):
+        if only not in ("", hold["kind"]) or (listed and about(world, hold) is None):
             continue
         disputed = place.endswith("/receipt") and hold["kind"] == "payment"
         if disputed and not _explorer_shows(world, place):
@@ -79,6 +81,8 @@ async def release_holds(world: World, only: str = "") -> int:
             continue
         if place == LOST_PLACE:
             continue  # the next file that is imported ends it
+        if world.sentences and await left_alone(world, hold):
+            continue
         world.say(f"operator releases {hold['kind']}: {hold['reason']}")
         world.counts[f"{hold['kind']} holds released"] += 1
         if hold["kind"] == "payout":
@@ -187,50 +191,6 @@ async def rescan(world: World, chain: str) -> None:
         )
     except sqlite3.OperationalError:
         world.say("the books were locked: no rescan")
-
-
-async def issuer(world: World) -> None:
-    """Token issuers who pause and blacklist, and take it back later."""
-    for merchant in list(world.merchants):
-        if world.faults.strikes("blacklisted", merchant.url):
-            for chain, address in merchant.destinations.items():
-                _set(world, chain, "USDC", "blacklist(address)", address)
-                world.say(f"{chain}: destination of shop {merchant.number} is blacklisted")
-    world.on_payout.append(partial(_blacklist_now, world))
-    paused: set[str] = set()
-    world.on_broadcast.append(partial(_pause_now, world, paused))
-    while not world.faults.calm:
-        await asyncio.sleep(300.0)
-        for chain in world.chains:
-            wanted = world.faults.holds("token_paused", chain, 1800.0)
-            if wanted != (chain in paused):
-                _set(world, chain, "USDC", "setPaused(bool)", wanted)
-                paused ^= {chain}
-    for chain in world.chains:
-        _set(world, chain, "USDC", "setPaused(bool)", False)
-        for merchant in world.merchants:
-            for address in merchant.paid_at(chain):
-                _set(world, chain, "USDC", "unBlacklist(address)", address)
-
-
-def _blacklist_now(world: World, chain: str) -> None:
-    """After a batch was checked and sent, and before it runs; taken back in the quiet period."""
-    if world.faults.strikes("blacklisted_in_flight", chain):
-        merchant = world.dice.pick("blacklist whom", world.merchants)
-        _set(world, chain, "USDC", "blacklist(address)", merchant.destinations[chain])
-        world.say(f"{chain}: destination of shop {merchant.number} is blacklisted in flight")
-
-
-def _pause_now(world: World, paused: set[str], chain: str, tx: Tx) -> None:
-    """For some minutes: what was simulated well fails."""
-    if chain not in paused and world.faults.strikes("token_paused_in_flight", chain):
-        _set(world, chain, "USDC", "setPaused(bool)", True)
-        paused.add(chain)
-        world.say(f"{chain}: USDC is paused before nonce {tx.nonce} runs")
-
-
-def _set(world: World, chain: str, symbol: str, signature: str, value: object) -> None:
-    send(world, chain, town.token_address(symbol), encode_call(signature, value), [])
 
 
 def fill_up(world: World) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from config.money import parse_units
 from config.units import Address, checksum
 from tests.simulation import town
+from tests.simulation.life.issuers import list_customer
 from tests.simulation.life.people import answer_of
 from tests.simulation.life.weather import strikes
 from tests.simulation.world import Bill, Merchant, Refund, World
@@ -66,6 +67,9 @@ async def _give_back(world: World, merchant: Merchant, bill: Bill) -> None:
     if habit == "of another shop":
         others = [m for m in world.merchants if m is not merchant]
         merchant = world.dice.pick("another shop", others or [merchant])
+    whose = customer_of(bill) if body["address"] == checksum(customer_of(bill)) else None
+    if whose and list_customer(world, bill, chain, symbol, whose) == "before":
+        await asyncio.sleep(MINUTE)
     for _ in range(2 if habit == "twice" else 1):
         made = await _ask_for(world, merchant, bill, body)
         wrong = habit == "to the house" or merchant.number != bill.merchant
@@ -73,7 +77,7 @@ async def _give_back(world: World, merchant: Merchant, bill: Bill) -> None:
             world.violated("I3", f"a refund was promised that cannot be: {habit}, {body}")
     if habit == "takes it back" and made is not None:
         await asyncio.sleep(world.dice.seconds("takes back after", 0, 900))
-        await _take_back(world, merchant, made)
+        await take_back(world, merchant, made)
 
 
 def _text(symbol: str, amount: int) -> str:
@@ -130,7 +134,8 @@ def _within(world: World, refund: Refund) -> None:
         world.violated("I3", f"refunds of {refund.bill.invoice_id}: {text}")
 
 
-async def _take_back(world: World, merchant: Merchant, refund: Refund) -> None:
+async def take_back(world: World, merchant: Merchant, refund: Refund) -> None:
+    """The merchant cancels it, if it is not on its way."""
     path = f"/v1/refunds/{refund.id}/cancel"
     status, answer = await answer_of(
         world, "POST", path, merchant.key, {}, once=f"cancel-{refund.id}"
