@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import math
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -27,11 +26,11 @@ from tests.simulation.chain.transactions import Tx, decode_raw
 from tests.simulation.daemon import Edges, Running, start
 from tests.simulation.edges import Mailbox, SimMoments, executor
 from tests.simulation.faults import Faults
-from tests.simulation.hooks import Hook
 from tests.simulation.image import Books, Image, SqliteImage
 from tests.simulation.image_postgres import PostgresImage, Server
 from tests.simulation.machine.dice import Dice
 from tests.simulation.machine.loop import PROCESS, Process, VirtualLoop
+from tests.simulation.memory import Bill, ListKey, Memory, Merchant
 
 TRACE_LENGTH = 4_000
 RETRY, LOOKS_ROUND = 0.9, 3.0
@@ -40,74 +39,6 @@ BACKGROUND = 30.0
 BESIDE = 6.0
 """Granularity of timers once nothing fails any more, where two daemons run: who leads renews its
 lease in time. With a coarser one they would take it from each other at every look, for ever."""
-FOREVER = math.inf
-ListKey = tuple[str, str, bytes]
-"""Chain, token and an address that the token's issuer may have on his list."""
-
-
-@dataclass
-class Sentence:
-    """From when until when an address is to be listed, virtual seconds."""
-
-    since: float
-    """``FOREVER``: not yet; once something of ours that has to do with it is under way."""
-    until: float
-    seen: float = FOREVER
-    """Since when it has been on the list, as far as anybody looked."""
-
-
-@dataclass
-class Bill:
-    """An invoice as its customer knows it."""
-
-    merchant: int
-    reference: str
-    micros: int
-    invoice_id: str = ""
-    address: bytes = b""
-    created_at: float = 0.0
-    options: tuple[tuple[str, str], ...] = ()
-    transactions: list[tuple[str, bytes]] = field(default_factory=list)
-
-
-@dataclass
-class Merchant:
-    """A merchant as the world knows it."""
-
-    number: int
-    id: str = ""
-    key: str = ""
-    key_id: str = ""
-    """Empty: the one that he was made with."""
-    url: str = ""
-    hooks: dict[str, str] = field(default_factory=dict)
-    """Webhook endpoints that he wants: ids by URL."""
-    destinations: dict[str, bytes] = field(default_factory=dict)
-    former: list[tuple[str, bytes]] = field(default_factory=list)
-    """Chains and addresses at which he was paid before he moved."""
-
-    def paid_at(self, chain: str) -> list[bytes]:
-        """Every address at which he has ever wanted his money."""
-        return [self.destinations[chain], *(a for c, a in self.former if c == chain)]
-
-    def homes(self) -> list[bytes]:
-        """The same, on all chains."""
-        return [address for chain in self.destinations for address in self.paid_at(chain)]
-
-
-@dataclass
-class Refund:
-    """What a merchant asked for, and what was promised."""
-
-    merchant: int
-    bill: Bill
-    address: bytes
-    id: str = ""
-    chain: str = ""
-    symbol: str = ""
-    amount: int = 0
-    canceled: bool = False
-    """He took it back, and was told that it is."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +53,14 @@ class Scale:
     """Seconds to which the daemon's timers are rounded while something moves; none: drawn."""
 
 
-class World:
+class World(Memory):
     """Holds everything; what happens in it is in :mod:`tests.simulation.life`."""
 
     def __init__(
         self, seed: int, loop: VirtualLoop, folder: Path, given: Mapping[str, float], scale: Scale,
         server: Server | None = None,
     ) -> None:  # fmt: skip
+        super().__init__()
         self.seed, self.loop, self.folder, self.scale = seed, loop, folder, scale
         self.dice = Dice(seed)
         self.faults = Faults(self.dice, loop.time, given)
@@ -170,58 +102,7 @@ class World:
         self.running: list[Running] = []
         self.starts = 0
         self.deaths = 0
-        self.merchants: list[Merchant] = []
-        self.bills: list[Bill] = []
-        self.by_address: dict[bytes, Bill] = {}
-        self.hooks: dict[str, Hook] = {}
-        """Webhook endpoints by URL, as the books have or had them."""
-        self.successors: dict[str, str] = {}
-        """API keys that their merchants have replaced, and by which."""
-        self.leaving: set[str] = set()
-        """API keys that are being revoked, or were."""
-        self.revoked: dict[bytes, int] = {}
-        """Hashes of revoked keys, and how much others had done with each by then."""
-        self.executions: dict[tuple[str, int, int], tuple[bytes, list[str]]] = {}
-        """Batches that ran: transaction and the payouts in them that did not fail, as the books
-        had them then."""
-        self.pending_executions = False
         self.treasury = town.helpers().treasury
-        self.sent: dict[tuple[str, bytes, int], dict[bytes, Tx]] = {}
-        self.sent_before: dict[tuple[str, bytes, int], dict[bytes, Tx]] = {}
-        """What was sent before database and journal were lost: nobody knows of it any more."""
-        self.signed_offline = 0
-        """Indexes below it have been signed by the offline machine, if there is one."""
-        self.forgot = False
-        """Whether an older database has taken the image's place."""
-        self.without_journal = False
-        """Whether database and journal were both lost: from then on."""
-        self.resolved: set[str] = set()
-        """Postings in suspense of which an operator has said what they were."""
-        self.explained: set[tuple[str, bytes, int]] = set()
-        """Logs, by chain, transaction and index in the block, that were such an outflow."""
-        self.forked: dict[str, int] = {}
-        """By chain: the last block that both histories of a deep reorg share, until it is over."""
-        self.repairs: set[str] = set()
-        """Chains whose first history will win again: operators wait for that."""
-        self.foreign: dict[tuple[str, bytes, int], bytes] = {}
-        """Transactions with a lane's key that are not the daemon's: by chain, sender and nonce."""
-        self.taken: dict[tuple[str, bytes], list[tuple[int, str, int]]] = {}
-        """By chain and transaction that a deep reorg may have lost: shop, token and amount of
-        each deposit."""
-        self.withdrawals: dict[tuple[str, bytes], tuple[int | None, str, int]] = {}
-        """By chain and transaction, in which the owner took tokens out of the treasury: the shop
-        that he paid by hand, if any, token and amount."""
-        self.refunds: list[Refund] = []
-        """All that was ever asked for and not refused, in that order."""
-        self.sentences: dict[ListKey, Sentence] = {}
-        """Whom issuers list, or did, but for the shops' own addresses."""
-        self.approved: set[str] = set()
-        """What the second person said yes to: ids."""
-        self.released: set[str] = set()
-        """Payouts on hold that an operator let go on: ids."""
-        self.made_good: Counter[tuple[str, str]] = Counter()
-        """Put into the treasury by the owner, by chain and token."""
-        self.violations: list[str] = []
         self.over = asyncio.Event()
         """Set by the first violation: what comes after it proves nothing."""
         self.fine_slack = scale.slack or self.dice.pick("slack", [6.0, 9.0, 15.0, 24.0])

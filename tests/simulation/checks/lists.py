@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from tests.simulation.world import FOREVER, ListKey, World
+from tests.simulation.memory import FOREVER, ListKey
+from tests.simulation.world import World
 
 KNOWN_AFTER = 300.0
 """Seconds on the list after which whoever asks is told so."""

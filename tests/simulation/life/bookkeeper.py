@@ -9,7 +9,8 @@ from typing import Any
 from tests.simulation import town
 from tests.simulation.life.people import answer_of, ask
 from tests.simulation.life.weather import strikes
-from tests.simulation.world import Merchant, World
+from tests.simulation.memory import Merchant
+from tests.simulation.world import World
 
 MINUTE = 60.0
 TERMS: dict[str, list[Any]] = {

@@ -7,7 +7,8 @@ from typing import Any
 
 from tests.simulation.life.people import ask
 from tests.simulation.life.weather import strikes
-from tests.simulation.world import Merchant, World
+from tests.simulation.memory import Merchant
+from tests.simulation.world import World
 
 MINUTE = 60.0
 MOST, FORGOTTEN = 3, 5

@@ -17,7 +17,8 @@ from tests.simulation.chain.blocks import Block
 from tests.simulation.chain.transactions import Tx
 from tests.simulation.life.people import send
 from tests.simulation.life.weather import strikes
-from tests.simulation.world import FOREVER, Bill, ListKey, Sentence, World
+from tests.simulation.memory import FOREVER, Bill, ListKey, Sentence
+from tests.simulation.world import World
 
 MINUTE = 60.0
 LISTS = {

@@ -10,7 +10,8 @@ from tests.simulation import town
 from tests.simulation.checks.hooks import mark_of
 from tests.simulation.life.people import answer_of, ask, issue_key
 from tests.simulation.life.weather import strikes
-from tests.simulation.world import Merchant, World
+from tests.simulation.memory import Merchant
+from tests.simulation.world import World
 
 MINUTE = 60.0
 HABITS = ("new first", "both for a while", "stolen", "lost")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.simulation.life.refunds import take_back
-from tests.simulation.world import FOREVER, ListKey, World
+from tests.simulation.memory import FOREVER, ListKey
+from tests.simulation.world import World
 
 IMPATIENT = 0.3
 """Operators who release what is refused, though nothing has changed."""

@@ -9,7 +9,8 @@ from config.units import Address, checksum
 from tests.simulation import town
 from tests.simulation.life.people import ask, want_money_at
 from tests.simulation.life.weather import strikes
-from tests.simulation.world import Merchant, World
+from tests.simulation.memory import Merchant
+from tests.simulation.world import World
 
 MINUTE = 60.0
 HABITS = ("new first", "old first", "nowhere for a while", "twice")

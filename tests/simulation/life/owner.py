@@ -19,7 +19,8 @@ from tests.simulation.life.oblivion import resolve_suspense
 from tests.simulation.life.operators import release_holds
 from tests.simulation.life.people import send
 from tests.simulation.life.weather import strikes
-from tests.simulation.world import Merchant, World
+from tests.simulation.memory import Merchant
+from tests.simulation.world import World
 
 MINUTE = 60.0
 LOOKS = 0.1

@@ -13,7 +13,8 @@ from config.units import Address, Amount, checksum
 from tests.simulation import town
 from tests.simulation.chain import proving
 from tests.simulation.chain.transactions import Tx
-from tests.simulation.world import Bill, Merchant, World
+from tests.simulation.memory import Bill, Merchant
+from tests.simulation.world import World
 
 RETRY_SECONDS = 5.0
 

@@ -14,7 +14,8 @@ from tests.simulation import town
 from tests.simulation.life.issuers import list_customer
 from tests.simulation.life.people import answer_of
 from tests.simulation.life.weather import strikes
-from tests.simulation.world import Bill, Merchant, Refund, World
+from tests.simulation.memory import Bill, Merchant, Refund
+from tests.simulation.world import World
 
 MINUTE = 60.0
 HABITS = (
