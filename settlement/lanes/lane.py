@@ -65,6 +65,8 @@ async def tick_lane(
     async with ctx.ledger.reading() as tx:
         state = await read_lane_state(tx, ctx.name, name, what)
     lane, attempts = state.lane, state.attempts
+    if lane is None and not may_send:
+        return  # opened now, it would hide from a comparison that its sender was used before
     if lane is None or lane.sender != signer.address:
         lane = await _open(ctx, lease, name, signer.address, finality)
     may_send = may_send and not state.paused and lane.halted_reason is None

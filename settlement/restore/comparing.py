@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import get_args
 
 from sqlalchemy.exc import IntegrityError
 
@@ -36,6 +37,7 @@ from settlement.restore.scanning import (
     unknown_outflows,
     unknown_sweeps,
 )
+from wallets.keyring import Lane as SponsorLane
 
 _PATIENCE = 3
 """Ticks for which nothing more came although the watcher has caught up: nothing will."""
@@ -53,6 +55,7 @@ class Comparison:
         self._ctx = ctx
         self._token = lease.fencing_token
         self._target: int | None = None
+        self._began_at: int | None = None
         self._quiet = 0
         self._explained: Counter[Address] = Counter()
         self._counted: set[Hash32] = set()
@@ -75,6 +78,7 @@ class Comparison:
         again = Comparison(self._ctx, lease)
         if not self.done and lease.fencing_token == self._token + 1:
             again._target, again._quiet = self._target, self._quiet
+            again._began_at = self._began_at
             again._explained, again._counted = self._explained, self._counted
             again._restored = self._restored
         return again
@@ -213,7 +217,20 @@ class Comparison:
             mark = await compared_block(tx, self._ctx.name)
         if mark is not None:
             return mark
-        return cursor.start_block if await self._unknown_ids() else cursor.final.number
+        if await self._unknown_ids() or await self._ahead() or await self._lanes_forgotten():
+            return cursor.start_block  # these books are from before the first comparison
+        # What is final moves on while this waits, and would take what it waits for with it.
+        if self._began_at is None:
+            self._began_at = cursor.final.number
+        return self._began_at
+
+    async def _lanes_forgotten(self) -> bool:
+        """Whether a sponsor has sent something, and the books have no lane of it."""
+        ctx, lanes = self._ctx, get_args(SponsorLane)
+        async with ctx.ledger.reading() as tx:
+            known = {lane.lane for lane in await all_lanes(tx, ctx.name)}
+        senders = [ctx.wallets.sponsor(lane).address for lane in lanes if lane not in known]
+        return any(await told_alike(ctx.client, lambda c: c.nonces(senders), since=self._final))
 
     async def _unknown_ids(self) -> set[int]:
         """Executed ids just above the highest that the books know."""

@@ -173,6 +173,24 @@ async def test_f20_no_journal_no_7702__an_address_sent_by_itself_after_the_backu
     await old.ledger.dispose()
 
 
+async def test_f20_no_journal__backup_from_before_the_first_comparison__sweep_since_is_booked(
+    world: World, copy: Backup
+) -> None:
+    """No lane and no mark tell where to begin, and what is final moves on while a start waits."""
+    merchant = await world.merchant(recipient(1001))
+    await world.deposited(merchant, "USDC", AMOUNT)
+    url = await copy(world)
+    await world.settle(world.service(), has_final_batches(world, 1), audit=False)
+    await world.watch(mine=20)
+    old = await restored_and_run(world, url, None)
+    await old.agrees()
+    assert ("sweep", "final") in await old.batches()
+    payout = await old.promise(merchant, "USDC", AMOUNT, recipient(1001))
+    await old.settle(old.service(), old.all_are("paid", payout))
+    assert await old.held("USDC", recipient(1001)) == AMOUNT
+    await old.ledger.dispose()
+
+
 async def test_f20_backup_between_signing_and_noting_that_it_was_sent__no_money_booked_twice(
     world: World, copy: Backup, journal: Journal
 ) -> None:
