@@ -559,14 +559,6 @@ FROZEN = (
         {"deposit_blacklisted": 1.0},
     ),
     one(
-        "what the treasury cannot pay yet holds up what is behind it",
-        "settlement/batching.py",
-        '            if row["token"] != token or row["amount"] > left:\n                continue\n',
-        '            if row["token"] != token:\n                continue\n'
-        '            if row["amount"] > left:\n                break\n',
-        {"deposit_blacklisted": 0.7},
-    ),
-    one(
         "it is swept into a treasury that is listed",
         "settlement/listed_treasury.py",
         "    return None if listed is not False else paused\n",
