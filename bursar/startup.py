@@ -28,7 +28,13 @@ from ledger.journal import LOST_INDEXES, PRESIGNED_STEP, Journal, open_journal, 
 from ledger.known_contracts import booked_contracts, check_contracts
 from ledger.left_out import left_out
 from ledger.migrate import require_current, upgrade
-from ledger.presigned import PresignedSource, mark_lost, next_index_of, presigned_sets_of
+from ledger.presigned import (
+    PresignedSource,
+    mark_lost,
+    next_index_of,
+    presigned_sets_of,
+    was_started,
+)
 from ledger.schema import deposit_addresses, merchants
 from ledger.sources import Derive, Source
 from ledger.store import sqlite_path
@@ -97,7 +103,8 @@ async def prepare_journal(house: House) -> Journal:
         is_new = not await tx.conn.scalar(sa.select(sa.exists().where(merchants.c.id.is_not(None))))
     opening = succeed_journal if is_new else open_journal
     journal = await asyncio.to_thread(opening, journal_path(house), name)
-    await _make_up_for_lost_marks(house, journal)
+    await _make_up_for_lost_marks(house, journal, is_new=is_new)
+    await asyncio.to_thread(journal.mark)
     async with house.ledger.transaction() as tx:
         raised = await raise_index(tx, journal.next_index)
     log.info("journal_open", path=str(journal.path), index_raised=raised)
@@ -131,8 +138,11 @@ async def check_deposit_xpub(house: House) -> None:
         )
 
 
-async def _make_up_for_lost_marks(house: House, journal: Journal) -> None:
+async def _make_up_for_lost_marks(house: House, journal: Journal, *, is_new: bool) -> None:
     """A journal without a mark, where indexes were handed out: the one that had them is lost.
+
+    So is it where it was never counted from, and these books were: a backup from before the first
+    invoice knows of none that was opened since.
 
     The database may be a restored one: what was handed out since its backup nobody knows. Where
     addresses were signed offline, all that were imported may have been.
@@ -143,9 +153,10 @@ async def _make_up_for_lost_marks(house: House, journal: Journal) -> None:
     async with house.ledger.reading() as tx:
         known, sets = await next_index_of(tx), await presigned_sets_of(tx)
         used = await tx.conn.scalar(sa.select(sa.exists(sa.select(deposit_addresses.c.address))))
+        had_one = not (journal.marked or is_new or presigned) and await was_started(tx)
     # The first import raises the counter to its first index, and hands nothing out.
     imported_from = min((s.first_index for s in sets), default=0) if presigned else 0
-    if known <= imported_from and not used:
+    if known <= imported_from and not used and not had_one:
         return
     skipped = LOST_INDEXES
     if presigned:

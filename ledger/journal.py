@@ -46,8 +46,10 @@ class JournalError(DatabaseError):
 class Journal:
     """An open journal; made by :func:`open_journal`. Safe to use from several threads."""
 
-    def __init__(self, path: Path, next_index: int) -> None:
+    def __init__(self, path: Path, next_index: int, *, marked: bool) -> None:
         self.path = path
+        self.marked = marked
+        """Whether it has ever been counted from; every daemon sees to it at its start."""
         self._next_index = next_index
         self._reserving = threading.Lock()
 
@@ -93,7 +95,17 @@ class Journal:
                 return
             mark = first + count + step
             self.append(IndexMark(mark))
-            self._next_index = mark
+            self._next_index, self.marked = mark, True
+
+    def mark(self) -> None:
+        """Say that it is counted from here on, if nothing says so yet.
+
+        :raises JournalError: it could not be written.
+        """
+        with self._reserving:
+            if not self.marked:
+                self.append(IndexMark(self._next_index))
+                self.marked = True
 
     def guarding(
         self, derive: Callable[[int, int], Sequence[Address]]
@@ -128,14 +140,11 @@ def open_journal(path: Path, installation: str) -> Journal:
             )
             file.flush()
             os.fsync(file.fileno())
-            return Journal(path, 0)
+            return Journal(path, 0, marked=False)
         _check_owner(path, file, installation)
         end = os.fstat(file.fileno()).st_size
-    marks = [0]
-    for record in _records(path, end):
-        if isinstance(record, IndexMark):
-            marks[0] = max(marks[0], record.next_index)
-    return Journal(path, marks[0])
+    marks = [r.next_index for r in _records(path, end) if isinstance(r, IndexMark)]
+    return Journal(path, max(marks, default=0), marked=bool(marks))
 
 
 def succeed_journal(path: Path, installation: str) -> Journal:

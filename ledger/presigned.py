@@ -142,6 +142,11 @@ async def next_index_of(tx: Tx) -> int:
     return int(await tx.conn.scalar(sa.select(address_counter.c.next_index)) or 0)
 
 
+async def was_started(tx: Tx) -> bool:
+    """Whether a daemon has ever counted addresses over these books, from a journal of its own."""
+    return bool(await tx.conn.scalar(sa.select(sa.exists().where(address_counter.c.id == 1))))
+
+
 async def presigned_left(tx: Tx) -> dict[int, int]:
     """Addresses that can still be handed out, by chain id."""
     after = await next_index_of(tx)

@@ -146,7 +146,7 @@ PAYING: Final = (
         (
             Change(
                 "bursar/startup.py",
-                "    if known <= imported_from and not used:\n",
+                "    if known <= imported_from and not used and not had_one:\n",
                 "    if known:\n",
             ),
         ),

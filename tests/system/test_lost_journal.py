@@ -16,9 +16,10 @@ from config.settings import Secrets, parse_settings
 from config.units import Address, Hash32
 from ledger.installation import installation_id, raise_index
 from ledger.journal import INDEX_STEP, LOST_INDEXES, open_journal
+from ledger.merchants import create_merchant
 from ledger.migrate import upgrade
 from ledger.presigned import next_index_of
-from ledger.schema import presigned_sets
+from ledger.schema import address_counter, presigned_sets
 from tests.support.database import sqlite_url
 from tests.support.world import MNEMONIC
 
@@ -66,6 +67,36 @@ async def test_f20_journal_lost__died_before_the_mark_was_written__left_out_all_
 async def test_journal_of_a_new_database__nothing_left_out(tmp_path: Path) -> None:
     async with house_with(tmp_path, 0) as house:
         await prepare_journal(house)
+        assert await next_index(house) == 0
+
+
+@pytest.mark.parametrize("died", [False, True])
+async def test_f20_journal_lost__backup_from_before_the_first_invoice__a_million_left_out_once(
+    tmp_path: Path, died: bool
+) -> None:
+    """The books have handed nothing out: what they do not know of was opened since."""
+    async with house_with(tmp_path, 0) as house:
+        async with house.ledger.transaction() as tx:
+            await create_merchant(tx, "Shop")
+        (tmp_path / "books.journal").unlink(missing_ok=True)
+        if died:  # before the mark was written
+            async with house.ledger.transaction() as tx:
+                open_journal(tmp_path / "books.journal", await installation_id(tx))
+        await prepare_journal(house)
+        assert await next_index(house) == LOST_INDEXES
+        await prepare_journal(house)
+        assert await next_index(house) == LOST_INDEXES
+
+
+async def test_first_start_after_the_first_merchant__no_invoice_yet__nothing_left_out(
+    tmp_path: Path,
+) -> None:
+    async with house_with(tmp_path, 0) as house:
+        async with house.ledger.transaction() as tx:
+            await tx.conn.execute(address_counter.delete())
+            await create_merchant(tx, "Shop")
+        for _ in range(3):
+            await prepare_journal(house)
         assert await next_index(house) == 0
 
 
